@@ -1,0 +1,57 @@
+package astern
+
+import (
+	"sort"
+	"strings"
+	"time"
+)
+
+// Value is one observed value: known, with the time it was seen, or unknown, with the reason.
+type Value struct {
+	// Text is the value; it means nothing when Unknown is set.
+	Text string `json:"text,omitempty"`
+	// Unknown is the reason why the value could not be read; empty when it is known.
+	Unknown string    `json:"unknown,omitempty"`
+	At      time.Time `json:"at"`
+}
+
+// Known reports whether the value was read.
+func (v Value) Known() bool { return v.Unknown == "" }
+
+// String returns the text, or "unknown (reason)".
+func (v Value) String() string {
+	if v.Known() {
+		return v.Text
+	}
+	return "unknown (" + v.Unknown + ")"
+}
+
+// State is what a driver saw of one component: flat, path -> value. Paths are segments joined by "/". The segment
+// {member} in a path stands for each member of a fleet. A path that is not in Values was looked for and is absent.
+type State struct {
+	Address string           `json:"address"`
+	Values  map[string]Value `json:"values"`
+}
+
+// Get returns the value at the path; ok is false when it is absent.
+func (s State) Get(path string) (v Value, ok bool) {
+	v, ok = s.Values[path]
+	return v, ok
+}
+
+// Under returns the paths below prefix (without a trailing slash), sorted.
+func (s State) Under(prefix string) []string {
+	var out []string
+	for p := range s.Values {
+		if strings.HasPrefix(p, prefix+"/") {
+			out = append(out, p)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// MemberPath replaces the segment {member} in a path, a title or a printed command by the member's name.
+func MemberPath(pattern, member string) string {
+	return strings.ReplaceAll(pattern, "{member}", member)
+}
