@@ -18,6 +18,9 @@ type Call struct {
 	Token string `json:"token"`
 	// Fence rises with each engine that takes the execution, and from one execution of a component to the next.
 	Fence int64 `json:"fence"`
+	// Deadline is when the step's time is over: a driver that can tell that nothing is in flight then answers failed;
+	// one that can't goes on answering running, and the engine asks a person.
+	Deadline time.Time `json:"deadline"`
 }
 
 // Text returns the call's argument of that name as text, "" when it is absent.

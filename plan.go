@@ -76,6 +76,8 @@ type Asked struct {
 	By    string `json:"by"`
 	Known string `json:"known"` // "login name", "ssh key", …
 	Way   string `json:"way"`   // cli, watch, page
+	// At is when the question was put; the time to decide counts from it.
+	At time.Time `json:"at"`
 }
 
 // Move takes one component from a state to a state.

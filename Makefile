@@ -1,0 +1,68 @@
+# astern: `make` lists what can be made. Everything works from a fresh clone; Go keeps its caches below HOME.
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+.DEFAULT_GOAL := help
+
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+STATICCHECK := bin/tools/staticcheck-v0.8.2
+BUILD       := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+
+.PHONY: help build demo test lint fmt man clean need-go need-tests gofmt vet staticcheck house race darwin
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: need-go ## build bin/astern
+	@$(BUILD) -o bin/astern ./cmd/astern
+
+demo: build ## break a small web shop and bring it back, twice; JSON=1 prints one JSON document last
+	@$(BUILD) -o bin/astern-demo ./examples/webshop/cmd/demo
+	@bin/astern-demo -astern bin/astern $(if $(filter 1,$(JSON)),-json)
+
+test: need-tests house lint race darwin ## run everything; installs what the tests need when run as root
+
+lint: need-go gofmt vet staticcheck ## gofmt, go vet and staticcheck
+
+fmt: need-go ## write all Go files as gofmt does
+	@gofmt -w $$(find . -name '*.go' -not -path './.*' -not -path './bin/*' -not -path './build/*' -not -path '*/testdata/*')
+
+man: build ## write man pages and shell completions into build/man
+	@bin/astern docs --dir build/man
+
+clean: ## remove what was built
+	@rm -rf bin build
+
+need-go:
+	@scripts/need.sh go
+
+need-tests:
+	@scripts/need.sh tests
+
+gofmt:
+	@echo '== gofmt' && scripts/gofmt.sh
+
+vet:
+	@echo '== go vet' && go vet ./...
+
+staticcheck: $(STATICCHECK)
+	@echo '== staticcheck' && $(STATICCHECK) ./...
+
+$(STATICCHECK):
+	@echo '== installing staticcheck v0.8.2 into bin/tools'
+	@GOBIN='$(CURDIR)/bin/tools' go install honnef.co/go/tools/cmd/staticcheck@v0.8.2
+	@mv bin/tools/staticcheck $@
+
+# First what is told in a second: the laws of the house.
+house:
+	@echo '== the laws of the house' && go test -run '^TestHouse' .
+
+# Fuzz targets run on their seeds here. Two packages at a time: the machines that run this have two cores.
+race:
+	@echo '== go test -race' && go test -race -p 2 -timeout 25m -json ./... | go run ./scripts/test-summary
+
+darwin:
+	@for arch in amd64 arm64; do \
+		echo "== GOOS=darwin GOARCH=$$arch"; \
+		CGO_ENABLED=0 GOOS=darwin GOARCH=$$arch go build -buildvcs=false -o /dev/null ./cmd/astern; \
+	done

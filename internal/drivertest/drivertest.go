@@ -1,0 +1,194 @@
+// Package drivertest is the conformance suite that every driver passes: the laws of astern.Driver, checked against a
+// real component that the driver's own test sets up. A law that a driver breaks would, in a plan, refuse a recovery that
+// could go ahead or, worse, carry out one that nobody asked for.
+//
+// A driver's test fills in a Suite and runs it:
+//
+//	func TestConformance(t *testing.T) {
+//		worlds := map[string]astern.Component{}
+//		suite := drivertest.Suite{
+//			Driver: mykind.New(func(address string) (astern.Component, bool) { c, ok := worlds[address]; return c, ok }),
+//			New: func(t testing.TB) drivertest.World {
+//				root := t.TempDir()
+//				// … release v1 and then v2 below root, start the processes, stop them in t.Cleanup …
+//				c := astern.Component{Environment: "test", Name: fmt.Sprintf("w%d", len(worlds)), Kind: "mykind", …}
+//				worlds[c.Address()] = c
+//				return drivertest.World{
+//					Component: c, Old: "v1", New: "v2",
+//					History:   astern.History{Current: "v2", Deployments: …}, // with the hashes that Observe shows
+//					Snapshot:  func(t testing.TB) map[string]string { return drivertest.Files(t, root) },
+//				}
+//			},
+//			Breaks: []drivertest.Break{{
+//				Name: "the old release is gone",
+//				Do:   func(t testing.TB, w drivertest.World) { … },
+//				Want: astern.Broken,
+//			}},
+//		}
+//		suite.Run(t)
+//	}
+//
+// Everything the driver returns while the laws run is also checked for secrets, for being valid, and for surviving a
+// way through JSON.
+package drivertest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	astern "github.com/astern-dev/astern"
+)
+
+// Suite is the laws for one driver. New is called once or more for each law.
+type Suite struct {
+	// Driver is the driver under test.
+	Driver astern.Driver
+	// New makes a fresh world: nothing in it was touched by an earlier law. It registers its own clean-up with t.Cleanup.
+	New func(t testing.TB) World
+	// Verbs are verbs beyond Driver.Verbs, for a driver (jsonexec) that learns them from someone else.
+	Verbs []astern.VerbInfo
+	// Other carries out a step of a kind that is not the driver's ("check", "ledger"). Nil passes over such steps.
+	Other func(t testing.TB, w World, step astern.Step, call astern.Call)
+	// Breaks are ways to damage a world, each with what the evidence must then say.
+	Breaks []Break
+}
+
+// World is one component that really exists, with at least two revisions deployed: first Old, then New, which is
+// current. Both are known-good in History and Old can be gone back to.
+type World struct {
+	Component astern.Component
+	// History is what the ledger would know of the component.
+	History  astern.History
+	Old, New string
+	// Snapshot fingerprints everything that the driver could change: files, links, processes. It leaves out what changes
+	// by itself (logs, processor time). Two snapshots are equal exactly when nothing was changed.
+	Snapshot func(t testing.TB) map[string]string
+	// Secrets are the values of the secrets that the settings refer to; none may appear in anything the driver returns.
+	Secrets []string
+}
+
+// Break damages a fresh world and says what that makes of the target Old.
+type Break struct {
+	Name string
+	Do   func(t testing.TB, w World)
+	// Want is the worst evidence that Targets must then show for Old: at risk, broken or unknown. Routes to a broken
+	// or unknown target are refused.
+	Want astern.Readiness
+}
+
+// law is one thing that holds for every driver.
+type law struct {
+	name  string
+	check func(r *run)
+}
+
+// laws is every law, in the order in which a newcomer best reads their failures.
+var laws = []law{
+	{"the driver is complete", lawComplete},
+	{"observing changes nothing and can be repeated", lawObserveRepeats},
+	{"observing answers exactly what was asked", lawObserveScope},
+	{"observing stops with its context and then claims nothing", lawObserveCancelled},
+	{"observing may be done side by side", lawObserveConcurrent},
+	{"targets are pure", lawTargetsPure},
+	{"targets carry evidence", lawTargetsEvidence},
+	{"routes are pure", lawRoutePure},
+	{"routes are well formed", lawRouteWellFormed},
+	{"a route to a revision that does not exist is refused", lawRouteMissing},
+	{"a route carried out reaches its target", lawRouteReaches},
+	{"a lost reply is found", lawLostReply},
+	{"reading before a step changes nothing", lawBeforeReads},
+	{"a cancelled start tells the truth", lawStartCancelled},
+	{"an older fence is refused", lawFence},
+	{"undo brings the world back", lawUndo},
+	{"hostile revision names never reach the world", lawHostile},
+}
+
+// Run checks every law, each in a fresh world, and every break.
+func (s Suite) Run(t *testing.T) {
+	for _, l := range laws {
+		t.Run(l.name, func(t *testing.T) { l.check(s.begin(t)) })
+	}
+	for _, b := range s.Breaks {
+		t.Run("broken: "+b.Name, func(t *testing.T) { checkBreak(s.begin(t), b) })
+	}
+}
+
+// run is one law being checked in one world. Its driver is the suite's, watched.
+type run struct {
+	testing.TB
+	ctx    context.Context
+	suite  Suite
+	world  World
+	driver astern.Driver
+}
+
+// lawTimeout bounds one law, so that a driver that hangs names the law in which it does.
+const lawTimeout = 3 * time.Minute
+
+func (s Suite) begin(t testing.TB) *run {
+	t.Helper()
+	if s.Driver.Observer == nil || s.Driver.Router == nil || s.Driver.Actor == nil {
+		t.Fatalf("the driver %q lacks an ability: Observer, Router and Actor are required", s.Driver.Kind)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), lawTimeout)
+	t.Cleanup(cancel)
+	w := s.New(t)
+	if w.Old == "" || w.New == "" || w.Old == w.New || w.Snapshot == nil || w.Component.Name == "" {
+		t.Fatalf("the world is incomplete: Component, Snapshot and two different revisions Old and New are needed")
+	}
+	return &run{TB: t, ctx: ctx, suite: s, world: w, driver: watch(t, s.Driver, w.Secrets)}
+}
+
+// verb returns what the driver (or the suite, for verbs of others) says of a verb.
+func (r *run) verb(name string) (astern.VerbInfo, bool) {
+	for _, list := range [][]astern.VerbInfo{r.suite.Driver.Verbs, r.suite.Verbs} {
+		for _, v := range list {
+			if v.Verb == name {
+				return v, true
+			}
+		}
+	}
+	return astern.VerbInfo{}, false
+}
+
+func lawComplete(r *run) {
+	d := r.suite.Driver
+	if d.Kind == "" || r.world.Component.Kind != d.Kind {
+		r.Errorf("the driver's kind is %q and the component's %q; they must be equal and not empty", d.Kind, r.world.Component.Kind)
+	}
+	if d.Settings == nil {
+		r.Errorf("the driver has no Settings; a zero value of its settings struct is needed for the schema")
+	}
+	verbs := append(append([]astern.VerbInfo{}, d.Verbs...), r.suite.Verbs...)
+	if len(verbs) == 0 {
+		r.Errorf("the driver declares no verb")
+	}
+	seen := map[string]bool{}
+	for _, v := range verbs {
+		if v.Verb == "" || v.What == "" || seen[v.Verb] {
+			r.Errorf("verb %q: name and what must be set, and a name stands once", v.Verb)
+		}
+		seen[v.Verb] = true
+		if !validUndo[v.Undo] {
+			r.Errorf("verb %q: undo %q is none of inverse, none needed, impossible", v.Verb, v.Undo)
+		}
+		if v.Exclusion != astern.Conditional && v.Exclusion != astern.Window {
+			r.Errorf("verb %q: exclusion %q is neither conditional nor window", v.Verb, v.Exclusion)
+		}
+		if !validFound[v.Found] {
+			r.Errorf("verb %q: found %q is none of token, name, state, none", v.Verb, v.Found)
+		}
+	}
+	if d.Validator == nil {
+		return
+	}
+	for _, p := range d.Validator.Validate(r.world.Component) {
+		r.Errorf("the settings of a working component have a problem: %s: %s", p.Path, p.What)
+	}
+}
+
+var (
+	validUndo  = map[astern.Undo]bool{astern.UndoInverse: true, astern.UndoNone: true, astern.UndoImpossible: true}
+	validFound = map[string]bool{"token": true, "name": true, "state": true, "none": true}
+)

@@ -1,0 +1,61 @@
+package drivertest
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Files fingerprints everything below root, for World.Snapshot: path below root -> mode, time of change, and content
+// hash or link target. Sockets and pipes count by their mode alone.
+func Files(t testing.TB, root string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		out[rel], err = fingerprint(path, info)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("taking a snapshot of %s: %v", root, err)
+	}
+	return out
+}
+
+func fingerprint(path string, info fs.FileInfo) (string, error) {
+	text := fmt.Sprintf("%s %d", info.Mode(), info.ModTime().UnixNano())
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		to, err := os.Readlink(path)
+		return text + " -> " + to, err
+	case info.Mode().IsRegular():
+		content, err := os.ReadFile(path)
+		return fmt.Sprintf("%s %x", text, sha256.Sum256(content)), err
+	}
+	return text, nil
+}
+
+// unchanged runs read and requires that the world is the same after it.
+func (r *run) unchanged(doing string, read func()) {
+	r.Helper()
+	before := r.world.Snapshot(r)
+	read()
+	if diff := cmp.Diff(before, r.world.Snapshot(r)); diff != "" {
+		r.Errorf("%s changed the world (-before +after):\n%s", doing, diff)
+	}
+}

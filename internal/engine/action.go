@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// ActionKind is what is to be done.
+type ActionKind string
+
+// The actions. Prepare reads the step's facts and before-image and writes its intent; Start begins what an intent says;
+// Find asks for an effect in doubt; Poll asks how far it is; CheckRound makes a stage's checks; MakePlan makes a child
+// plan; Wait says that nothing is due before At; Hold says that a person must decide; End writes the end.
+const (
+	Prepare    ActionKind = "prepare"
+	Start      ActionKind = "start"
+	Find       ActionKind = "find"
+	Poll       ActionKind = "poll"
+	CheckRound ActionKind = "check"
+	MakePlan   ActionKind = "plan"
+	Wait       ActionKind = "wait"
+	Hold       ActionKind = "hold"
+	End        ActionKind = "end"
+)
+
+// Action is one thing to do next.
+type Action struct {
+	Kind    ActionKind
+	Step    string // id in its lane
+	Attempt int
+	// Call is complete for Start, Find and Poll; for Prepare it has no image yet.
+	Call  *astern.Call
+	Op    *astern.Op     // Poll
+	Facts []ExpectedFact // Prepare
+	// Stage counts from 1; for CheckRound.
+	Stage   int
+	Checks  []astern.Check
+	Gate    bool
+	Undo    bool // MakePlan: reverse what was done
+	At      time.Time
+	Holds   []HoldReason
+	Outcome astern.Outcome
+}
+
+// ExpectedFact is what a step expects of the world right before it runs.
+type ExpectedFact struct {
+	Address string
+	Path    string
+	Value   string
+	Absent  bool
+	// Unknown is true for a fact that a person accepted as unknown: it must still be unknown.
+	Unknown bool
+}
+
+// HoldReason is one reason why an execution can't go on by itself.
+type HoldReason struct {
+	Kind  HoldKind `json:"kind"`
+	Step  string   `json:"step,omitempty"`
+	Stage int      `json:"stage,omitempty"`
+	Text  string   `json:"text"`
+}
+
+// HoldKind says what a person can do about a hold.
+type HoldKind string
+
+// The kinds of holds.
+const (
+	HoldPaused  HoldKind = "paused"  // resume
+	HoldFailed  HoldKind = "failed"  // resume (another attempt), skip, cancel or undo
+	HoldRefused HoldKind = "refused" // the world changed: plan anew, or resume when it is as expected again
+	HoldUnsure  HoldKind = "unsure"  // settle
+	HoldLimit   HoldKind = "limit"   // allow
+	HoldBlocked HoldKind = "blocked" // needs a step that was skipped: skip it too, or cancel
+	HoldGate    HoldKind = "gate"    // resume (checks are made again), cancel or undo
+	HoldPlan    HoldKind = "plan"    // the child plan could not be made: resume or cancel
+)
+
+// Key names the action so that a loop runs each once at a time.
+func (a Action) Key() string {
+	return fmt.Sprintf("%s %s %d %d %t", a.Kind, a.Step, a.Attempt, a.Stage, a.Gate)
+}

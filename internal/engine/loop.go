@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// Engine carries out one execution.
+type Engine struct {
+	Journal Journal
+	World   World
+	Clock   Clock
+	// Execution is the id of the execution; Fence is what its journal's last `taken` record gave this engine.
+	Execution string
+	Fence     int64
+	Plan      astern.Plan
+	// Observe, when set, is called with every record in the order of the journal, those from before included. It must
+	// return soon.
+	Observe func(astern.Record)
+	// LookEvery is how often the journal is read for what people wrote into it; zero means every 200 ms.
+	LookEvery time.Duration
+}
+
+// Result is how a run of the loop came to its end.
+type Result struct {
+	Outcome astern.Outcome // "" when the execution has not ended
+	Holds   []HoldReason   // why it can't go on by itself
+	Child   string         // hash of the plan that continues it
+}
+
+// loop is one run of an Engine.
+type loop struct {
+	*Engine
+	fold    *Fold
+	busy    map[string]bool // keys of actions under way
+	answers chan answer
+	owner   sync.WaitGroup
+	quiet   map[string]quiet // what Polls answered that is not worth a record
+}
+
+// quiet is a Poll's answer that says nothing new: when to ask again.
+type quiet struct {
+	op *astern.Op
+	at time.Time
+}
+
+// answer is what came of an action.
+type answer struct {
+	key     string
+	records []astern.Record
+}
+
+// Run performs actions until the execution ends or a person must decide. When ctx ends it starts nothing new, waits for
+// what is under way, writes it down, and returns an Interrupted error. After any error of the journal it stops at
+// once: whoever takes the execution next finds what is in doubt.
+func (e *Engine) Run(ctx context.Context) (Result, error) {
+	fold, err := NewFold(e.Plan)
+	if err != nil {
+		return Result{}, err
+	}
+	l := &loop{Engine: e, fold: fold, busy: map[string]bool{}, answers: make(chan answer), quiet: map[string]quiet{}}
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer func() {
+		cancel(errors.New("the engine stopped"))
+		l.drain()
+	}()
+	if err := l.read(work); err != nil {
+		return Result{}, err
+	}
+	if fold.fence != e.Fence {
+		return Result{}, fmt.Errorf("running %s: %w", e.Execution, ErrFenced)
+	}
+	return l.run(ctx, work)
+}
+
+func (l *loop) run(ctx, work context.Context) (Result, error) {
+	stopping := ctx.Done()
+	for {
+		var wake time.Time
+		if ctx.Err() == nil {
+			end, at, err := l.runOnce(work)
+			if err != nil || end != nil {
+				if end == nil {
+					end = &Result{}
+				}
+				return *end, err
+			}
+			wake = at
+		} else if len(l.busy) == 0 {
+			return Result{}, astern.Errorf(astern.Interrupted, "%s was interrupted", l.Execution).
+				WithHint("nothing is lost: astern resume %s goes on", l.Execution)
+		}
+		look := l.Clock.Now().Add(l.lookEvery())
+		if wake.IsZero() || look.Before(wake) {
+			wake = look
+		}
+		select {
+		case a := <-l.answers:
+			delete(l.busy, a.key)
+			if err := l.write(work, a.records); err != nil {
+				return Result{}, err
+			}
+		case <-stopping:
+			stopping = nil
+		case <-l.Clock.After(wake):
+			if err := l.read(work); err != nil {
+				return Result{}, err
+			}
+		}
+	}
+}
+
+// runOnce starts every action that is due and not under way. It returns a result when the run is over, else when to
+// look again (zero when only an answer can bring news).
+func (l *loop) runOnce(ctx context.Context) (*Result, time.Time, error) {
+	now := l.Clock.Now()
+	if l.fold.outcome != "" {
+		return &Result{Outcome: l.fold.outcome, Child: l.fold.child}, time.Time{}, nil
+	}
+	var wake time.Time
+	for _, a := range l.fold.Decide(now) {
+		switch a.Kind {
+		case Wait:
+			wake = a.At
+		case Hold:
+			if len(l.busy) == 0 {
+				return &Result{Holds: a.Holds}, wake, nil
+			}
+		case End:
+			if len(l.busy) > 0 {
+				continue
+			}
+			r := astern.Record{Kind: astern.RecordEnded, Outcome: a.Outcome}
+			if err := l.write(ctx, []astern.Record{r}); err != nil {
+				return nil, wake, err
+			}
+			return &Result{Outcome: a.Outcome, Child: l.fold.child}, wake, nil
+		default:
+			if at := l.launch(ctx, a, now); !at.IsZero() && (wake.IsZero() || at.Before(wake)) {
+				wake = at
+			}
+		}
+	}
+	return nil, wake, nil
+}
+
+// launch runs the action beside the loop, once. It returns when a Poll that said nothing new is due again.
+func (l *loop) launch(ctx context.Context, a Action, now time.Time) time.Time {
+	key := a.Key()
+	if l.busy[key] {
+		return time.Time{}
+	}
+	if a.Kind == Poll {
+		if q, ok := l.quiet[a.Step]; ok && q.op == a.Op && q.at.After(now) {
+			return q.at
+		}
+	}
+	l.busy[key] = true
+	l.owner.Add(1)
+	go func() {
+		defer l.owner.Done()
+		l.answers <- answer{key, l.perform(ctx, a)}
+	}()
+	return time.Time{}
+}
+
+// drain waits for everything under way; its answers are not written, so they are found again.
+func (l *loop) drain() {
+	finished := make(chan struct{})
+	go func() {
+		l.owner.Wait()
+		close(finished)
+	}()
+	for {
+		select {
+		case <-l.answers:
+		case <-finished:
+			return
+		}
+	}
+}
+
+// write appends records and folds them, with whatever people wrote in between. Answers that say nothing new (a Poll
+// with the progress that is known) stay out of the journal.
+func (l *loop) write(ctx context.Context, records []astern.Record) error {
+	news := records[:0:0]
+	for _, r := range records {
+		if s := l.fold.steps[r.Step]; s != nil && r.Kind == astern.RecordOp && s.phase == running && !newsOf(s, r) {
+			l.quiet[r.Step] = quiet{op: s.op, at: l.Clock.Now().Add(pollPause(r.Op))}
+			continue
+		}
+		r.At, r.Fence = l.Clock.Now(), l.Fence
+		news = append(news, r)
+	}
+	if len(news) == 0 {
+		return nil
+	}
+	if err := l.Journal.Append(ctx, l.Execution, l.Fence, news...); err != nil {
+		return fmt.Errorf("writing the journal of %s: %w", l.Execution, err)
+	}
+	return l.read(ctx)
+}
+
+// newsOf reports whether a running step's answer says anything that the journal does not know.
+func newsOf(s *step, r astern.Record) bool {
+	if r.Op.Status != astern.OpRunning || r.Op.Progress != s.op.Progress || len(r.Op.Handle) != len(s.op.Handle) {
+		return true
+	}
+	for k, v := range r.Op.Handle {
+		if s.op.Handle[k] != v {
+			return true
+		}
+	}
+	return s.call != nil && r.At.After(s.call.Deadline)
+}
+
+// read folds the records that the journal has beyond the fold.
+func (l *loop) read(ctx context.Context) error {
+	records, err := l.Journal.Read(ctx, l.Execution, l.fold.seq)
+	if err != nil {
+		return fmt.Errorf("reading the journal of %s: %w", l.Execution, err)
+	}
+	for _, r := range records {
+		l.fold.Apply(r)
+		if l.Observe != nil {
+			l.Observe(r)
+		}
+	}
+	if l.fold.fence > l.Fence {
+		return fmt.Errorf("%s: %w", l.Execution, ErrFenced)
+	}
+	return nil
+}
+
+func (l *loop) lookEvery() time.Duration {
+	if l.LookEvery > 0 {
+		return l.LookEvery
+	}
+	return 200 * time.Millisecond
+}

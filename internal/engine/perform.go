@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/astern-dev/astern"
+)
+
+// perform does one action in the world and returns the records that answer it. A panic of a driver is an answer too:
+// nobody knows what it did.
+func (l *loop) perform(ctx context.Context, a Action) (records []astern.Record) {
+	r := astern.Record{Step: a.Step, Attempt: a.Attempt}
+	defer func() {
+		if p := recover(); p != nil {
+			records = []astern.Record{panicked(a, r, p)}
+		}
+	}()
+	switch a.Kind {
+	case Prepare:
+		return []astern.Record{l.prepare(ctx, a, r)}
+	case Start:
+		op := l.World.Actor.Start(ctx, *a.Call)
+		r.Kind, r.Op = astern.RecordOp, &op
+	case Poll:
+		op := l.World.Actor.Poll(ctx, *a.Call, *a.Op)
+		r.Kind, r.Op, r.At = astern.RecordOp, &op, l.Clock.Now()
+	case Find:
+		r = l.find(ctx, a, r)
+	case CheckRound:
+		return []astern.Record{l.round(ctx, a)}
+	case MakePlan:
+		hash, err := l.World.Plan(ctx, a.Undo)
+		r.Kind, r.Text = astern.RecordChild, hash
+		if err != nil {
+			r.Kind, r.Code, r.Text = astern.RecordUnprepared, astern.CodeOf(err), err.Error()
+		}
+	}
+	return []astern.Record{r}
+}
+
+func panicked(a Action, r astern.Record, p any) astern.Record {
+	text := fmt.Sprintf("the driver panicked: %v", p)
+	switch a.Kind {
+	case Start, Poll:
+		r.Kind, r.Op = astern.RecordOp, &astern.Op{Status: astern.OpUnsure, Code: astern.Internal, Error: text}
+	case Find:
+		r.Kind, r.Text = astern.RecordDoubt, text
+	default:
+		r.Kind, r.Code, r.Text = astern.RecordUnprepared, astern.Internal, text
+	}
+	return r
+}
+
+// prepare reads the step's facts and its before-image. Its record is the intent, or says why there is none.
+func (l *loop) prepare(ctx context.Context, a Action, r astern.Record) astern.Record {
+	diffs, err := ReadFacts(ctx, l.World.Observe, a.Facts)
+	if err == nil && len(diffs) > 0 {
+		r.Kind, r.Differences = astern.RecordRefused, diffs
+		return r
+	}
+	call := *a.Call
+	call.Execution, call.Token = l.Execution, Token(l.Execution, a.Step, a.Attempt)
+	if err == nil {
+		call.Image, err = l.World.Actor.Before(ctx, call)
+	}
+	if err != nil {
+		r.Kind, r.Code, r.Text = astern.RecordUnprepared, astern.CodeOf(err), err.Error()
+		return r
+	}
+	r.Kind, r.Call = astern.RecordIntent, &call
+	return r
+}
+
+// ReadFacts asks the world for the facts and returns how they differ from what is expected. It returns an Unavailable
+// error when one of them can't be read.
+func ReadFacts(ctx context.Context, observe func(context.Context, string, []string) (astern.State, error),
+	facts []ExpectedFact) ([]astern.Difference, error) {
+	paths := map[string][]string{}
+	var order []string
+	for _, f := range facts {
+		if paths[f.Address] == nil {
+			order = append(order, f.Address)
+		}
+		paths[f.Address] = append(paths[f.Address], f.Path)
+	}
+	states := map[string]astern.State{}
+	for _, address := range order {
+		s, err := observe(ctx, address, paths[address])
+		if err != nil {
+			return nil, fmt.Errorf("observing %s: %w", address, err)
+		}
+		states[address] = s
+	}
+	return Compare(facts, states)
+}
+
+func (l *loop) find(ctx context.Context, a Action, r astern.Record) astern.Record {
+	found := l.World.Actor.Find(ctx, *a.Call)
+	switch {
+	case found.Answer == astern.FoundYes && found.Op != nil:
+		r.Kind, r.Op = astern.RecordOp, found.Op
+	case found.Answer == astern.FoundNo:
+		r.Kind, r.Text = astern.RecordAbsent, found.Because
+	default:
+		r.Kind, r.Text = astern.RecordDoubt, found.Because
+	}
+	return r
+}
+
+// round makes the checks of a stage side by side.
+func (l *loop) round(ctx context.Context, a Action) astern.Record {
+	results := make([]astern.CheckResult, len(a.Checks))
+	done := make(chan struct{})
+	for i, c := range a.Checks {
+		go func() {
+			defer func() {
+				if p := recover(); p != nil {
+					results[i] = astern.CheckResult{Check: c.ID(), Verdict: astern.Unknown, Evidence: fmt.Sprintf("the check panicked: %v", p)}
+				}
+				done <- struct{}{}
+			}()
+			results[i] = l.World.Check(ctx, c)
+		}()
+	}
+	for range a.Checks {
+		<-done
+	}
+	return astern.Record{Kind: astern.RecordRound, Stage: a.Stage, Gate: a.Gate, Results: results}
+}

@@ -1,0 +1,208 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// StepStatus is how far one step is, in words for a person.
+type StepStatus struct {
+	ID      string
+	Title   string
+	Stage   int    // from 1
+	Status  string // waiting, starting, in doubt, running, done, failed, refused, skipped, retrying
+	Attempt int
+	Text    string // last error or progress
+	NextAt  time.Time
+}
+
+var phaseWords = map[phase]string{waiting: "waiting", intended: "starting", doubt: "in doubt", running: "running",
+	done: "done", failed: "failed", refused: "refused", skipped: "skipped"}
+
+// Steps returns every step in the order of the plan.
+func (f *Fold) Steps() []StepStatus {
+	var out []StepStatus
+	for i, st := range f.stages {
+		for _, ln := range st.lanes {
+			for _, s := range ln.steps {
+				out = append(out, f.status(s, i))
+			}
+		}
+	}
+	return out
+}
+
+func (f *Fold) status(s *step, stage int) StepStatus {
+	v := StepStatus{ID: s.id, Title: astern.MemberPath(s.plan.Title, s.member), Stage: stage + 1,
+		Status: phaseWords[s.phase], Attempt: s.attempt, Text: s.text, NextAt: s.notBefore}
+	switch {
+	case s.phase == waiting && s.tries > 0:
+		v.Status = fmt.Sprintf("retrying %d/%d", s.tries+1, max(s.plan.Attempts, s.tries+1))
+	case s.phase == running && s.op != nil:
+		v.Text = s.op.Progress
+	case s.overLimit != "":
+		v.Status, v.Text = "asks", s.overLimit
+	}
+	return v
+}
+
+// InFlight reports whether something of the step may be under way. ok is false when there is no such step.
+func (f *Fold) InFlight(id string) (inFlight, ok bool) {
+	s, ok := f.steps[id]
+	return ok && s.inFlight(), ok
+}
+
+// Settleable reports whether the step is in doubt or running, so that a person may say what became of it.
+func (f *Fold) Settleable(id string) bool {
+	s := f.steps[id]
+	return s != nil && (s.phase == doubt || s.phase == running)
+}
+
+// OverLimit returns why the step's outputs need to be allowed, "" when they don't.
+func (f *Fold) OverLimit(id string) string {
+	if s := f.steps[id]; s != nil {
+		return s.overLimit
+	}
+	return ""
+}
+
+// Skippable returns why the step can't be skipped now, "" when it can.
+func (f *Fold) Skippable(id string) string {
+	s := f.steps[id]
+	switch {
+	case s == nil:
+		return "there is no such step"
+	case s.phase == done, s.phase == skipped:
+		return "it is " + phaseWords[s.phase]
+	case s.inFlight():
+		return "it is " + phaseWords[s.phase] + ": settle it first"
+	}
+	return ""
+}
+
+// Dependents returns the ids of the steps that can't run when the step is skipped: they use an output of it or name it
+// as a guard.
+func (f *Fold) Dependents(id string) []string {
+	s := f.steps[id]
+	if s == nil {
+		return nil
+	}
+	var out []string
+	for _, o := range f.Steps() {
+		t := f.steps[o.ID]
+		needs := slices.Contains(t.plan.Guards, s.plan.ID)
+		for _, a := range t.plan.Args {
+			needs = needs || a.Ref != nil && f.laneID(a.Ref.From, t.member) == id
+		}
+		if needs && t != s {
+			out = append(out, t.id)
+		}
+	}
+	return out
+}
+
+// DoneStep is a step that was done, with what undoing it needs.
+type DoneStep struct {
+	Step    *astern.Step
+	Call    astern.Call
+	Outputs map[string]astern.Arg
+}
+
+// Done returns the steps that were done, the last first.
+func (f *Fold) Done(records []astern.Record) []DoneStep {
+	var out []DoneStep
+	seen := map[string]bool{}
+	for _, r := range slices.Backward(records) {
+		s := f.steps[r.Step]
+		if s == nil || s.phase != done || seen[r.Step] || r.Op == nil || r.Op.Status != astern.OpDone {
+			continue
+		}
+		seen[r.Step] = true
+		out = append(out, DoneStep{Step: s.plan, Call: *s.call, Outputs: f.outs[s.id]})
+	}
+	return out
+}
+
+// Left returns what the done steps left: the state that undoing rests on.
+func (f *Fold) Left(s DoneStep) []ExpectedFact {
+	var out []ExpectedFact
+	for _, set := range s.Step.Sets {
+		address := set.Address
+		if address == "" {
+			address = s.Step.Address
+		}
+		path := astern.MemberPath(set.Path, s.Call.Member)
+		if v, ok := f.sets[address+" "+path]; ok {
+			out = append(out, ExpectedFact{Address: address, Path: path, Value: v.Text, Absent: v.Unknown != ""})
+		}
+	}
+	return out
+}
+
+// Gate is how far the current stage's gate is.
+type Gate struct {
+	Open         bool // the lanes are over and the gate counts
+	BakedSeconds float64
+	BakeSeconds  int64
+}
+
+// CurrentGate returns how far the current stage's gate is.
+func (f *Fold) CurrentGate() Gate {
+	if f.current >= len(f.stages) || f.stages[f.current].plan.Gate == nil {
+		return Gate{}
+	}
+	st := f.stages[f.current]
+	return Gate{Open: !st.entered.IsZero(), BakedSeconds: st.baked.Seconds(), BakeSeconds: st.plan.Gate.BakeSeconds}
+}
+
+// Paused reports whether a person paused the execution.
+func (f *Fold) Paused() bool { return f.paused }
+
+// Cancelled reports whether a person cancelled the execution.
+func (f *Fold) Cancelled() bool { return f.cancelled }
+
+// Phases adds up where the time of an execution went, from its journal alone. The time to decide and to approve lie
+// before the journal and are given by the caller.
+func Phases(p astern.Plan, records []astern.Record) (astern.Phases, error) {
+	f, err := NewFold(p)
+	if err != nil {
+		return astern.Phases{}, err
+	}
+	var ph astern.Phases
+	var last time.Time
+	for _, r := range records {
+		if r.Kind == astern.RecordTicked {
+			continue
+		}
+		if !last.IsZero() {
+			*f.phaseNow(&ph) += r.At.Sub(last).Seconds()
+		}
+		f.Apply(r)
+		last = r.At
+	}
+	return ph, nil
+}
+
+// phaseNow returns the phase that time counts for in the present state: execute while a step is in flight or due to
+// start, prove in a stage without steps, settle otherwise.
+func (f *Fold) phaseNow(ph *astern.Phases) *float64 {
+	if f.current >= len(f.stages) {
+		return &ph.ProveSeconds
+	}
+	st := f.stages[f.current]
+	switch {
+	case len(st.lanes) == 0:
+		return &ph.ProveSeconds
+	case f.paused || f.cancelled || !st.entered.IsZero():
+		return &ph.SettleSeconds
+	}
+	for _, ln := range st.lanes {
+		if ln.next < len(ln.steps) && !f.laneFailed(ln) {
+			return &ph.ExecuteSeconds
+		}
+	}
+	return &ph.SettleSeconds
+}

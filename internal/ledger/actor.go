@@ -1,0 +1,69 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// Kind is the kind of steps that write into the ledger.
+const Kind = "ledger"
+
+// The verbs of ledger steps. Each takes the arguments revision, and optionally reason and hash.
+const (
+	VerbLatch     = "latch"
+	VerbRelease   = "release"
+	VerbRecord    = "record"
+	VerbKnownGood = "known-good"
+)
+
+// Events keeps the ledger. AddEvent is idempotent by the event's token.
+type Events interface {
+	AddEvent(ctx context.Context, e astern.Event) (astern.Event, error)
+	EventByToken(ctx context.Context, token string) (astern.Event, bool, error)
+}
+
+// Actor writes ledger events as steps of a plan, found again by their token.
+type Actor struct {
+	Events Events
+	By     string // who asked for the plan
+	Now    func() time.Time
+}
+
+var kinds = map[string]astern.EventKind{VerbLatch: astern.EventLatched, VerbRelease: astern.EventReleased,
+	VerbRecord: astern.EventDeployed, VerbKnownGood: astern.EventKnownGood}
+
+// Before needs nothing: an event is found by its token.
+func (a Actor) Before(context.Context, astern.Call) (astern.Image, error) { return nil, nil }
+
+// Start writes the event.
+func (a Actor) Start(ctx context.Context, call astern.Call) astern.Op {
+	kind, ok := kinds[call.Verb]
+	if !ok {
+		return astern.Op{Status: astern.OpFailed, Code: astern.Invalid, Error: "the ledger has no verb " + call.Verb}
+	}
+	_, err := a.Events.AddEvent(ctx, astern.Event{At: a.Now(), Address: call.Address, Kind: kind, Revision: call.Text("revision"),
+		Hash: call.Text("hash"), By: a.By, Reason: call.Text("reason"), Execution: call.Execution, Token: call.Token})
+	if err != nil {
+		return astern.Op{Status: astern.OpUnsure, Code: astern.CodeOf(err), Error: err.Error()}
+	}
+	return astern.Op{Status: astern.OpDone}
+}
+
+// Find looks for an event with the call's token.
+func (a Actor) Find(ctx context.Context, call astern.Call) astern.Found {
+	_, ok, err := a.Events.EventByToken(ctx, call.Token)
+	switch {
+	case err != nil:
+		return astern.Found{Answer: astern.FoundUnknown, Because: err.Error()}
+	case !ok:
+		return astern.Found{Answer: astern.FoundNo, Because: "the ledger has no event with its token"}
+	}
+	return astern.Found{Answer: astern.FoundYes, Op: &astern.Op{Status: astern.OpDone}}
+}
+
+// Poll answers done: an event is written or it is not.
+func (a Actor) Poll(context.Context, astern.Call, astern.Op) astern.Op {
+	return astern.Op{Status: astern.OpDone}
+}

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Makes sure that what the tests and the build use is there, and says what it does.
+#   need.sh go       the Go toolchain that go.mod asks for; never installed, only looked for
+#   need.sh tests    also gcc, git, python3 and sshd: installed by apt-get when root on a Debian-like machine, else named
+# Exits 1 when something is missing that can't be done without. Under CI=true everything is needed: a test that is
+# skipped for want of a program would look like one that passed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+
+need_go() {
+	local want have
+	want=$(awk '$1 == "go" { print $2; exit }' go.mod)
+	if ! command -v go >/dev/null; then
+		say "Go is not installed (or not on PATH). astern needs Go $want or newer: https://go.dev/dl"
+		exit 1
+	fi
+	# Run inside the module, go picks the toolchain that go.mod asks for where the user's GOTOOLCHAIN lets it.
+	if ! have=$(go env GOVERSION 2>&1); then
+		say "astern needs Go $want or newer: $have"
+		exit 1
+	fi
+	have=${have#go}
+	if [ "$(printf '%s\n' "$want" "${have%%[- ]*}" | sort -V | head -n 1)" != "$want" ]; then
+		say "astern needs Go $want or newer; this is Go $have: https://go.dev/dl"
+		exit 1
+	fi
+	if [ -z "$(go env GOCACHE 2>/dev/null)" ] || [ -z "$(go env GOPATH 2>/dev/null)" ]; then
+		say "Go does not know where to keep its cache: set HOME (or GOPATH and GOCACHE)."
+		exit 1
+	fi
+}
+
+# sshd is often outside of PATH for a plain user.
+has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
+
+# missing prints the Debian packages of the programs that are not there.
+missing() {
+	local row
+	for row in gcc:gcc git:git python3:python3 sshd:openssh-server; do
+		has "${row%%:*}" || printf '%s ' "${row#*:}"
+	done
+	# The race detector links against the C library.
+	if has gcc && ! printf '#include <stdlib.h>\n' | gcc -E -x c - >/dev/null 2>&1; then
+		printf 'libc6-dev '
+	fi
+}
+
+need_tests() {
+	local packages
+	packages=$(missing)
+	[ -n "$packages" ] || return 0
+	case " $packages" in *" gcc "*) packages="$packages libc6-dev" ;; esac
+	if [ "$(id -u)" = 0 ] && has apt-get; then
+		say "installing for the tests: $packages"
+		# shellcheck disable=SC2086 # a list of package names
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } >&2 ||
+			say "apt-get could not install them"
+		packages=$(missing)
+		[ -n "$packages" ] || return 0
+	fi
+	say "missing for the tests: $packages"
+	say "install them, on Debian or Ubuntu: sudo apt-get install $packages"
+	case " $packages" in
+	*" gcc "* | *" libc6-dev "* | *" git "*)
+		say "the tests can't run without: the race detector needs a C compiler, the ledger's tests need git"
+		exit 1
+		;;
+	esac
+	if [ "${CI:-}" = true ]; then
+		say "CI=true: nothing may be skipped for want of a program"
+		exit 1
+	fi
+	say "tests that need them are skipped"
+}
+
+need_go
+if [ "${1:-go}" = tests ]; then
+	need_tests
+fi

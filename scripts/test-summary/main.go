@@ -1,0 +1,164 @@
+// Command test-summary reads what `go test -json` writes and prints what a person wants to know of it: one line a
+// package, the output of what failed, every test that was skipped with its reason, the slowest packages, and totals.
+// It exits 1 when anything failed or when no test ran.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// event is a line of `go test -json` (see `go doc test2json`).
+type event struct {
+	Action, Package, ImportPath, Test, Output string
+	FailedBuild                               string
+	Elapsed                                   float64
+}
+
+type summary struct {
+	out                     io.Writer
+	passed, failed, skipped int
+	output                  map[string]*strings.Builder // of a test, a package or a build, while nothing is decided
+	skips, failures         []string
+	packages                []event
+}
+
+func main() {
+	s := summary{out: os.Stdout, output: map[string]*strings.Builder{}}
+	if err := s.read(os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, "test-summary:", err)
+		os.Exit(1)
+	}
+	s.print()
+	if len(s.failures) > 0 || s.passed == 0 {
+		os.Exit(1)
+	}
+}
+
+func (s *summary) read(r io.Reader) error {
+	in := bufio.NewReader(r)
+	for {
+		line, err := in.ReadString('\n')
+		if line = strings.TrimSpace(line); line != "" {
+			var e event
+			if json.Unmarshal([]byte(line), &e) == nil && e.Action != "" {
+				s.add(e)
+			} else {
+				fmt.Fprintln(s.out, line) // go itself speaks: a download, a bad flag
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading test events: %w", err)
+		}
+	}
+}
+
+func key(e event) string {
+	if e.ImportPath != "" {
+		return e.ImportPath
+	}
+	return e.Package + " " + e.Test
+}
+
+func (s *summary) add(e event) {
+	switch e.Action {
+	case "output", "build-output":
+		b := s.output[key(e)]
+		if b == nil {
+			b = &strings.Builder{}
+			s.output[key(e)] = b
+		}
+		b.WriteString(e.Output)
+	case "build-fail":
+		s.fail(e)
+	case "pass", "fail", "skip":
+		if e.Test == "" {
+			s.packageEnd(e)
+			return
+		}
+		switch e.Action {
+		case "pass":
+			s.passed++
+		case "skip":
+			s.skipped++
+			s.skips = append(s.skips, e.Package+" "+e.Test+": "+reason(s.take(e)))
+		case "fail":
+			s.failed++
+			s.fail(e)
+		}
+		delete(s.output, key(e))
+	}
+}
+
+func (s *summary) take(e event) string {
+	b := s.output[key(e)]
+	if b == nil {
+		return ""
+	}
+	delete(s.output, key(e))
+	return b.String()
+}
+
+func (s *summary) fail(e event) {
+	name := strings.TrimSpace(key(e))
+	s.failures = append(s.failures, name)
+	fmt.Fprintf(s.out, "FAIL %s\n%s", name, s.take(e))
+}
+
+func (s *summary) packageEnd(e event) {
+	if e.Action == "skip" { // it has no tests
+		return
+	}
+	s.packages = append(s.packages, e)
+	fmt.Fprintf(s.out, "%-4s %s  %.1fs\n", e.Action, e.Package, e.Elapsed)
+	said := s.take(e)
+	if e.Action != "fail" {
+		return
+	}
+	// A package that fails by itself (a panic, a time-out, TestMain) has no failed test that said why. The output of
+	// a test that a panic cut off is still here.
+	if e.FailedBuild == "" && !slices.ContainsFunc(s.failures, func(f string) bool { return strings.HasPrefix(f, e.Package+" ") }) {
+		s.failures = append(s.failures, e.Package)
+		for k, b := range s.output {
+			if strings.HasPrefix(k, e.Package+" ") {
+				fmt.Fprint(s.out, b.String())
+			}
+		}
+	}
+	fmt.Fprint(s.out, said)
+}
+
+// reason is what the test said when it was skipped: its last line that is not a framework's.
+func reason(output string) string {
+	why := "no reason given"
+	for line := range strings.Lines(output) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "===") && !strings.HasPrefix(line, "---") {
+			why = line
+		}
+	}
+	return why
+}
+
+func (s *summary) print() {
+	slices.SortFunc(s.packages, func(a, b event) int { return int(1000 * (b.Elapsed - a.Elapsed)) })
+	fmt.Fprintln(s.out, "\nTest summary")
+	for _, e := range s.packages[:min(3, len(s.packages))] {
+		fmt.Fprintf(s.out, "  slowest  %6.1fs  %s\n", e.Elapsed, e.Package)
+	}
+	for _, k := range s.skips {
+		fmt.Fprintf(s.out, "  skipped  %s\n", k)
+	}
+	for _, f := range s.failures {
+		fmt.Fprintf(s.out, "  FAILED   %s\n", f)
+	}
+	fmt.Fprintf(s.out, "  %d passed, %d failed, %d skipped, in %d packages\n", s.passed, s.failed, s.skipped, len(s.packages))
+}
