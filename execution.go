@@ -196,3 +196,12 @@ type Phases struct {
 func (p Phases) Total() float64 {
 	return p.DecideSeconds + p.ApproveSeconds + p.ExecuteSeconds + p.SettleSeconds + p.ProveSeconds
 }
+
+// Approval is a person's word on a plan. One person has one word on each.
+type Approval struct {
+	PlanHash string    `json:"plan_hash"`
+	By       string    `json:"by"`
+	Verdict  string    `json:"verdict"` // approve or reject
+	Reason   string    `json:"reason,omitempty"`
+	At       time.Time `json:"at"`
+}

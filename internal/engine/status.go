@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,13 +12,16 @@ type StepStatus struct {
 	ID      string
 	Title   string
 	Stage   int    // from 1
-	Status  string // waiting, starting, in doubt, running, done, failed, refused, skipped, retrying
+	Status  string // pending, running, retrying, unsure, done, failed, refused, skipped, dropped
 	Attempt int
-	Text    string // last error or progress
-	NextAt  time.Time
+	// Attempts is how many are allowed.
+	Attempts int
+	Progress string
+	Error    string // the latest
+	NextAt   time.Time
 }
 
-var phaseWords = map[phase]string{waiting: "waiting", intended: "starting", doubt: "in doubt", running: "running",
+var phaseWords = map[phase]string{waiting: "pending", intended: "running", doubt: "unsure", running: "running",
 	done: "done", failed: "failed", refused: "refused", skipped: "skipped"}
 
 // Steps returns every step in the order of the plan.
@@ -27,24 +29,28 @@ func (f *Fold) Steps() []StepStatus {
 	var out []StepStatus
 	for i, st := range f.stages {
 		for _, ln := range st.lanes {
-			for _, s := range ln.steps {
-				out = append(out, f.status(s, i))
+			for k, s := range ln.steps {
+				v := s.status(i)
+				if k > ln.next && f.laneFailed(ln) {
+					v.Status = "dropped"
+				}
+				out = append(out, v)
 			}
 		}
 	}
 	return out
 }
 
-func (f *Fold) status(s *step, stage int) StepStatus {
-	v := StepStatus{ID: s.id, Title: astern.MemberPath(s.plan.Title, s.member), Stage: stage + 1,
-		Status: phaseWords[s.phase], Attempt: s.attempt, Text: s.text, NextAt: s.notBefore}
+func (s *step) status(stage int) StepStatus {
+	v := StepStatus{ID: s.id, Title: astern.MemberPath(s.plan.Title, s.member), Stage: stage + 1, Status: phaseWords[s.phase],
+		Attempt: s.attempt, Attempts: s.plan.Attempts, Error: s.text}
 	switch {
 	case s.phase == waiting && s.tries > 0:
-		v.Status = fmt.Sprintf("retrying %d/%d", s.tries+1, max(s.plan.Attempts, s.tries+1))
-	case s.phase == running && s.op != nil:
-		v.Text = s.op.Progress
+		v.Status, v.NextAt = "retrying", s.notBefore
+	case s.phase == running && s.op != nil && !s.stuck:
+		v.Progress, v.Error = s.op.Progress, ""
 	case s.overLimit != "":
-		v.Status, v.Text = "asks", s.overLimit
+		v.Error = s.overLimit
 	}
 	return v
 }
@@ -109,6 +115,7 @@ type DoneStep struct {
 	Step    *astern.Step
 	Call    astern.Call
 	Outputs map[string]astern.Arg
+	Left    []ExpectedFact // what the step's paths are now
 }
 
 // Done returns the steps that were done, the last first.
@@ -121,20 +128,19 @@ func (f *Fold) Done(records []astern.Record) []DoneStep {
 			continue
 		}
 		seen[r.Step] = true
-		out = append(out, DoneStep{Step: s.plan, Call: *s.call, Outputs: f.outs[s.id]})
+		out = append(out, DoneStep{Step: s.plan, Call: *s.call, Outputs: f.outs[s.id], Left: f.left(s)})
 	}
 	return out
 }
 
-// Left returns what the done steps left: the state that undoing rests on.
-func (f *Fold) Left(s DoneStep) []ExpectedFact {
+func (f *Fold) left(s *step) []ExpectedFact {
 	var out []ExpectedFact
-	for _, set := range s.Step.Sets {
+	for _, set := range s.plan.Sets {
 		address := set.Address
 		if address == "" {
-			address = s.Step.Address
+			address = s.plan.Address
 		}
-		path := astern.MemberPath(set.Path, s.Call.Member)
+		path := astern.MemberPath(set.Path, s.member)
 		if v, ok := f.sets[address+" "+path]; ok {
 			out = append(out, ExpectedFact{Address: address, Path: path, Value: v.Text, Absent: v.Unknown != ""})
 		}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -22,6 +23,8 @@ const (
 type Events interface {
 	AddEvent(ctx context.Context, e astern.Event) (astern.Event, error)
 	EventByToken(ctx context.Context, token string) (astern.Event, bool, error)
+	// Events returns the address's events, oldest first; limit 0 means all.
+	Events(ctx context.Context, address string, limit int) ([]astern.Event, error)
 }
 
 // Actor writes ledger events as steps of a plan, found again by their token.
@@ -34,8 +37,14 @@ type Actor struct {
 var kinds = map[string]astern.EventKind{VerbLatch: astern.EventLatched, VerbRelease: astern.EventReleased,
 	VerbRecord: astern.EventDeployed, VerbKnownGood: astern.EventKnownGood}
 
-// Before needs nothing: an event is found by its token.
-func (a Actor) Before(context.Context, astern.Call) (astern.Image, error) { return nil, nil }
+// Before notes what the ledger says is deployed, so that a record can be undone.
+func (a Actor) Before(ctx context.Context, call astern.Call) (astern.Image, error) {
+	events, err := a.Events.Events(ctx, call.Address, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger of %s: %w", call.Address, err)
+	}
+	return astern.Image{"current": History(events, func(string) bool { return false }).Current}, nil
+}
 
 // Start writes the event.
 func (a Actor) Start(ctx context.Context, call astern.Call) astern.Op {

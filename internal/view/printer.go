@@ -26,7 +26,7 @@ func (p *printer) blank() { p.b.WriteByte('\n') }
 
 // raw prints one line without wrapping.
 func (p *printer) raw(t text) {
-	p.b.WriteString(strings.TrimRight(t.render(p.st.Color), " "))
+	p.b.WriteString(trimRight(t).render(p.st.Color))
 	p.b.WriteByte('\n')
 }
 
@@ -46,7 +46,7 @@ func (p *printer) item(indent int, mark any, parts ...any) {
 }
 
 // labelWidth is the column at which the value of a field begins.
-const labelWidth = 12
+const labelWidth = 13
 
 // field prints "label  value" with the values aligned.
 func (p *printer) field(label string, parts ...any) {

@@ -132,19 +132,6 @@ func (p *printer) tableRow(indent int, cols []column, r row, shown []bool, width
 			}
 			out = append(append(out, cell...), span{strings.Repeat(" ", gap), rolePlain})
 		}
-		p.raw(trimRight(out))
+		p.raw(out)
 	}
-}
-
-// trimRight drops spaces at the end of a line, also before colour codes.
-func trimRight(t text) text {
-	for len(t) > 0 {
-		last := &t[len(t)-1]
-		last.s = strings.TrimRight(last.s, " ")
-		if last.s != "" {
-			break
-		}
-		t = t[:len(t)-1]
-	}
-	return t
 }

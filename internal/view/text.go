@@ -117,20 +117,24 @@ func (t text) plain() string {
 	return b.String()
 }
 
-// longestWord is the width below which the text can't be wrapped at its spaces.
+// longestWord is the width below which the text can't be wrapped well.
 func (t text) longestWord() int {
 	longest, n := 0, 0
-	for _, s := range t {
-		for _, r := range s.s {
-			if r == ' ' {
-				n = 0
-				continue
-			}
-			n += runeWidth(r)
-			longest = max(longest, n)
+	g := t.glyphs()
+	for i, x := range g {
+		if x.c == ' ' && !glued(g, i) {
+			n = 0
+			continue
 		}
+		n += runeWidth(x.c)
+		longest = max(longest, n)
 	}
 	return longest
+}
+
+// glued reports whether the space at i stands between a number and its unit, or the next group of its digits.
+func glued(g []glyph, i int) bool {
+	return i > 0 && i+1 < len(g) && unicode.IsDigit(g[i-1].c) && (unicode.IsLetter(g[i+1].c) || unicode.IsDigit(g[i+1].c))
 }
 
 // glyph is a character with its role, the unit of wrapping.
@@ -171,10 +175,14 @@ func (t text) wrap(width int) []text {
 	var lines []text
 	rest := t.glyphs()
 	for len(rest) > 0 {
-		n, w, space := 0, 0, -1
+		n, w, space, poor := 0, 0, -1, -1
 		for n < len(rest) {
 			cw := runeWidth(rest[n].c)
-			if rest[n].c == ' ' && n > 0 {
+			switch {
+			case rest[n].c != ' ' || n == 0:
+			case glued(rest, n):
+				poor = n
+			default:
 				space = n
 			}
 			if w+cw > width {
@@ -183,12 +191,16 @@ func (t text) wrap(width int) []text {
 			w += cw
 			n++
 		}
-		next := n
+		if space < 0 {
+			space = poor
+		}
 		if n < len(rest) && space > 0 {
-			n, next = space, space+1
+			n = space
 		}
 		lines = append(lines, joinGlyphs(rest[:n]))
-		rest = rest[next:]
+		for rest = rest[n:]; len(rest) > 0 && rest[0].c == ' '; {
+			rest = rest[1:]
+		}
 	}
 	return lines
 }
@@ -222,4 +234,14 @@ func (t text) render(color bool) string {
 		}
 	}
 	return b.String()
+}
+
+// trimRight drops spaces at the end of a line, also before colour codes.
+func trimRight(t text) text {
+	for i := len(t) - 1; i >= 0; i-- {
+		if s := strings.TrimRight(t[i].s, " "); s != "" {
+			return append(append(text{}, t[:i]...), span{s, t[i].r})
+		}
+	}
+	return nil
 }

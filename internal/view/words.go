@@ -97,7 +97,9 @@ func (st Style) when(t time.Time) string {
 
 func (st Style) clock(t time.Time) string { return t.In(st.Now.Location()).Format("15:04:05") }
 
-func (st Style) date(t time.Time) string { return t.In(st.Now.Location()).Format("2006-01-02 15:04:05") }
+func (st Style) date(t time.Time) string {
+	return t.In(st.Now.Location()).Format("2006-01-02 15:04:05")
+}
 
 func (st Style) zone() string { return st.Now.Format("MST") }
 
@@ -138,7 +140,7 @@ func lossWords(loss []astern.Loss) string {
 func amount(l astern.Loss) string {
 	switch l.Unit {
 	case "bytes":
-		return bytes(l.Count)
+		return byteSize(l.Count)
 	case "seconds":
 		return seconds(float64(l.Count)) + " of writes"
 	}
@@ -148,7 +150,7 @@ func amount(l astern.Loss) string {
 	return count(l.Count) + " " + l.Unit
 }
 
-func bytes(n int64) string {
+func byteSize(n int64) string {
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
 	}
@@ -233,6 +235,13 @@ func short(environment, address string) string {
 		return address
 	}
 	return strings.TrimPrefix(address, environment+"/")
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
 }
 
 func orDash(s string) string {

@@ -1,0 +1,89 @@
+package load
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func generate(t *testing.T, h http.HandlerFunc) (*Generator, func(n int)) {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	g, err := Start(context.Background(), Config{URL: s.URL, Rate: 200, Timeout: 2 * time.Second, Slow: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g, func(n int) { // waits until n requests have ended
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); g.Between(time.Time{}, time.Now()).Total < n; {
+			if time.Now().After(deadline) {
+				t.Fatalf("no %d requests in 20 s", n)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+func TestCountsWhatBecameOfCustomers(t *testing.T) {
+	var asked, failed atomic.Int64
+	g, reach := generate(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if r.Method == http.MethodPost {
+			failed.Add(1)
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	reach(40)
+	g.Stop()
+	f := g.Between(time.Time{}, time.Now())
+	if int64(f.Total) != asked.Load() || int64(f.Failed) != failed.Load() {
+		t.Errorf("counted %+v, the server saw %d and failed %d", f, asked.Load(), failed.Load())
+	}
+	if p := f.FailedPercent(); p < 45 || p > 55 {
+		t.Errorf("%.1f %% failed, want about half", p)
+	}
+	sum := 0
+	for _, s := range g.Seconds() {
+		sum += s.Total
+	}
+	if sum != f.Total {
+		t.Errorf("second by second %d, in all %d", sum, f.Total)
+	}
+	if f := g.Between(time.Now(), time.Now().Add(time.Hour)); f.Total != 0 || f.FailedPercent() != 0 {
+		t.Errorf("nobody came later, but %+v", f)
+	}
+}
+
+func TestSlowShopGetsNoFewerCustomers(t *testing.T) {
+	var inside atomic.Int64
+	enough := make(chan struct{})
+	g, reach := generate(t, func(http.ResponseWriter, *http.Request) {
+		if inside.Add(1) == 30 { // they all wait at the same time
+			close(enough)
+		}
+		<-enough
+		time.Sleep(110 * time.Millisecond) // is slow, by any clock
+	})
+	reach(30)
+	g.Stop()
+	if f := g.Between(time.Time{}, time.Now()); f.Slow < 30 || f.Failed != 0 {
+		t.Errorf("%+v, want all slow and none failed", f)
+	}
+}
+
+func TestWrongConfig(t *testing.T) {
+	good := Config{URL: "http://127.0.0.1:1", Rate: 1, Timeout: time.Second, Slow: time.Second}
+	for _, change := range []func(*Config){
+		func(c *Config) { c.URL = "shop" }, func(c *Config) { c.Rate = 0 }, func(c *Config) { c.Timeout = 0 },
+	} {
+		c := good
+		change(&c)
+		if _, err := Start(context.Background(), c); err == nil {
+			t.Errorf("%+v is accepted", c)
+		}
+	}
+}

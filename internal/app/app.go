@@ -1,0 +1,198 @@
+// Package app puts astern together: configuration, drivers, ledger, planner and engine, on a store that each command
+// hands in. Every front end calls it; it renders nothing.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/config"
+	"github.com/astern-dev/astern/internal/driver/hostservice"
+	"github.com/astern-dev/astern/internal/driver/jsonexec"
+	"github.com/astern-dev/astern/internal/engine"
+	"github.com/astern-dev/astern/internal/host"
+	"github.com/astern-dev/astern/internal/ledger"
+	"github.com/astern-dev/astern/internal/proc"
+	"github.com/astern-dev/astern/internal/secret"
+)
+
+// Plans keeps plans by their hash.
+type Plans interface {
+	PutPlan(ctx context.Context, hash string, doc []byte, at time.Time) error
+	// Plan returns the plan whose hash begins with prefix, of at least 8 characters.
+	Plan(ctx context.Context, prefix string) ([]byte, error)
+}
+
+// Executions keeps executions and their leases.
+type Executions interface {
+	CreateExecution(ctx context.Context, e astern.Execution, minFence int64) (made astern.Execution, created bool, err error)
+	Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (fence int64, err error)
+	Execution(ctx context.Context, id string) (astern.Execution, error)
+	Executions(ctx context.Context, limit int, onlyOpen bool) ([]astern.Execution, error)
+	Runner(ctx context.Context, id string) (r astern.Runner, ok bool, err error)
+}
+
+// Approvals keeps what people said of plans.
+type Approvals interface {
+	AddApproval(ctx context.Context, planHash, by, verdict, reason string, at time.Time) error
+	Approvals(ctx context.Context, planHash string) ([]astern.Approval, error)
+}
+
+// Store is the state of one system.
+type Store interface {
+	Plans
+	Executions
+	Approvals
+	engine.Journal
+	ledger.Events
+}
+
+// App is one system with its store.
+type App struct {
+	System astern.System
+	Store  Store
+	Now    func() time.Time
+	By     string // the person who asks
+	Runner astern.Runner
+
+	drivers []astern.Driver
+	pool    *host.Pool
+}
+
+// Drivers returns the drivers of every kind, given the machines and how a component is found by its address. Without
+// them they only describe their kinds.
+func Drivers(pool *host.Pool, lookup func(address string) (astern.Component, bool)) []astern.Driver {
+	return []astern.Driver{hostservice.New(pool, lookup), jsonexec.New(lookup)}
+}
+
+// Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
+func Open(path string, store Store) (*App, error) {
+	a := &App{Store: store, Now: time.Now, By: login(), Runner: proc.Self()}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, astern.Errorf(astern.Invalid, "finding %s: %w", path, err)
+	}
+	if a.System, err = config.Load(abs, Drivers(nil, nil)); err != nil {
+		return nil, err
+	}
+	a.pool = host.NewPool(a.System, secret.Resolve)
+	a.drivers = Drivers(a.pool, a.System.Component)
+	return a, nil
+}
+
+// Close ends connections.
+func (a *App) Close() error { return a.pool.Close() }
+
+func login() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "unknown"
+}
+
+func (a *App) driver(kind string) (astern.Driver, bool) {
+	i := slices.IndexFunc(a.drivers, func(d astern.Driver) bool { return d.Kind == kind })
+	if i < 0 {
+		return astern.Driver{}, false
+	}
+	return a.drivers[i], true
+}
+
+// Environments returns the environment of that name, or all of them when name is "".
+func (a *App) Environments(name string) ([]astern.Environment, error) {
+	if name == "" {
+		return a.System.Environments, nil
+	}
+	e, ok := a.System.Environment(name)
+	if !ok {
+		return nil, astern.Errorf(astern.NotFound, "there is no environment %s", name).WithHint("astern.yaml declares: %s", strings.Join(a.names(), ", "))
+	}
+	return []astern.Environment{e}, nil
+}
+
+// Environment returns the environment that a changing command means: the one named, or the only one there is.
+func (a *App) Environment(name string) (astern.Environment, error) {
+	if name == "" && len(a.System.Environments) != 1 {
+		return astern.Environment{}, astern.Errorf(astern.Invalid, "there are several environments and none was named").
+			WithHint("add -e with one of: %s", strings.Join(a.names(), ", "))
+	}
+	es, err := a.Environments(name)
+	if err != nil {
+		return astern.Environment{}, err
+	}
+	return es[0], nil
+}
+
+func (a *App) names() []string {
+	var out []string
+	for _, e := range a.System.Environments {
+		out = append(out, e.Name)
+	}
+	return out
+}
+
+// Component finds a component by NAME or ENV/NAME; environment is that of the command line, "" when none was given.
+func (a *App) Component(environment, name string) (astern.Component, error) {
+	if env, short, ok := astern.SplitAddress(name); ok {
+		if environment != "" && environment != env {
+			return astern.Component{}, astern.Errorf(astern.Invalid, "%s is not in environment %s", name, environment)
+		}
+		environment, name = env, short
+	}
+	e, err := a.Environment(environment)
+	if err != nil {
+		return astern.Component{}, err
+	}
+	c, ok := e.Component(name)
+	if !ok {
+		var names []string
+		for _, k := range e.Components {
+			names = append(names, k.Name)
+		}
+		return c, astern.Errorf(astern.NotFound, "%s has no component %s", e.Name, name).WithHint("it has: %s", strings.Join(names, ", "))
+	}
+	return c, nil
+}
+
+// newID returns 64 random bits as text.
+func newID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails since Go 1.24
+	return hex.EncodeToString(b[:])
+}
+
+// cancelled tells which executions were cancelled: their latches do not hold.
+func (a *App) cancelled(ctx context.Context) (func(string) bool, error) {
+	all, err := a.Store.Executions(ctx, 0, false)
+	if err != nil {
+		return nil, fmt.Errorf("reading executions: %w", err)
+	}
+	set := map[string]bool{}
+	for _, e := range all {
+		if e.Outcome == astern.OutcomeCancelled {
+			set[e.ID] = true
+		}
+	}
+	return func(id string) bool { return set[id] }, nil
+}
+
+// History folds the ledger of one component.
+func (a *App) History(ctx context.Context, address string) (astern.History, error) {
+	events, err := a.Store.Events(ctx, address, 0)
+	if err != nil {
+		return astern.History{}, fmt.Errorf("reading the ledger of %s: %w", address, err)
+	}
+	cancelled, err := a.cancelled(ctx)
+	if err != nil {
+		return astern.History{}, err
+	}
+	return ledger.History(events, cancelled), nil
+}

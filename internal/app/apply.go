@@ -1,0 +1,342 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/engine"
+	"github.com/astern-dev/astern/internal/planfile"
+	"github.com/astern-dev/astern/internal/proc"
+)
+
+// Apply checks a plan file against everything that may forbid it now, and makes it an execution. Its second return is
+// false when the plan has an execution already, which is returned: one plan, one execution. Nothing is carried out yet.
+func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, error) {
+	p, hash, err := planfile.Decode(doc)
+	if err != nil {
+		return astern.Execution{}, false, err
+	}
+	if e, ok, err := a.executionOf(ctx, hash); err != nil || ok {
+		return e, false, err
+	}
+	if err := a.may(ctx, p, hash); err != nil {
+		return astern.Execution{}, false, err
+	}
+	fence, err := a.unchanged(ctx, p)
+	if err != nil {
+		return astern.Execution{}, false, err
+	}
+	if err := a.Store.PutPlan(ctx, hash, doc, a.Now()); err != nil {
+		return astern.Execution{}, false, fmt.Errorf("storing the plan: %w", err)
+	}
+	e := astern.Execution{PlanHash: hash, CreatedAt: a.Now(), Addresses: p.Addresses()}
+	if parent, ok, err := a.executionOf(ctx, p.Parent); p.Parent != "" && (err != nil || ok) {
+		if err != nil {
+			return e, false, err
+		}
+		e.Parent = parent.ID
+	}
+	e, created, err := a.Store.CreateExecution(ctx, e, fence)
+	if err != nil {
+		return e, false, fmt.Errorf("starting the plan: %w", err)
+	}
+	return e, created, nil
+}
+
+// executionOf finds the execution of the plan with that hash.
+func (a *App) executionOf(ctx context.Context, hash string) (astern.Execution, bool, error) {
+	all, err := a.Store.Executions(ctx, 0, false)
+	if err != nil {
+		return astern.Execution{}, false, fmt.Errorf("reading executions: %w", err)
+	}
+	for _, e := range all {
+		if hash != "" && e.PlanHash == hash {
+			return e, true, nil
+		}
+	}
+	return astern.Execution{}, false, nil
+}
+
+// may refuses what policy, time, latch or a missing approval forbids.
+func (a *App) may(ctx context.Context, p astern.Plan, hash string) error {
+	if p.System != a.System.Name {
+		return astern.Errorf(astern.Refused, "the plan is for system %s, this is %s", p.System, a.System.Name).
+			WithHint("run it in the folder of that system, or name its file with -f")
+	}
+	for _, address := range p.Addresses() {
+		if _, ok := a.System.Component(address); !ok {
+			return astern.Errorf(astern.Refused, "the plan acts on %s, which astern.yaml does not declare", address).
+				WithHint("make a new plan")
+		}
+	}
+	if now := a.Now(); now.After(p.ExpiresAt) {
+		return astern.Errorf(astern.Refused, "the plan could be applied until %s", p.ExpiresAt.UTC().Format("2006-01-02 15:04:05Z")).
+			WithHint("make a new plan")
+	}
+	if err := a.latched(ctx, p); err != nil {
+		return err
+	}
+	return a.approved(ctx, p, hash)
+}
+
+// latched refuses a plan that goes to a latched revision; undo is exempt.
+func (a *App) latched(ctx context.Context, p astern.Plan) error {
+	if p.Intent.Verb == astern.VerbUndo {
+		return nil
+	}
+	for _, m := range p.Moves {
+		h, err := a.History(ctx, m.Address)
+		if err != nil {
+			return err
+		}
+		if d, ok := h.Of(m.To); ok && d.Latched != "" && m.From != m.To {
+			return astern.Errorf(astern.Refused, "%s %s is latched: %s", m.Address, m.To, d.Latched).
+				WithHint("if it is good after all: astern latch release %s %s --reason …", m.Address, m.To)
+		}
+	}
+	return nil
+}
+
+// approved counts who approved the plan, other than the person who asked for it.
+func (a *App) approved(ctx context.Context, p astern.Plan, hash string) error {
+	words, err := a.Store.Approvals(ctx, hash)
+	if err != nil {
+		return fmt.Errorf("reading approvals: %w", err)
+	}
+	n := 0
+	for _, w := range words {
+		if w.Verdict == "reject" {
+			return astern.Errorf(astern.Refused, "%s rejected the plan: %s", w.By, w.Reason).WithHint("make a new plan")
+		}
+		if w.By != p.Asked.By {
+			n++
+		}
+	}
+	if n < p.Approvals {
+		return astern.Errorf(astern.Waiting, "the plan needs %d approvals and has %d", p.Approvals, n).
+			WithHint("somebody other than %s types: astern approve PLAN.json --reason …", p.Asked.By)
+	}
+	return nil
+}
+
+// unchanged reads every fact of the plan and returns the highest fence that the world knows of.
+func (a *App) unchanged(ctx context.Context, p astern.Plan) (fence int64, err error) {
+	fold, err := engine.NewFold(p)
+	if err != nil {
+		return 0, err
+	}
+	diffs, err := engine.ReadFacts(ctx, a.observe, fold.AllExpected())
+	if err != nil {
+		return 0, fmt.Errorf("reading the facts that the plan rests on: %w", err)
+	}
+	if len(diffs) > 0 {
+		lines := make([]string, len(diffs))
+		for i, d := range diffs {
+			lines[i] = "\n  " + d.String()
+		}
+		return 0, astern.Errorf(astern.Refused, "the world changed since the plan was made:%s", strings.Join(lines, "")).
+			WithHint("make a new plan")
+	}
+	for _, f := range p.Fleets {
+		paths := make([]string, len(f.Members))
+		for i, m := range f.Members {
+			paths[i] = m + "/fence"
+		}
+		s, err := a.observe(ctx, f.Address, paths)
+		if err != nil {
+			return 0, err
+		}
+		for _, v := range s.Values {
+			if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil && v.Known() {
+				fence = max(fence, n)
+			}
+		}
+	}
+	return fence, nil
+}
+
+// Run takes the execution and carries it out until it ends or a person must decide. Observe is called with every
+// record. A child plan that may run by itself is run as well. The error says how it ended: nil when all is done.
+func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, astern.Record)) (engine.Result, string, error) {
+	for {
+		s, err := a.load(ctx, id)
+		if err != nil {
+			return engine.Result{}, id, err
+		}
+		if s.execution.Outcome != "" {
+			return engine.Result{Outcome: s.execution.Outcome}, id, ended(id, engine.Result{Outcome: s.execution.Outcome})
+		}
+		fence, err := a.Store.Take(ctx, id, a.Runner, proc.Alive, a.Now())
+		if err != nil {
+			return engine.Result{}, id, fmt.Errorf("taking %s: %w", id, err)
+		}
+		eng := engine.Engine{Journal: a.Store, Clock: engine.SystemClock{}, Execution: id, Fence: fence, Plan: s.plan,
+			World: a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })}
+		if observe != nil {
+			eng.Observe = func(r astern.Record) { observe(s.plan, r) }
+		}
+		result, err := eng.Run(ctx)
+		if err != nil {
+			return result, id, stopped(id, err)
+		}
+		if result.Child == "" {
+			return result, id, ended(id, result)
+		}
+		next, err := a.childExecution(ctx, result.Child)
+		if err != nil {
+			return result, id, fmt.Errorf("%s is continued by plan %s, which did not start: %w", id, result.Child[:12], err)
+		}
+		id = next
+	}
+}
+
+func stopped(id string, err error) error {
+	if errors.Is(err, engine.ErrFenced) {
+		return astern.Errorf(astern.Conflict, "%w", err).WithHint("astern follow %s shows what the other one does", id)
+	}
+	if astern.CodeOf(err) == astern.Interrupted {
+		return err
+	}
+	return astern.Errorf(astern.CodeOf(err), "%w", err).WithHint("nothing is done twice: mend the cause, then astern resume %s", id)
+}
+
+// ended words the result of a run as an error; nil when everything was done.
+func ended(id string, r engine.Result) error {
+	switch r.Outcome {
+	case astern.OutcomeDone, astern.OutcomeContinued:
+		return nil
+	case astern.OutcomeIncomplete:
+		return astern.Errorf(astern.Internal, "%s ended incomplete: some steps were skipped or failed", id).WithHint("astern show %s", id)
+	case astern.OutcomeCancelled:
+		return astern.Errorf(astern.Interrupted, "%s was cancelled", id).WithHint("astern undo %s reverses what it did", id)
+	}
+	code := astern.Held
+	var lines []string
+	for _, h := range r.Holds {
+		if h.Kind == engine.HoldPaused {
+			code = astern.Waiting
+		}
+		where := h.Step
+		if where == "" {
+			where = fmt.Sprintf("stage %d", h.Stage)
+		}
+		lines = append(lines, fmt.Sprintf("\n  %s %s: %s", where, h.Kind, h.Text))
+	}
+	word := "holds: a person must decide"
+	if code == astern.Waiting {
+		word = "is paused"
+	}
+	return astern.Errorf(code, "%s %s%s", id, word, strings.Join(lines, "")).WithHint("%s", strings.Join(ways(id, r.Holds), "; "))
+}
+
+// ways are the commands by which a person can get a held execution on.
+func ways(id string, holds []engine.HoldReason) []string {
+	var out []string
+	add := func(s string) {
+		for _, o := range out {
+			if o == s {
+				return
+			}
+		}
+		out = append(out, s)
+	}
+	for _, h := range holds {
+		switch h.Kind {
+		case engine.HoldUnsure:
+			add(fmt.Sprintf("look, then astern settle %s %s --done or --not-done", id, h.Step))
+		case engine.HoldLimit:
+			add(fmt.Sprintf("astern allow %s %s --reason …", id, h.Step))
+		case engine.HoldBlocked:
+			add(fmt.Sprintf("astern skip %s %s --reason …", id, h.Step))
+		case engine.HoldFailed, engine.HoldGate, engine.HoldPlan, engine.HoldRefused:
+			add("astern resume " + id + " (tries again)")
+		case engine.HoldPaused:
+			add("astern resume " + id)
+		}
+		if h.Step != "" && (h.Kind == engine.HoldFailed || h.Kind == engine.HoldRefused) {
+			add(fmt.Sprintf("astern skip %s %s --reason …", id, h.Step))
+		}
+	}
+	add("astern cancel " + id)
+	return out
+}
+
+// child makes and stores the plan that continues or reverses the execution.
+func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
+	s, err := a.load(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	in := s.plan.Intent
+	ask := Ask{Verb: in.Verb, Components: in.Addresses, Revision: in.Revision, Moment: in.Moment, Percent: in.Percent,
+		BakeSeconds: in.BakeSeconds, WatchSeconds: in.WatchSeconds, Reason: in.Reason, Way: s.plan.Asked.Way}
+	var planned Planned
+	if undo {
+		planned, err = a.PlanUndo(ctx, id, Ask{Reason: "stage failed: " + in.Reason, Way: s.plan.Asked.Way})
+	} else {
+		planned, err = a.Plan(ctx, ask)
+	}
+	if err != nil {
+		return "", err
+	}
+	p := planned.Plan
+	p.Parent, p.Asked = s.execution.PlanHash, s.plan.Asked
+	if s.plan.Then != nil && within(p, s.plan.Then.Allowed) {
+		p.Approvals = 0
+	}
+	if planned, err = encode(p); err != nil {
+		return "", err
+	}
+	return planned.Hash, a.Store.PutPlan(ctx, planned.Hash, planned.Doc, a.Now())
+}
+
+// within reports whether a child plan stays inside what its parent's approval allowed.
+func within(p astern.Plan, allowed *astern.Allowed) bool {
+	if allowed == nil || allowed.Children < 1 {
+		return false
+	}
+	for _, address := range p.Addresses() {
+		if !contains(allowed.Addresses, address) {
+			return false
+		}
+	}
+	for _, st := range p.Stages {
+		for _, s := range st.Steps {
+			if !contains(allowed.Verbs, s.Verb) {
+				return false
+			}
+		}
+	}
+	for _, l := range p.Loss {
+		ok := false
+		for _, m := range allowed.Loss {
+			ok = ok || m.Address == l.Address && m.Unit == l.Unit && l.Count <= m.Count
+		}
+		if l.Count > 0 && !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *App) childExecution(ctx context.Context, hash string) (string, error) {
+	doc, err := a.Store.Plan(ctx, hash)
+	if err != nil {
+		return "", err
+	}
+	e, _, err := a.Apply(ctx, doc)
+	return e.ID, err
+}

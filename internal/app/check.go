@@ -1,0 +1,128 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/readiness"
+)
+
+// Checked is what a check found of one component.
+type Checked struct {
+	ComponentTargets
+	Back     astern.Target // the target that a rollback would take; its Revision is "" when there is none
+	Latched  string
+	Findings []string
+	Results  []astern.CheckResult
+	NotRun   []string
+	Verdict  astern.Verdict
+}
+
+// Check observes every component of the environment, judges its ways back against its objectives, and makes the checks
+// that have no effects. It changes nothing.
+func (a *App) Check(ctx context.Context, e astern.Environment) ([]Checked, error) {
+	parts, err := a.parts(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Checked, len(parts))
+	var wait sync.WaitGroup
+	for i, p := range parts {
+		wait.Go(func() { out[i] = a.checkPart(ctx, p) })
+	}
+	wait.Wait()
+	return out, nil
+}
+
+func (a *App) checkPart(ctx context.Context, p planner.Part) Checked {
+	c := Checked{ComponentTargets: ComponentTargets{Component: p.Component, History: p.History, Targets: p.Targets, Trouble: p.Trouble}, Verdict: astern.Pass}
+	if v, ok := p.State.Get("revision"); ok {
+		c.Current = v.String()
+	}
+	if p.Trouble != "" {
+		c.Verdict = astern.Unknown
+		return c
+	}
+	a.judgeWay(&c, p)
+	a.runChecks(ctx, &c, p)
+	for _, r := range c.Results {
+		c.worse(r.Verdict)
+	}
+	return c
+}
+
+func (c *Checked) worse(v astern.Verdict) {
+	if v == astern.Fail || v == astern.Unknown && c.Verdict == astern.Pass {
+		c.Verdict = v
+	}
+}
+
+// judgeWay says whether there is a way back within the objectives.
+func (a *App) judgeWay(c *Checked, p planner.Part) {
+	if d, ok := p.History.Of(c.Current); ok {
+		c.Latched = d.Latched
+	}
+	if c.Latched != "" {
+		c.Findings = append(c.Findings, fmt.Sprintf("runs %s, which is latched: %s", c.Current, c.Latched))
+	}
+	back, ok := readiness.WayBack(p.Targets)
+	if !ok {
+		c.Findings = append(c.Findings, "no ready, known-good revision to go back to")
+		c.Verdict = astern.Fail
+		return
+	}
+	c.Back = back
+	if rto := float64(p.Component.Objectives.RTOSeconds); rto > 0 && back.Estimate.MedianSeconds > rto {
+		c.Findings = append(c.Findings, fmt.Sprintf("going back takes about %.0f s, the objective is %.0f s", back.Estimate.MedianSeconds, rto))
+		c.Verdict = astern.Fail
+	}
+	if v, ok := p.State.Get("revision"); ok && !v.Known() {
+		c.Findings = append(c.Findings, "what runs now is unknown: "+v.Unknown)
+		c.worse(astern.Unknown)
+	}
+}
+
+// runChecks makes the component's checks without effects against what runs now.
+func (a *App) runChecks(ctx context.Context, c *Checked, p planner.Part) {
+	var bound []astern.Check
+	for _, k := range p.Component.Checks {
+		if k.Effects == astern.EffectsSome {
+			c.NotRun = append(c.NotRun, k.Name)
+			continue
+		}
+		for _, m := range membersFor(k, p.State) {
+			b, err := k.Bind(revisionOf(p.State, m), m, p.State.Values[m+"/address"].Text)
+			if err != nil {
+				c.Results = append(c.Results, astern.CheckResult{Check: k.Name, Verdict: astern.Unknown, Evidence: err.Error(), At: a.Now()})
+				continue
+			}
+			bound = append(bound, b)
+		}
+	}
+	results := make([]astern.CheckResult, len(bound))
+	var wait sync.WaitGroup
+	for i, b := range bound {
+		wait.Go(func() { results[i] = a.runCheck(ctx, b) })
+	}
+	wait.Wait()
+	c.Results = append(c.Results, results...)
+}
+
+// membersFor returns the members that the check is made for: every one that has an address, or none.
+func membersFor(k astern.Check, s astern.State) []string {
+	if !k.Each {
+		return []string{""}
+	}
+	return planner.Members(s)
+}
+
+// revisionOf returns what the member runs, or what the component does.
+func revisionOf(s astern.State, member string) string {
+	if v, ok := s.Get(member + "/link"); ok && v.Known() && member != "" {
+		return v.Text
+	}
+	return s.Values["revision"].Text
+}

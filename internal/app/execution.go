@@ -1,0 +1,271 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/engine"
+	"github.com/astern-dev/astern/internal/planfile"
+	"github.com/astern-dev/astern/internal/proc"
+)
+
+// loaded is an execution with its plan and everything in its journal.
+type loaded struct {
+	execution astern.Execution
+	plan      astern.Plan
+	records   []astern.Record
+	fold      *engine.Fold
+}
+
+func (a *App) load(ctx context.Context, id string) (loaded, error) {
+	e, err := a.Store.Execution(ctx, id)
+	if err != nil {
+		return loaded{}, fmt.Errorf("reading execution %s: %w", id, err)
+	}
+	doc, err := a.Store.Plan(ctx, e.PlanHash)
+	if err != nil {
+		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
+	}
+	p, hash, err := planfile.Decode(doc)
+	if err != nil {
+		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
+	}
+	if hash != e.PlanHash {
+		return loaded{}, astern.Errorf(astern.Refused, "the stored plan of %s does not have the hash it was applied with", id)
+	}
+	records, err := a.Store.Read(ctx, id, 0)
+	if err != nil {
+		return loaded{}, fmt.Errorf("reading the journal of %s: %w", id, err)
+	}
+	fold, err := engine.NewFold(p)
+	if err != nil {
+		return loaded{}, err
+	}
+	for _, r := range records {
+		fold.Apply(r)
+	}
+	return loaded{e, p, records, fold}, nil
+}
+
+// phases adds to the journal's own what lies before it: deciding and approving.
+func (l loaded) phases() (astern.Phases, error) {
+	ph, err := engine.Phases(l.plan, l.records)
+	if err != nil {
+		return ph, err
+	}
+	ph.DecideSeconds = max(0, l.execution.CreatedAt.Sub(l.plan.Asked.At).Seconds())
+	if len(l.records) > 0 {
+		ph.ExecuteSeconds += max(0, l.records[0].At.Sub(l.execution.CreatedAt).Seconds())
+	}
+	return ph, nil
+}
+
+// Shown is an execution with everything that a person asks about it.
+type Shown struct {
+	Execution astern.Execution
+	Plan      astern.Plan
+	Records   []astern.Record
+	Steps     []engine.StepStatus
+	Gate      engine.Gate
+	Stage     int
+	Phases    astern.Phases
+	Holds     []engine.HoldReason
+	Ways      []string
+	Alive     bool // a process carries it out now
+	Runner    astern.Runner
+	Paused    bool
+	Approvals []astern.Approval
+}
+
+// Show returns how far an execution is.
+func (a *App) Show(ctx context.Context, id string) (Shown, error) {
+	l, err := a.load(ctx, id)
+	if err != nil {
+		return Shown{}, err
+	}
+	ph, err := l.phases()
+	if err != nil {
+		return Shown{}, err
+	}
+	s := Shown{Execution: l.execution, Plan: l.plan, Records: l.records, Steps: l.fold.Steps(), Gate: l.fold.CurrentGate(),
+		Stage: l.fold.Stage(), Phases: ph, Paused: l.fold.Paused()}
+	if s.Approvals, err = a.Store.Approvals(ctx, l.execution.PlanHash); err != nil {
+		return s, fmt.Errorf("reading approvals: %w", err)
+	}
+	if n := len(s.Approvals); n > 0 && l.plan.Approvals > 0 {
+		s.Phases.ApproveSeconds = max(0, s.Approvals[n-1].At.Sub(l.plan.CreatedAt).Seconds())
+		s.Phases.DecideSeconds = max(0, s.Phases.DecideSeconds-s.Phases.ApproveSeconds)
+	}
+	if l.execution.Outcome != "" {
+		return s, nil
+	}
+	if r, ok, err := a.Store.Runner(ctx, id); err == nil && ok {
+		s.Runner, s.Alive = r, proc.Alive(r)
+	}
+	s.Holds = holds(l.fold, a.Now())
+	if len(s.Holds) > 0 {
+		s.Ways = ways(id, s.Holds)
+	} else if !s.Alive {
+		s.Ways = []string{"astern resume " + id, "astern cancel " + id}
+	}
+	return s, nil
+}
+
+// holds returns why the execution can't go on by itself, nothing when it can.
+func holds(f *engine.Fold, now time.Time) []engine.HoldReason {
+	for _, act := range f.Decide(now) {
+		if act.Kind == engine.Hold {
+			return act.Holds
+		}
+	}
+	return nil
+}
+
+// person appends what a person says to an execution that has not ended.
+func (a *App) person(ctx context.Context, l loaded, r astern.Record) error {
+	if l.execution.Outcome != "" && r.Kind != astern.RecordTicked {
+		return astern.Errorf(astern.Refused, "%s has ended: %s", l.execution.ID, l.execution.Outcome)
+	}
+	r.At, r.By = a.Now(), a.By
+	if err := a.Store.Append(ctx, l.execution.ID, 0, r); err != nil {
+		return fmt.Errorf("writing the journal of %s: %w", l.execution.ID, err)
+	}
+	return nil
+}
+
+// Pause asks the execution to start nothing new.
+func (a *App) Pause(ctx context.Context, id, reason string) error {
+	l, err := a.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	if l.fold.Paused() {
+		return astern.Errorf(astern.Refused, "%s is paused already", id)
+	}
+	return a.person(ctx, l, astern.Record{Kind: astern.RecordPaused, Text: reason})
+}
+
+// Resume lets a paused or held execution go on: what failed without effect gets another attempt. It reports whether
+// another process carries the execution out already, so that the caller has only to follow it.
+func (a *App) Resume(ctx context.Context, id, reason string) (running bool, err error) {
+	l, err := a.load(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	if len(holds(l.fold, a.Now())) > 0 || l.fold.Paused() || l.execution.Outcome != "" {
+		if err := a.person(ctx, l, astern.Record{Kind: astern.RecordResumed, Text: reason}); err != nil {
+			return false, err
+		}
+	}
+	return a.alive(ctx, id), nil
+}
+
+// alive reports whether another process carries the execution out.
+func (a *App) alive(ctx context.Context, id string) bool {
+	r, ok, err := a.Store.Runner(ctx, id)
+	return err == nil && ok && r != a.Runner && proc.Alive(r)
+}
+
+// Cancel asks the execution to start nothing new and to end. It reports whether a process that carries it out will do
+// so; else the caller runs it to its end.
+func (a *App) Cancel(ctx context.Context, id, reason string) (running bool, err error) {
+	l, err := a.load(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	if err := a.person(ctx, l, astern.Record{Kind: astern.RecordCancelled, Text: reason}); err != nil {
+		return false, err
+	}
+	return a.alive(ctx, id), nil
+}
+
+// Dependents returns the steps that can't run when the step is skipped.
+func (a *App) Dependents(ctx context.Context, id, step string) ([]string, error) {
+	l, err := a.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return l.fold.Dependents(step), nil
+}
+
+// Skip passes over a step that is not in flight.
+func (a *App) Skip(ctx context.Context, id, step, reason string) error {
+	l, err := a.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	if why := l.fold.Skippable(step); why != "" {
+		return astern.Errorf(astern.Refused, "%s of %s can't be skipped: %s", step, id, why).WithHint("astern show %s lists the steps", id)
+	}
+	return a.person(ctx, l, astern.Record{Kind: astern.RecordSkipped, Step: step, Text: reason})
+}
+
+// Settle says what became of a step that is in doubt or runs for too long: done, with its outputs, or not done.
+func (a *App) Settle(ctx context.Context, id, step string, done bool, outputs map[string]astern.Arg, reason string) error {
+	l, err := a.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !l.fold.Settleable(step) {
+		return astern.Errorf(astern.Refused, "%s of %s is not in doubt", step, id).WithHint("astern show %s lists the steps", id)
+	}
+	op := &astern.Op{Status: astern.OpFailed, Code: astern.Unavailable, Error: "a person says that it was not done"}
+	if done {
+		op = &astern.Op{Status: astern.OpDone, Outputs: outputs}
+	}
+	return a.person(ctx, l, astern.Record{Kind: astern.RecordSettled, Step: step, Op: op, Text: reason})
+}
+
+// Allow accepts outputs of a step that are outside the plan's limits.
+func (a *App) Allow(ctx context.Context, id, step, reason string) error {
+	l, err := a.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	if l.fold.OverLimit(step) == "" {
+		return astern.Errorf(astern.Refused, "%s of %s has no output outside its limits", step, id)
+	}
+	return a.person(ctx, l, astern.Record{Kind: astern.RecordAllowed, Step: step, Text: reason})
+}
+
+// Tick ticks an item of a checklist by hand. Address may be "" when the plan has one checklist.
+func (a *App) Tick(ctx context.Context, id, address, item string) error {
+	l, err := a.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	var items []string
+	for _, c := range l.plan.Checklist {
+		if address != "" && c.Address != address {
+			continue
+		}
+		for _, i := range c.Items {
+			if i.Item == item {
+				if i.Check != "" {
+					return astern.Errorf(astern.Refused, "%s is ticked by check %s, not by a person", item, i.Check)
+				}
+				return a.person(ctx, l, astern.Record{Kind: astern.RecordTicked, Step: c.Address, Text: item})
+			}
+			items = append(items, i.Item)
+		}
+	}
+	return astern.Errorf(astern.NotFound, "the checklist of %s has no item %s", id, item).WithHint("it has: %s", strings.Join(items, ", "))
+}
+
+// Approve records a person's word on a plan; verdict is approve or reject.
+func (a *App) Approve(ctx context.Context, doc []byte, verdict, reason string) (string, error) {
+	p, hash, err := planfile.Decode(doc)
+	if err != nil {
+		return "", err
+	}
+	if verdict == "approve" && p.Asked.By == a.By {
+		return "", astern.Errorf(astern.Refused, "%s asked for the plan and can't approve it", a.By).WithHint("somebody else must")
+	}
+	if err := a.Store.PutPlan(ctx, hash, doc, a.Now()); err != nil {
+		return "", fmt.Errorf("storing the plan: %w", err)
+	}
+	return hash, a.Store.AddApproval(ctx, hash, a.By, verdict, reason, a.Now())
+}

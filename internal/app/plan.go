@@ -1,0 +1,188 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/engine"
+	"github.com/astern-dev/astern/internal/ledger"
+	"github.com/astern-dev/astern/internal/planfile"
+	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/readiness"
+)
+
+// Ask is what a person asks for.
+type Ask struct {
+	Verb        astern.Verb
+	Environment string
+	Components  []string // names; with All every component
+	All         bool
+	Revision    string
+	Moment      *time.Time
+	Percent     int
+	BakeSeconds int64
+	// WatchSeconds is how long the whole is watched; negative takes the policy's.
+	WatchSeconds       int64
+	Reason             string
+	WithoutUnreachable bool
+	Way                string // cli, watch, page
+	At                 time.Time
+}
+
+// Planned is a plan with its file.
+type Planned struct {
+	Plan astern.Plan
+	Hash string
+	Doc  []byte
+}
+
+// Plan answers what a person asks for with a plan. It changes nothing.
+func (a *App) Plan(ctx context.Context, ask Ask) (Planned, error) {
+	e, err := a.Environment(environmentOf(ask))
+	if err != nil {
+		return Planned{}, err
+	}
+	r, err := a.request(ctx, e, ask)
+	if err != nil {
+		return Planned{}, err
+	}
+	p, err := planner.Plan(r)
+	if err != nil {
+		return Planned{}, err
+	}
+	return encode(p)
+}
+
+func encode(p astern.Plan) (Planned, error) {
+	if errs := planfile.Validate(p); len(errs) > 0 {
+		return Planned{}, astern.Errorf(astern.Internal, "the plan breaks a law of plans: %w", errs[0]).WithHint("this is a bug of astern: please report it")
+	}
+	doc, hash, err := planfile.Encode(p)
+	return Planned{p, hash, doc}, err
+}
+
+// environmentOf takes the environment from the first component's address where the command line names none.
+func environmentOf(ask Ask) string {
+	if ask.Environment == "" && len(ask.Components) > 0 {
+		if env, _, ok := astern.SplitAddress(ask.Components[0]); ok {
+			return env
+		}
+	}
+	return ask.Environment
+}
+
+// request collects all that the planner needs.
+func (a *App) request(ctx context.Context, e astern.Environment, ask Ask) (planner.Request, error) {
+	now := a.Now().UTC().Truncate(time.Millisecond)
+	if ask.WatchSeconds < 0 {
+		ask.WatchSeconds = e.Policy.WatchSeconds
+	}
+	if ask.At.IsZero() {
+		ask.At = now
+	}
+	r := planner.Request{System: a.System.Name, Policy: e.Policy, Compatible: e.Compatible, Now: now, ID: newID(),
+		WithoutUnreachable: ask.WithoutUnreachable,
+		Asked:              astern.Asked{By: a.By, Known: "login name", Way: ask.Way, At: ask.At.UTC().Truncate(time.Millisecond)},
+		Intent: astern.Intent{Verb: ask.Verb, Revision: ask.Revision, Moment: ask.Moment, Percent: ask.Percent,
+			BakeSeconds: ask.BakeSeconds, WatchSeconds: ask.WatchSeconds, Reason: ask.Reason}}
+	if err := a.addresses(&r, e, ask); err != nil {
+		return r, err
+	}
+	var err error
+	if r.Parts, err = a.parts(ctx, e); err != nil {
+		return r, err
+	}
+	if ask.Moment != nil {
+		events, err := a.Store.Events(ctx, "", 0)
+		if err != nil {
+			return r, fmt.Errorf("reading the ledger: %w", err)
+		}
+		r.Release = ledger.At(events, *ask.Moment)
+	}
+	if len(r.Intent.Addresses) == 1 && ask.Verb == astern.VerbRollback {
+		measured, err := a.measured(ctx)
+		if err != nil {
+			return r, err
+		}
+		r.Measured = withWaits(readiness.Estimate(measured[r.Intent.Addresses[0]], astern.Estimate{}), ask)
+	}
+	return r, nil
+}
+
+// withWaits adds the time that a plan waits on purpose to what was measured.
+func withWaits(e astern.Estimate, ask Ask) astern.Estimate {
+	if e.Runs == 0 {
+		return e
+	}
+	waits := float64(ask.WatchSeconds)
+	if ask.Percent < 100 {
+		waits += float64(ask.BakeSeconds)
+	}
+	e.MedianSeconds, e.LowSeconds, e.HighSeconds = e.MedianSeconds+waits, e.LowSeconds+waits, e.HighSeconds+waits
+	return e
+}
+
+func (a *App) addresses(r *planner.Request, e astern.Environment, ask Ask) error {
+	if ask.All {
+		if len(ask.Components) > 0 {
+			return astern.Errorf(astern.Invalid, "--all and names of components exclude each other")
+		}
+		for _, c := range e.Components {
+			r.Intent.Addresses = append(r.Intent.Addresses, c.Address())
+		}
+		return nil
+	}
+	if len(ask.Components) == 0 {
+		return astern.Errorf(astern.Invalid, "no component was named").WithHint("name one, or take all of them with --all --to TIME")
+	}
+	for _, name := range ask.Components {
+		c, err := a.Component(e.Name, name)
+		if err != nil {
+			return err
+		}
+		r.Intent.Addresses = append(r.Intent.Addresses, c.Address())
+	}
+	return nil
+}
+
+// PlanUndo plans the reverse of what an execution did.
+func (a *App) PlanUndo(ctx context.Context, id string, ask Ask) (Planned, error) {
+	s, err := a.load(ctx, id)
+	if err != nil {
+		return Planned{}, err
+	}
+	env, _, _ := astern.SplitAddress(s.plan.Addresses()[0])
+	e, err := a.Environment(env)
+	if err != nil {
+		return Planned{}, err
+	}
+	ask.Verb, ask.Environment = astern.VerbUndo, env
+	for _, m := range s.plan.Moves {
+		ask.Components = append(ask.Components, m.Address)
+	}
+	ask.Percent = 100
+	r, err := a.request(ctx, e, ask)
+	if err != nil {
+		return Planned{}, err
+	}
+	r.Intent.Execution, r.Parent = id, s.execution.PlanHash
+	p, err := planner.Undo(r, s.plan, undoable(s.fold.Done(s.records)))
+	if err != nil {
+		return Planned{}, err
+	}
+	return encode(p)
+}
+
+// undoable hands done steps to the planner, which knows no engine.
+func undoable(done []engine.DoneStep) []planner.Done {
+	out := make([]planner.Done, len(done))
+	for i, d := range done {
+		out[i] = planner.Done{Step: d.Step, Call: d.Call, Outputs: d.Outputs}
+		for _, l := range d.Left {
+			out[i].Left = append(out[i].Left, astern.Fact{Address: l.Address, Path: l.Path, Value: l.Value, Absent: l.Absent})
+		}
+	}
+	return out
+}

@@ -1,0 +1,178 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/ledger"
+	"github.com/astern-dev/astern/internal/readiness"
+)
+
+// revisionName is what a revision may be called: it becomes part of paths and commands.
+var revisionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+func checkRevision(revision string) error {
+	if !revisionName.MatchString(revision) {
+		return astern.Errorf(astern.Invalid, "%q is no name of a revision", revision).
+			WithHint("letters, digits, dots, dashes and underscores, beginning with a letter or digit, at most 128")
+	}
+	return nil
+}
+
+// Record is what CI or a person tells the ledger.
+type Record struct {
+	Environment, Component, Revision string
+	Artifact, Commit, Reason         string
+}
+
+// RecordDeploy notes that a revision was deployed, and its content hash as the world has it now. The ledger always
+// records what happened, also the deployment of a latched revision; warnings say what is odd about it.
+func (a *App) RecordDeploy(ctx context.Context, r Record) (e astern.Event, warnings []string, err error) {
+	c, err := a.Component(r.Environment, r.Component)
+	if err == nil {
+		err = checkRevision(r.Revision)
+	}
+	if err != nil {
+		return e, nil, err
+	}
+	h, err := a.History(ctx, c.Address())
+	if err != nil {
+		return e, nil, err
+	}
+	if d, ok := h.Of(r.Revision); ok && d.Latched != "" {
+		warnings = append(warnings, fmt.Sprintf("%s %s is latched (%s) and was deployed all the same", c.Address(), r.Revision, d.Latched))
+	}
+	hash, err := a.contentHash(ctx, c, r.Revision)
+	if err != nil {
+		warnings = append(warnings, fmt.Sprintf("its content hash could not be taken: %s", err))
+	}
+	e, err = a.Store.AddEvent(ctx, astern.Event{At: a.Now(), Address: c.Address(), Kind: astern.EventDeployed, Revision: r.Revision,
+		Hash: hash, Artifact: r.Artifact, Commit: r.Commit, By: a.By, Reason: r.Reason})
+	if err != nil {
+		return e, warnings, fmt.Errorf("writing the ledger: %w", err)
+	}
+	return e, warnings, nil
+}
+
+// contentHash returns the hash of a revision where its component keeps revisions; "" when it keeps none.
+func (a *App) contentHash(ctx context.Context, c astern.Component, revision string) (string, error) {
+	d, ok := a.driver(c.Kind)
+	if !ok {
+		return "", astern.Errorf(astern.Invalid, "%s is of kind %s, which this astern does not know", c.Address(), c.Kind)
+	}
+	s, err := d.Observer.Observe(ctx, c, astern.Scope{})
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(d.Router.Targets(c, s, astern.History{}), func(t astern.Target) bool { return t.Revision == revision })
+	if i < 0 {
+		return "", astern.Errorf(astern.NotFound, "%s has no revision %s in place", c.Address(), revision)
+	}
+	return d.Router.Targets(c, s, astern.History{})[i].Hash, nil
+}
+
+// RecordKnownGood marks a revision known-good on a person's word.
+func (a *App) RecordKnownGood(ctx context.Context, r Record) (astern.Event, error) {
+	c, err := a.Component(r.Environment, r.Component)
+	if err == nil {
+		err = checkRevision(r.Revision)
+	}
+	if err != nil {
+		return astern.Event{}, err
+	}
+	h, err := a.History(ctx, c.Address())
+	if err != nil {
+		return astern.Event{}, err
+	}
+	if _, ok := h.Of(r.Revision); !ok {
+		return astern.Event{}, astern.Errorf(astern.NotFound, "the ledger does not know %s of %s", r.Revision, c.Address()).
+			WithHint("astern record deploy %s %s comes first; astern history %s shows what is known", r.Component, r.Revision, r.Component)
+	}
+	return a.Store.AddEvent(ctx, astern.Event{At: a.Now(), Address: c.Address(), Kind: astern.EventKnownGood, Revision: r.Revision,
+		By: a.By, Reason: r.Reason})
+}
+
+// Latch sets (hold true) or releases a latch.
+func (a *App) Latch(ctx context.Context, r Record, hold bool) (astern.Event, error) {
+	c, err := a.Component(r.Environment, r.Component)
+	if err == nil {
+		err = checkRevision(r.Revision)
+	}
+	if err != nil {
+		return astern.Event{}, err
+	}
+	h, err := a.History(ctx, c.Address())
+	if err != nil {
+		return astern.Event{}, err
+	}
+	kind := astern.EventLatched
+	if d, _ := h.Of(r.Revision); !hold {
+		if kind = astern.EventReleased; d.Latched == "" {
+			return astern.Event{}, astern.Errorf(astern.NotFound, "%s %s is not latched", c.Address(), r.Revision)
+		}
+	}
+	return a.Store.AddEvent(ctx, astern.Event{At: a.Now(), Address: c.Address(), Kind: kind, Revision: r.Revision, By: a.By, Reason: r.Reason})
+}
+
+// MayDeploy answers CI's question before a deployment: Refused when the revision is latched, NotReady when the
+// deployment would remove the last way back. The text says why it may.
+func (a *App) MayDeploy(ctx context.Context, r Record) (string, error) {
+	c, err := a.Component(r.Environment, r.Component)
+	if err == nil {
+		err = checkRevision(r.Revision)
+	}
+	if err != nil {
+		return "", err
+	}
+	h, err := a.History(ctx, c.Address())
+	if err != nil {
+		return "", err
+	}
+	if d, ok := h.Of(r.Revision); ok && d.Latched != "" {
+		return "", astern.Errorf(astern.Refused, "%s %s is latched: %s", c.Address(), r.Revision, d.Latched).
+			WithHint("if it is good after all: astern latch release %s %s --reason …", r.Component, r.Revision)
+	}
+	env, _ := a.System.Environment(c.Environment)
+	parts, err := a.partsOf(ctx, env, []astern.Component{c})
+	if err != nil {
+		return "", err
+	}
+	if parts[0].Trouble != "" {
+		return "", astern.Errorf(astern.NotReady, "whether %s would have a way back is unknown: %s", c.Address(), parts[0].Trouble)
+	}
+	if back, ok := readiness.WayBack(readiness.After(slices.Clone(parts[0].Targets), r.Revision)); ok {
+		return fmt.Sprintf("%s %s may be deployed: the way back is %s", c.Address(), r.Revision, back.Revision), nil
+	}
+	if len(h.Deployments) == 0 {
+		return fmt.Sprintf("%s %s may be deployed: it is the first, so there is nothing to go back to yet", c.Address(), r.Revision), nil
+	}
+	return "", astern.Errorf(astern.NotReady, "after deploying %s, %s would have no ready, known-good revision to go back to", r.Revision, c.Address()).
+		WithHint("let the current one complete its watch (astern record known-good), or keep more releases; astern targets %s shows why", r.Component)
+}
+
+// Latches returns the latches that hold in the environment.
+func (a *App) Latches(ctx context.Context, e astern.Environment) ([]astern.Event, error) {
+	cancelled, err := a.cancelled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []astern.Event
+	for _, c := range e.Components {
+		events, err := a.Store.Events(ctx, c.Address(), 0)
+		if err != nil {
+			return nil, fmt.Errorf("reading the ledger of %s: %w", c.Address(), err)
+		}
+		for _, d := range ledger.History(events, cancelled).Deployments {
+			for _, ev := range slices.Backward(events) {
+				if d.Latched != "" && ev.Revision == d.Revision && ev.Kind == astern.EventLatched {
+					out = append(out, ev)
+					break
+				}
+			}
+		}
+	}
+	return out, nil
+}

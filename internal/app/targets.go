@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"slices"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/inventory"
+	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/readiness"
+)
+
+// parts observes every component of the environment in full and judges its targets.
+func (a *App) parts(ctx context.Context, e astern.Environment) ([]planner.Part, error) {
+	return a.partsOf(ctx, e, e.Components)
+}
+
+func (a *App) partsOf(ctx context.Context, e astern.Environment, components []astern.Component) ([]planner.Part, error) {
+	seen := inventory.Ask(ctx, components, func(kind string) (astern.Observer, bool) {
+		d, ok := a.driver(kind)
+		return d.Observer, ok
+	}, astern.Scope{})
+	measured, err := a.measured(ctx)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]planner.Part, len(seen))
+	for i, s := range seen {
+		h, err := a.History(ctx, s.Component.Address())
+		if err != nil {
+			return nil, err
+		}
+		d, _ := a.driver(s.Component.Kind)
+		parts[i] = planner.Part{Component: s.Component, Layer: d.Layer, Router: d.Router, State: s.State, History: h}
+		if s.Trouble != nil {
+			parts[i].Trouble = s.Trouble.Error()
+			continue
+		}
+		parts[i].Targets = a.judge(e, parts[i], measured[s.Component.Address()])
+	}
+	return parts, nil
+}
+
+// judge returns the component's targets with readiness, estimate, loss and approvals, the last deployed first.
+func (a *App) judge(e astern.Environment, p planner.Part, measured []float64) []astern.Target {
+	var out []astern.Target
+	for _, t := range p.Router.Targets(p.Component, p.State, p.History) {
+		d, _ := p.History.Of(t.Revision)
+		t.KnownGoodAt, t.DeployedAt, t.Latched = d.KnownGoodAt, d.LastAt, d.Latched
+		if t.DeployedAt == nil {
+			t.DeployedAt = d.FirstAt
+		}
+		t = readiness.Judge(t, d, p.Component.Objectives, a.Now())
+		guess := astern.Estimate{}
+		if rt, err := p.Router.Route(p.Component, p.State, t, astern.Options{Verb: astern.VerbRollback, Percent: 100, Now: a.Now()}); err == nil {
+			guess.MedianSeconds = planner.Guess(rt)
+			t.Loss = rt.Loss
+		}
+		t.Estimate = readiness.Estimate(measured, guess)
+		t.Approvals = e.Policy.ApprovalsFor(t.Loss)
+		out = append(out, t)
+	}
+	slices.SortStableFunc(out, func(x, y astern.Target) int { return newer(x, y) })
+	return out
+}
+
+func newer(x, y astern.Target) int {
+	switch {
+	case x.DeployedAt == nil && y.DeployedAt == nil:
+		return 0
+	case x.DeployedAt == nil:
+		return 1
+	case y.DeployedAt == nil:
+		return -1
+	}
+	return y.DeployedAt.Compare(*x.DeployedAt)
+}
+
+// measured returns, for each component, how many seconds past rollbacks took from their first step to their proof,
+// without bake and watch, which the next plan chooses anew.
+func (a *App) measured(ctx context.Context) (map[string][]float64, error) {
+	all, err := a.Store.Executions(ctx, 50, false)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]float64{}
+	for _, e := range all {
+		if e.Outcome != astern.OutcomeDone {
+			continue
+		}
+		s, err := a.load(ctx, e.ID)
+		if err != nil {
+			return nil, err
+		}
+		if s.plan.Intent.Verb != astern.VerbRollback || len(s.plan.Moves) != 1 {
+			continue
+		}
+		ph, err := s.phases()
+		if err != nil {
+			return nil, err
+		}
+		address := s.plan.Moves[0].Address
+		out[address] = append(out[address], max(0, ph.ExecuteSeconds+ph.ProveSeconds-float64(s.plan.Intent.WatchSeconds)))
+	}
+	return out, nil
+}
+
+// ComponentTargets is one component with its judged targets, or the reason why it could not be observed.
+type ComponentTargets struct {
+	Component astern.Component
+	Current   string
+	History   astern.History
+	Targets   []astern.Target
+	Trouble   string
+}
+
+// Targets observes the environment's component of that name, or all when name is "".
+func (a *App) Targets(ctx context.Context, e astern.Environment, name string) ([]ComponentTargets, error) {
+	components := e.Components
+	if name != "" {
+		c, err := a.Component(e.Name, name)
+		if err != nil {
+			return nil, err
+		}
+		components = []astern.Component{c}
+	}
+	parts, err := a.partsOf(ctx, e, components)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ComponentTargets, len(parts))
+	for i, p := range parts {
+		out[i] = ComponentTargets{Component: p.Component, Current: p.State.Values["revision"].String(), History: p.History,
+			Targets: p.Targets, Trouble: p.Trouble}
+		if _, ok := p.State.Get("revision"); !ok {
+			out[i].Current = ""
+		}
+	}
+	return out, nil
+}

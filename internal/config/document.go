@@ -1,0 +1,85 @@
+package config
+
+import "github.com/astern-dev/astern"
+
+// Document is astern.yaml as it is written. The JSON Schema is generated from it, so a key without omitempty is
+// required, and the tags are what editors show.
+type Document struct {
+	Version      int                    `json:"version" jsonschema:"enum=1,description=version of this format"`
+	System       string                 `json:"system" jsonschema:"pattern=^[a-z0-9][a-z0-9-]{0\\,62}$,description=name of the system"`
+	Environments map[string]Environment `json:"environments" jsonschema:"description=production\\, staging …: each with its components"`
+}
+
+// Environment is production, staging …: components that run together.
+type Environment struct {
+	Policy     Policy                 `json:"policy,omitempty" jsonschema:"description=what must be given before a plan may be applied"`
+	Hosts      map[string]Host        `json:"hosts,omitempty" jsonschema:"description=machines that components run on"`
+	Compatible []astern.Compatibility `json:"compatible,omitempty" jsonschema:"description=which revisions can work together"`
+	Components map[string]Component   `json:"components" jsonschema:"description=the parts of the system"`
+}
+
+// Policy is what an environment demands before a plan may be applied.
+type Policy struct {
+	Approvals       int       `json:"approvals,omitempty" jsonschema:"minimum=0,description=how many people other than the one who asks must approve a plan that loses no data"`
+	ApprovalsOnLoss int       `json:"approvals_on_loss,omitempty" jsonschema:"minimum=0,description=how many must approve a plan that loses data"`
+	Watch           *Duration `json:"watch,omitempty" jsonschema:"description=how long a new or restored revision is watched before it is known-good (default: not at all)"`
+	PlanAge         *Duration `json:"plan_age,omitempty" jsonschema:"description=how long a plan may be applied after it was made (default 24h)"`
+}
+
+// Host is a machine that instances run on.
+type Host struct {
+	SSH *astern.SSH `json:"ssh,omitempty" jsonschema:"description=how the host is reached; without it the host is the machine that astern runs on"`
+}
+
+// Component is one part of an environment.
+type Component struct {
+	Kind       string                 `json:"kind" jsonschema:"description=what the component is"`
+	DependsOn  []string               `json:"depends_on,omitempty" jsonschema:"description=components of this environment that it needs"`
+	Objectives Objectives             `json:"objectives,omitempty" jsonschema:"description=the recovery objectives as wanted"`
+	Checks     map[string]Check       `json:"checks,omitempty" jsonschema:"description=what proves health or the lack of it"`
+	Ready      []string               `json:"ready,omitempty" jsonschema:"description=checks that an instance must pass before the next one is touched"`
+	Validate   []string               `json:"validate,omitempty" jsonschema:"description=checks that prove a recovery (default: all)"`
+	Checklist  []astern.ChecklistItem `json:"checklist,omitempty" jsonschema:"description=worked through after a recovery; an item is ticked by its check or by a person"`
+	With       Settings               `json:"with,omitempty" jsonschema:"description=the settings of the kind"`
+}
+
+// Settings is the kind's own part of a component. What it may hold is up to the kind's driver.
+type Settings map[string]any
+
+// Objectives are the recovery objectives of a component.
+type Objectives struct {
+	RTO   *Duration `json:"rto,omitempty" jsonschema:"description=how long a recovery may take until health is proven"`
+	RPO   *Duration `json:"rpo,omitempty" jsonschema:"description=how much of the newest data may be lost"`
+	Proof *Duration `json:"proof,omitempty" jsonschema:"description=how long a proof of readiness counts (default 90d)"`
+}
+
+// Check is one check of a component. Exactly one of HTTP, TCP and Command is given.
+type Check struct {
+	HTTP     *HTTP                `json:"http,omitempty" jsonschema:"oneof_required=http,description=asks a URL and compares the answer"`
+	TCP      *astern.TCPCheck     `json:"tcp,omitempty" jsonschema:"oneof_required=tcp,description=passes when a connection can be opened"`
+	Command  *astern.CommandCheck `json:"command,omitempty" jsonschema:"oneof_required=command,description=passes when the command exits with 0"`
+	Effects  astern.Effects       `json:"effects,omitempty" jsonschema:"enum=none,enum=some,description=whether the check changes anything (default: some for commands\\, else none)"`
+	Host     string               `json:"host,omitempty" jsonschema:"description=where a command runs (default: the machine that astern runs on)"`
+	Each     bool                 `json:"each,omitempty" jsonschema:"description=made once for each member\\, with {member} and {address} known"`
+	Timeout  *Duration            `json:"timeout,omitempty" jsonschema:"description=bounds one attempt (default 5s)"`
+	Attempts *int                 `json:"attempts,omitempty" jsonschema:"minimum=1,description=how often it is tried before its verdict counts (default 1)"`
+	Interval *Duration            `json:"interval,omitempty" jsonschema:"description=lies between two attempts (default 1s)"`
+}
+
+// HTTP is a check that asks a URL.
+type HTTP struct {
+	URL          string                 `json:"url" jsonschema:"description=may hold {revision}\\, {member} and {address}"`
+	Method       string                 `json:"method,omitempty" jsonschema:"description=default GET"`
+	Body         string                 `json:"body,omitempty"`
+	Headers      map[string]HeaderValue `json:"headers,omitempty" jsonschema:"description=sent with the request; a secret is {env: NAME} or {file: PATH}"`
+	Status       []int                  `json:"status,omitempty" jsonschema:"description=status codes that pass (default 200 to 299)"`
+	HeaderEquals map[string]string      `json:"header_equals,omitempty" jsonschema:"description=headers of the answer and the values they must have"`
+	JSONEquals   map[string]string      `json:"json_equals,omitempty" jsonschema:"description=paths into a JSON answer (db.pool.free\\, items.0.id) and the values they must have\\, as text"`
+	Contains     string                 `json:"contains,omitempty" jsonschema:"description=text that must be in the answer"`
+}
+
+// HeaderValue is a plain string, or a reference to a secret.
+type HeaderValue struct {
+	Plain  string
+	Secret *astern.Secret
+}

@@ -1,0 +1,185 @@
+// Package demo tells two stories with real processes, for people and for tests: a small web shop runs under load, a bad
+// release is deployed, and astern brings it back. What it says went well, it has seen for itself: it asks every instance
+// for its version, counts every customer's request, reads exit codes, and looks for processes left over.
+//
+// A reading order: demo.go, release.go and system.go (the stories), shop.go (the shop), astern.go and documents.go (the
+// command line), report.go.
+package demo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/examples/webshop/load"
+)
+
+// Options say how the demo runs.
+type Options struct {
+	Astern string // path of the astern program
+	Work   string // folder to work in, which must not hold a demo; "" for a new temporary one
+	Keep   bool   // leave the work folder
+	Source string // folder of astern's source code; "" to look for it from the working directory upwards
+	// Timeline takes what happens while it happens.
+	Timeline io.Writer
+}
+
+// The figures of the demo.
+const (
+	customersPerSecond = 100
+	patience           = 2 * time.Second
+	slowAfter          = 100 * time.Millisecond
+	goodRelease        = "v1.2.2"
+	badRelease         = "v1.2.3"
+)
+
+// demo is one run.
+type demo struct {
+	timeline *timeline
+	shop     *shop
+	astern   *asternCommand
+	load     *load.Generator
+	watch    *watch
+	// goodMoment is a time at which both services ran the good release, known-good.
+	goodMoment time.Time
+}
+
+// Run tells both stories and returns what was seen. An error means that the demo itself could not be carried out; a
+// story that did not end well is no error but a Story that is not OK. All processes that it started have ended and,
+// unless asked otherwise, the work folder is gone when it returns.
+func Run(ctx context.Context, o Options) (report Report, err error) {
+	d := &demo{timeline: newTimeline(o.Timeline)}
+	program, err := filepath.Abs(o.Astern)
+	if err != nil {
+		return report, astern.Errorf(astern.Internal, "finding astern: %w", err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		return report, astern.Errorf(astern.Invalid, "finding astern: %w", err).WithHint("build it with: make build")
+	}
+	source, err := findSource(o.Source)
+	if err != nil {
+		return report, err
+	}
+	folder, remove, err := workFolder(o)
+	if err != nil {
+		return report, err
+	}
+	defer func() {
+		if remove {
+			if e := os.RemoveAll(folder); e != nil && err == nil {
+				err = astern.Errorf(astern.Internal, "removing the work folder: %w", e)
+			}
+			return
+		}
+		d.timeline.say("the work folder stays: %s", folder)
+	}()
+	if d.shop, err = newShop(folder); err != nil {
+		return report, err
+	}
+	d.astern = &asternCommand{program: program, shop: d.shop, timeline: d.timeline}
+	return d.run(ctx, source)
+}
+
+// run builds and starts the shop, tells the stories and stops everything.
+func (d *demo) run(ctx context.Context, source string) (report Report, err error) {
+	d.timeline.chapter("A web shop: two services, four instances, a balancer, %d customers a second", customersPerSecond)
+	d.timeline.say("building releases %s and %s of both services", goodRelease, badRelease)
+	if err := d.shop.build(ctx, source); err != nil {
+		return report, err
+	}
+	defer func() {
+		// Also after Ctrl-C: what was started is stopped.
+		if e := d.shop.stop(context.WithoutCancel(ctx)); e != nil && err == nil {
+			err = e
+		}
+	}()
+	if err := d.shop.start(ctx); err != nil {
+		return report, err
+	}
+	if d.load, err = load.Start(ctx, load.Config{URL: "http://" + d.shop.service("shop").Front, Rate: customersPerSecond,
+		Timeout: patience, Slow: slowAfter}); err != nil {
+		return report, astern.Errorf(astern.Internal, "starting the load: %w", err)
+	}
+	defer d.load.Stop()
+	d.watch = startWatch(ctx, d.shop, d.timeline)
+	defer d.watch.stop()
+	report = Report{Kind: "Demo", Version: 1}
+	for _, tell := range []func(context.Context) Story{d.tellBadRelease, d.tellWholeSystem} {
+		if ctx.Err() != nil {
+			return report, astern.Errorf(astern.Interrupted, "the demo was interrupted")
+		}
+		report.Stories = append(report.Stories, tell(ctx))
+	}
+	if ctx.Err() != nil {
+		return report, astern.Errorf(astern.Interrupted, "the demo was interrupted")
+	}
+	d.timeline.chapter("The end")
+	f := d.load.Between(time.Time{}, time.Now())
+	d.timeline.say("all in all %d requests, %d lost", f.Total, f.Failed)
+	return report, nil
+}
+
+// findSource returns the folder of the module's source.
+func findSource(folder string) (string, error) {
+	if folder == "" {
+		folder = "."
+	}
+	at, err := filepath.Abs(folder)
+	if err != nil {
+		return "", astern.Errorf(astern.Internal, "finding the source code: %w", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(at, "examples", "webshop", "ctl")); err == nil {
+			return at, nil
+		}
+		up := filepath.Dir(at)
+		if up == at {
+			return "", astern.Errorf(astern.Invalid, "the web shop's source code is not in %s or above it", folder).
+				WithHint("run the demo inside a clone of astern, or name the clone with -source")
+		}
+		at = up
+	}
+}
+
+// workFolder makes the folder to work in, and says whether to remove it at the end.
+func workFolder(o Options) (folder string, remove bool, err error) {
+	if o.Work == "" {
+		folder, err = os.MkdirTemp("", "astern-demo-")
+		if err != nil {
+			return "", false, astern.Errorf(astern.Internal, "making a work folder: %w", err)
+		}
+	} else {
+		if folder, err = filepath.Abs(o.Work); err != nil {
+			return "", false, astern.Errorf(astern.Internal, "making the work folder: %w", err)
+		}
+		if entries, err := os.ReadDir(folder); err == nil && len(entries) > 0 {
+			return "", false, astern.Errorf(astern.Invalid, "the work folder %s is not empty", folder).
+				WithHint("name a folder that does not exist, or an empty one")
+		}
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return "", false, astern.Errorf(astern.Internal, "making the work folder: %w", err)
+		}
+	}
+	if folder, err = filepath.EvalSymlinks(folder); err != nil {
+		return "", false, astern.Errorf(astern.Internal, "making the work folder: %w", err)
+	}
+	return folder, !o.Keep, nil
+}
+
+// until asks again and again, until what was waited for is there, the time is over, or ctx ends.
+func until(ctx context.Context, limit time.Duration, what string, there func() bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s: not within %s", what, limit))
+	defer cancel()
+	for !there() {
+		select {
+		case <-ctx.Done():
+			return astern.Errorf(astern.Unavailable, "waiting: %w", context.Cause(ctx))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}

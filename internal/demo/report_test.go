@@ -1,0 +1,130 @@
+package demo
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/examples/webshop/load"
+)
+
+func TestBakes(t *testing.T) {
+	for _, c := range []struct {
+		name, document string
+		want           bool
+	}{
+		{"not yet at the gate", `{"steps":[{"id":"2.swap@a","status":"done"},{"id":"3.swap@b","status":"pending"}],"gates":[{"bake_seconds":5,"results":[]}]}`, false},
+		{"gate is open", `{"steps":[{"id":"2.swap@a","status":"done"},{"id":"3.swap@b","status":"pending"}],"gates":[{"bake_seconds":5,"baked_seconds":5,"open":true}]}`, false},
+		{"nothing begun", `{"steps":[{"id":"1.latch","status":"done"},{"id":"2.swap@a","status":"pending"},{"id":"3.swap@b","status":"pending"}],"gates":[{"bake_seconds":5,"baked_seconds":1}]}`, false},
+		{"first wave runs", `{"steps":[{"id":"2.swap@a","status":"done"},{"id":"2.restart@a","status":"running"},{"id":"3.swap@b","status":"pending"}],"gates":[{"bake_seconds":5,"baked_seconds":1}]}`, false},
+		{"between two steps", `{"steps":[{"id":"2.swap@a","status":"done"},{"id":"2.restart@a","status":"pending"},{"id":"3.swap@b","status":"pending"}],"gates":[{"bake_seconds":5,"baked_seconds":1}]}`, false},
+		{"bakes", `{"steps":[{"id":"1.latch","status":"done"},{"id":"2.swap@a","status":"done"},{"id":"2.restart@a","status":"done"},{"id":"3.swap@b","status":"pending"},{"id":"4.record","status":"pending"}],"gates":[{"bake_seconds":5,"baked_seconds":1}]}`, true},
+		{"in doubt", `{"steps":[{"id":"2.swap@a","status":"done"},{"id":"3.swap@b","status":"in doubt"}],"gates":[{"bake_seconds":5,"baked_seconds":1}]}`, false},
+		{"all done", `{"steps":[{"id":"2.swap@a","status":"done"},{"id":"3.swap@b","status":"done"}],"gates":[{"bake_seconds":5,"baked_seconds":1}]}`, false},
+		{"no fleet", `{"steps":[{"id":"1.swap","status":"done"},{"id":"2.swap","status":"pending"}],"gates":[{"bake_seconds":5,"baked_seconds":1}]}`, false},
+	} {
+		s, err := decode[shown]("astern show", []byte(c.document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.bakes() != c.want {
+			t.Errorf("%s: %t", c.name, !c.want)
+		}
+	}
+	if _, err := decode[shown]("astern show", []byte("not JSON")); err == nil || !strings.Contains(err.Error(), "astern show") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRunningExecution(t *testing.T) {
+	e, err := decode[executions]("astern executions", []byte(`{"kind":"Executions","version":1,"executions":[{"execution":{"id":"x-2"}},{"execution":{"id":"x-1","outcome":"done"}}]}`))
+	if err != nil || e.running() != "x-2" {
+		t.Errorf("got %q, %v", e.running(), err)
+	}
+	if (executions{}).running() != "" {
+		t.Error("an execution out of nothing")
+	}
+}
+
+func sample() Report {
+	return Report{Kind: "Demo", Version: 1, Stories: []Story{
+		{Name: "bad-release", OK: true, NoticeSeconds: 2, Phases: astern.Phases{DecideSeconds: 0.2, ExecuteSeconds: 2.5, SettleSeconds: 9.1, ProveSeconds: 3},
+			TotalSeconds: 21.5, Requests: load.Figures{Total: 2150, Failed: 60, Slow: 120}, FailedPercent: Shares{0, 4, 0},
+			Stages:   []Stage{{What: "before the fault", Seconds: 3, Requests: load.Figures{Total: 300}}},
+			Findings: []Finding{{What: "astern check shop exits with 4", OK: true, Saw: "exit code 4", command: true}, {What: "every shop runs v1.2.2", OK: true, Saw: "shop-1 v1.2.2"}}},
+		{Name: "whole-system", Findings: []Finding{{What: "astern rollback exits with 0", Saw: "exit code 3", command: true}}},
+	}}
+}
+
+func TestTable(t *testing.T) {
+	var b bytes.Buffer
+	if err := sample().WriteTable(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+         story   ok  notice  decide  approve  execute  settle  prove  fault to proven  requests  failed  before  during  after
+   bad-release  yes   2.0 s   0.2 s    0.0 s    2.5 s   9.1 s  3.0 s           21.5 s      2150      60   0.0 %   4.0 %  0.0 %
+  whole-system   NO   0.0 s   0.0 s    0.0 s    0.0 s   0.0 s  0.0 s            0.0 s         0       0   0.0 %   0.0 %  0.0 %
+
+The last three columns are the share of requests that failed.
+
+bad-release
+  before the fault    3.0 s    300 requests     0 lost    0.0 %     0 slow
+  yes  every shop runs v1.2.2  shop-1 v1.2.2
+  yes  1 astern commands exited with the code that they should
+
+whole-system
+  NO   astern rollback exits with 0  exit code 3
+  yes  0 astern commands exited with the code that they should
+`
+	// Columns end in spaces that nobody sees.
+	var got []string
+	for _, l := range strings.Split(b.String(), "\n") {
+		got = append(got, strings.TrimRight(l, " "))
+	}
+	if strings.Join(got, "\n") != want {
+		t.Errorf("got:\n%s\nwant:\n%s", b.String(), want)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	var b bytes.Buffer
+	if err := sample().WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`{"kind":"Demo","version":1,"stories":[{"name":"bad-release","ok":true,`,
+		`"phases":{"decide_seconds":0.2,"approve_seconds":0,"execute_seconds":2.5,"settle_seconds":9.1,"prove_seconds":3}`,
+		`"requests":{"total":2150,"failed":60,"slow":120}`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("misses %s: %s", want, b.String())
+		}
+	}
+	if strings.Count(b.String(), "\n") != 1 {
+		t.Error("it is not one line")
+	}
+	if sample().OK() || (Report{}).OK() {
+		t.Error("a story that is not OK, or not told, makes a good demo")
+	}
+}
+
+func TestTimelineQuotes(t *testing.T) {
+	var b bytes.Buffer
+	l := newTimeline(&b)
+	l.began = time.Now()
+	q := l.quote()
+	for _, p := range []string{"one\ntw", "o\n", strings.Repeat("line\n", quoteLines), "last"} {
+		if n, err := q.Write([]byte(p)); n != len(p) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	q.flush()
+	text := b.String()
+	if !strings.HasPrefix(text, "          | one\n          | two\n") || !strings.HasSuffix(text, "| … 3 more lines\n") {
+		t.Error(text)
+	}
+	if got := typed([]string{"record", "--reason", "it's bad", ""}); got != `record --reason 'it'\''s bad' ''` {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,196 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/astern-dev/astern/examples/webshop"
+	"github.com/astern-dev/astern/examples/webshop/load"
+)
+
+// ctl runs the control script by hand and returns its exit code and output.
+func ctl(t *testing.T, s *shop, args ...string) (int, string) {
+	t.Helper()
+	c := exec.Command(filepath.Join(s.service("shop").Root, "ctl"), args...)
+	c.Env = s.environment()
+	out, err := c.CombinedOutput()
+	if err != nil && c.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return c.ProcessState.ExitCode(), strings.TrimSpace(string(out))
+}
+
+// The shop of real processes: it serves through a deployment, a fault shows in the load, an instance killed is passed
+// over, ctl tells the truth, and nothing is left when it stops.
+func TestShop(t *testing.T) {
+	ctx := context.Background()
+	folder, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newShop(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := findSource(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.build(ctx, source); err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			_ = s.stop(ctx)
+		}
+	}()
+	if err := s.start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	g, err := load.Start(ctx, load.Config{URL: "http://" + s.service("shop").Front, Rate: 50, Timeout: 5 * time.Second, Slow: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Stop()
+
+	began := time.Now()
+	for _, service := range []string{"stock", "stock", "shop"} { // the second deployment finds everything in place
+		if err := s.deploy(ctx, service, badRelease); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !s.all("stock", badRelease) || !s.all("shop", badRelease) {
+		t.Fatalf("deployed: %s; %s", s.versions("stock"), s.versions("shop"))
+	}
+	err = until(ctx, 30*time.Second, "the fault shows", func() bool { return g.Between(began, time.Now()).Failed > 0 })
+	if err != nil {
+		t.Error(err)
+	}
+	if err := s.deploy(ctx, "shop", goodRelease); err != nil {
+		t.Fatal(err)
+	}
+	healed := time.Now()
+	checkKilledInstance(t, s)
+	err = until(ctx, 30*time.Second, "customers come", func() bool { return g.Between(healed, time.Now()).Total >= 50 })
+	if err != nil {
+		t.Error(err)
+	}
+	// At most what the killed instance had in its hands is lost.
+	if f := g.Between(healed.Add(100*time.Millisecond), time.Now()); f.Failed > 2 {
+		t.Errorf("with one instance killed: %+v", f)
+	}
+	if left := s.leftOver(); left != "" {
+		t.Errorf("left over: %s", left)
+	}
+	g.Stop()
+	stopped = true
+	if err := s.stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if m := marked(folder); len(m) > 0 {
+		t.Errorf("still runs: %v", m)
+	}
+}
+
+// checkKilledInstance kills shop-1 and tries what ctl says and does.
+func checkKilledInstance(t *testing.T, s *shop) {
+	t.Helper()
+	pid := pidOf(filepath.Join(s.service("shop").Root, "run", "shop-1.pid"))
+	if code, out := ctl(t, s, "status", "shop-1"); code != 0 || out == "" || pid == 0 {
+		t.Fatalf("status of a running instance: %d %q", code, out)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	err := until(context.Background(), 10*time.Second, "the instance is gone", func() bool {
+		code, _ := ctl(t, s, "status", "shop-1")
+		return code == 3
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"stop", "shop-1"}, 0}, // stopping what does not run is no error
+		{[]string{"start", "shop-1"}, 0},
+		{[]string{"start", "shop-1"}, 0}, // starting what runs starts no second one
+		{[]string{"status", "shop-1"}, 0},
+		{[]string{"status", "shop-9"}, 2},
+		{[]string{"status", "../shop-1"}, 2},
+		{[]string{"status", "shop-1; true"}, 2},
+		{[]string{"dance", "shop-1"}, 2},
+		{[]string{"status"}, 2},
+	} {
+		if code, out := ctl(t, s, c.args...); code != c.code {
+			t.Errorf("ctl %q: exit code %d, want %d: %s", c.args, code, c.code, out)
+		}
+	}
+	// A pid file of an earlier life: the id now belongs to somebody else, who must not be taken for the instance.
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		return
+	}
+	root := s.service("shop").Root
+	if err := write(filepath.Join(root, "etc", "shop-3.env"), []byte("PROGRAM=shopd\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(filepath.Join(root, "run", "shop-3.pid"), []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := ctl(t, s, "status", "shop-3"); code != 3 {
+		t.Errorf("a stranger's process is taken for the instance: exit code %d", code)
+	}
+	if code, out := ctl(t, s, "start", "shop-3"); code != 1 || !strings.Contains(out, "missing") {
+		t.Errorf("start without a release: %d %q", code, out)
+	}
+}
+
+func TestDeclarationNamesEverything(t *testing.T) {
+	s, err := newShop("/srv/demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := webshop.Declaration.Execute(&b, s.site); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`root: "/srv/demo/shop"`, `source: "/srv/demo/dist/stock/{revision}"`, "depends_on: [stock]",
+		"{name: shop-2, address: \"" + s.service("shop").Instances[1].Address + "\"}"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("misses %s:\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "<no value>") {
+		t.Error(b.String())
+	}
+}
+
+func TestNothingHappensWithWrongOptions(t *testing.T) {
+	full := t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "mine"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Options{
+		{Astern: filepath.Join(full, "astern")},
+		{Astern: filepath.Join(full, "mine"), Work: full},
+		{Astern: filepath.Join(full, "mine"), Source: full},
+	} {
+		o.Timeline = io.Discard
+		if _, err := Run(context.Background(), o); err == nil {
+			t.Errorf("%+v is accepted", o)
+		}
+	}
+	if entries, err := os.ReadDir(full); err != nil || len(entries) != 1 {
+		t.Errorf("the folder holds %v (%v)", entries, err)
+	}
+}

@@ -1,0 +1,167 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern/examples/webshop/load"
+)
+
+// What counts as a fault that anybody would notice, and as back to normal, in percent of failed requests.
+const (
+	noticeable = 2.0
+	normal     = 0.5
+)
+
+// measured is how long the load is looked at before the fault and after the recovery.
+const measured = 3 * time.Second
+
+// telling is one story while it is told.
+type telling struct {
+	*demo
+	story Story
+	// fault is when the first instance ran the bad release, noticed when the load showed it, proven when astern had
+	// proven the recovery.
+	fault, noticed, proven time.Time
+}
+
+// tell tells a story by carrying out its parts in order, and judges it by what was found.
+func (d *demo) tell(ctx context.Context, name string, parts ...func(context.Context, *telling) error) Story {
+	t := &telling{demo: d, story: Story{Name: name}}
+	for _, part := range parts {
+		if err := part(ctx, t); err != nil {
+			t.find("the story was told to its end", false, "%v", err)
+			break
+		}
+	}
+	if !t.fault.IsZero() && !t.proven.IsZero() {
+		t.story.TotalSeconds = t.proven.Sub(t.fault).Seconds()
+		t.story.Requests = t.load.Between(t.fault, t.proven)
+	}
+	t.story.OK = len(t.story.Findings) > 0
+	for _, f := range t.story.Findings {
+		t.story.OK = t.story.OK && f.OK
+	}
+	return t.story
+}
+
+// find notes one thing that has to be so, and what was seen.
+func (t *telling) find(what string, ok bool, format string, args ...any) {
+	f := Finding{What: what, OK: ok, Saw: fmt.Sprintf(format, args...)}
+	t.story.Findings = append(t.story.Findings, f)
+	if !ok {
+		t.timeline.say("NOT AS IT SHOULD BE: %s: %s", f.What, f.Saw)
+	}
+}
+
+// exits runs a command and finds out whether it exits as it should.
+func (t *telling) exits(ctx context.Context, want int, args ...string) error {
+	code, err := t.astern.run(ctx, args...)
+	if err != nil {
+		return err
+	}
+	t.exited(args, code, want)
+	return nil
+}
+
+func (t *telling) exited(args []string, code, want int) {
+	if code != 0 {
+		t.timeline.say("exit code %d", code)
+	}
+	// The flags are in the timeline; what is found needs no more than the command.
+	n := 0
+	for n < len(args) && !strings.HasPrefix(args[n], "-") {
+		n++
+	}
+	t.find("astern "+typed(args[:n])+fmt.Sprintf(" exits with %d", want), code == want, "exit code %d", code)
+	t.story.Findings[len(t.story.Findings)-1].command = true
+}
+
+// must runs a command without which the story can't go on.
+func (t *telling) must(ctx context.Context, args ...string) error {
+	if err := t.exits(ctx, 0, args...); err != nil {
+		return err
+	}
+	if last := t.story.Findings[len(t.story.Findings)-1]; !last.OK {
+		return fmt.Errorf("it can't go on without: %s", last.What)
+	}
+	return nil
+}
+
+// runs finds out whether every instance of the service says that it runs the release.
+func (t *telling) runs(service, revision string) {
+	t.find("every "+service+" runs "+revision, t.shop.all(service, revision), "%s", t.shop.versions(service))
+}
+
+// stage notes the load of one part of the story.
+func (t *telling) stage(what string, from, to time.Time) load.Figures {
+	f := t.load.Between(from, to)
+	t.story.Stages = append(t.story.Stages, Stage{What: what, Seconds: to.Sub(from).Seconds(), Requests: f})
+	t.timeline.say("%s: %d requests in %.1f s, %d lost (%.1f %%), %d slow", what, f.Total, to.Sub(from).Seconds(), f.Failed,
+		f.FailedPercent(), f.Slow)
+	return f
+}
+
+// normalLoad measures the load while nothing is wrong.
+func normalLoad(ctx context.Context, t *telling) error {
+	from := time.Now()
+	if err := until(ctx, 2*measured, "the load is measured", func() bool { return time.Since(from) >= measured }); err != nil {
+		return err
+	}
+	t.story.FailedPercent.Before = t.stage("before the fault", from, time.Now()).FailedPercent()
+	return nil
+}
+
+// badDeployment deploys the bad release of the shop by a CI job that only tells astern what it did, and waits until the
+// load shows that something is wrong.
+func badDeployment(ctx context.Context, t *telling) error {
+	began := time.Now()
+	t.timeline.say("CI deploys shop %s, and records it", badRelease)
+	if err := t.shop.deploy(ctx, "shop", badRelease); err != nil {
+		return err
+	}
+	if err := t.must(ctx, "record", "deploy", "shop", badRelease, "--commit", "3f1c9ae", "--reason", "reservations"); err != nil {
+		return err
+	}
+	t.fault = began
+	for _, c := range t.watch.since(began) {
+		if c.service == "shop" && c.version == badRelease {
+			t.fault = c.at
+			break
+		}
+	}
+	err := until(ctx, 20*time.Second, "the load shows the fault", func() bool {
+		f := t.load.Between(t.fault, time.Now())
+		return f.Total >= 2*customersPerSecond && f.FailedPercent() >= noticeable
+	})
+	if err != nil {
+		return err
+	}
+	t.noticed = time.Now()
+	t.story.NoticeSeconds = t.noticed.Sub(t.fault).Seconds()
+	t.story.FailedPercent.During = t.stage("fault, until it is noticed", t.fault, t.noticed).FailedPercent()
+	return nil
+}
+
+// backToNormal measures the load after the recovery and looks for what was left over.
+func backToNormal(ctx context.Context, t *telling) error {
+	from := t.proven
+	if err := until(ctx, 3*measured, "the load is measured", func() bool { return time.Since(from) >= measured }); err != nil {
+		return err
+	}
+	f := t.stage("after the recovery", from, from.Add(measured))
+	t.story.FailedPercent.After = f.FailedPercent()
+	t.find("the load is back to normal", f.Total > 0 && f.FailedPercent() < normal && f.FailedPercent() < t.story.FailedPercent.During,
+		"%.1f %% of %d requests failed, %.1f %% before the recovery", f.FailedPercent(), f.Total, t.story.FailedPercent.During)
+	// What has just ended may still be in the table of processes.
+	left := ""
+	_ = until(ctx, 2*time.Second, "nothing is left over", func() bool { left = t.shop.leftOver(); return left == "" }) // judged below
+	if left == "" {
+		t.find("no process is left over", true, "the shop's instances and the balancer, nothing else")
+	} else {
+		t.find("no process is left over", false, "%s", left)
+	}
+	return nil
+}

@@ -1,0 +1,37 @@
+# look ROOT RELEASES HISTORY_LINES LINK…: what is in a release root, as records. Changes nothing.
+root=$1 releases=$2 lines=$3
+shift 3
+if ! [ -d "$root" ]; then
+	record noroot "$(ls -ld -- "$root" 2>&1)"
+	exit 0
+fi
+if ! [ -d "$releases" ]; then
+	record noreleases "$(ls -ld -- "$releases" 2>&1)"
+elif ! { [ -r "$releases" ] && [ -x "$releases" ]; }; then
+	record unreadable "$releases: permission denied"
+else
+	record releases "$(cd -- "$releases" && pwd -P)"
+	for path in "$releases"/* "$releases"/.[!.]*; do
+		name=${path##*/}
+		if [ -L "$path" ]; then
+			record other "$name" "a symbolic link, not a folder"
+		elif [ -d "$path" ]; then
+			record release "$name" "$(stat -c %Y -- "$path" 2>/dev/null || stat -f %m -- "$path")"
+		elif [ -e "$path" ]; then
+			record other "$name" "not a folder"
+		fi
+	done
+fi
+for path; do
+	if [ -L "$path" ]; then
+		record link "$path" "$(readlink -- "$path")" "$(readlink -f -- "$path")"
+	elif [ -e "$path" ]; then
+		record notlink "$path"
+	else
+		record nolink "$path"
+	fi
+done
+[ -r "$root/.astern.lock" ] && record lock "$(head -n 1 "$root/.astern.lock")"
+[ "$lines" -gt 0 ] && [ -r "$root/.astern-history.jsonl" ] &&
+	record history "$(tail -n "$lines" "$root/.astern-history.jsonl")"
+exit 0

@@ -1,0 +1,10 @@
+# receive ROOT FENCE CONTENT RELEASES TOKEN: unpacks the archive on the standard input beside the releases, and removes
+# what copies that did not finish have left.
+root=$1 fence=$2 content=$3 releases=$4 token=$5
+[ -d "$root" ] || exit 84
+guard "$root" "$fence" "$content"
+exec 8>&-
+mkdir -p -- "$releases" || exit 86
+rm -rf -- "$releases"/.partial-*
+mkdir -- "$releases/.partial-$token" || exit 86
+tar -x -o -f - -C "$releases/.partial-$token" || exit 87

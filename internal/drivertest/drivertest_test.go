@@ -1,0 +1,115 @@
+package drivertest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMemoryDriverPasses(t *testing.T) { memorySuite("").Run(t) }
+
+// TestFaultsAreFound gives the memory driver one fault at a time and requires that some law says so.
+func TestFaultsAreFound(t *testing.T) {
+	for fault, says := range map[string]string{
+		"observing writes":             "changed the world",
+		"ignores scope":                "asked for",
+		"claims absence":               "it does not know",
+		"secret in state":              "the value of a secret",
+		"impure targets":               "different results",
+		"trusts":                       `is "ready", want "broken"`,
+		"routes anywhere":              "is not refused",
+		"modifies its input":           "modified its input",
+		"untrue fact":                  "was observed",
+		"repeats an id":                "two steps",
+		"unknown verb":                 "does not declare",
+		"refers forward":               "no earlier step",
+		"forgets members":              "is taken 0 times",
+		"before writes":                "changed the world",
+		"acts on any name":             "is not refused",
+		"ignores fences":               "older fence is not refused",
+		"forgets to act":               "after the whole route",
+		"lies about failing":           "failed without effect, but the world changed",
+		"never finds":                  "start it a second time",
+		"finds what is not there":      "before it was started",
+		"finds other outputs":          "different outputs",
+		"undeclared output":            "not those that it declares",
+		"undoes to the wrong revision": "after the undo",
+	} {
+		t.Run(fault, func(t *testing.T) {
+			said := complaints(t, memorySuite(fault))
+			if !strings.Contains(said, says) {
+				t.Errorf("no law says %q; they say:\n%s", says, said)
+			}
+		})
+	}
+}
+
+// complaints runs every law and break of the suite and returns what they complain about.
+func complaints(t *testing.T, s Suite) string {
+	heard := &listener{TB: t}
+	checks := []func(*run){}
+	for _, l := range laws {
+		checks = append(checks, l.check)
+	}
+	for _, b := range s.Breaks {
+		checks = append(checks, func(r *run) { checkBreak(r, b) })
+	}
+	for _, check := range checks {
+		var group sync.WaitGroup
+		group.Go(func() { check(s.begin(heard)) }) // a goroutine of its own: Fatalf ends it
+		group.Wait()
+	}
+	return heard.text.String()
+}
+
+// listener is a testing.TB that hears complaints instead of failing.
+type listener struct {
+	testing.TB
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *listener) Errorf(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(&l.text, format+"\n", args...)
+}
+
+func (l *listener) Fatalf(format string, args ...any) {
+	l.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+func TestFilesSeesEveryChange(t *testing.T) {
+	root := t.TempDir()
+	file, link := filepath.Join(root, "f"), filepath.Join(root, "l")
+	write := func(content string) error { return os.WriteFile(file, []byte(content), 0o600) }
+	changes := []func() error{
+		func() error { return write("one") },
+		func() error { return write("two") },
+		func() error { return os.Chmod(file, 0o640) },
+		func() error { return os.Symlink("f", link) },
+		func() error { _ = os.Remove(link); return os.Symlink("g", link) },
+		func() error { return os.Remove(file) },
+	}
+	before := Files(t, root)
+	for i, change := range changes {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		after := Files(t, root)
+		if cmp.Equal(before, after) {
+			t.Errorf("change %d is not seen", i)
+		}
+		before = after
+	}
+	if !cmp.Equal(before, Files(t, root)) {
+		t.Error("two snapshots of an unchanged folder differ")
+	}
+}

@@ -1,0 +1,256 @@
+package drivertest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	astern "github.com/astern-dev/astern"
+)
+
+// memory is a driver and its whole world in memory: members, each with a link to a release. A fault makes it break one
+// law on purpose.
+type memory struct {
+	fault string
+
+	mu       sync.Mutex
+	releases map[string]string // revision -> hash
+	links    map[string]string // member -> revision
+	fences   map[string]int64  // member -> newest fence seen
+	acts     map[string]string // token -> revision before
+	touched  int               // writes to the world that no state shows
+	asked    int               // calls so far
+}
+
+var memoryMembers = []string{"a", "b", "c"}
+
+func newMemory(fault string) *memory {
+	m := &memory{fault: fault, releases: map[string]string{"v1": "h1", "v2": "h2"}, links: map[string]string{},
+		fences: map[string]int64{}, acts: map[string]string{}}
+	for _, name := range memoryMembers {
+		m.links[name] = "v2"
+	}
+	return m
+}
+
+func (m *memory) is(fault string) bool { return m.fault == fault }
+
+// suite returns the suite for memory drivers. All its worlds share one driver value, as those of real drivers do.
+func memorySuite(fault string) Suite {
+	current := &memory{}
+	d := astern.Driver{Kind: "memory", Settings: struct{}{}, Verbs: []astern.VerbInfo{
+		{Verb: "set", What: "sets a member's link", Undo: astern.UndoInverse, Exclusion: astern.Conditional, Found: "token"},
+		{Verb: "tell", What: "tells a member", Undo: astern.UndoNone, Exclusion: astern.Window, Found: "none"},
+	}}
+	all := &memoryDriver{&current}
+	d.Observer, d.Router, d.Actor = all, all, all
+	return Suite{Driver: d,
+		New: func(testing.TB) World {
+			current = newMemory(fault)
+			m := current
+			at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+			return World{
+				Component: astern.Component{Environment: "test", Name: "m", Kind: "memory"}, Old: "v1", New: "v2",
+				History: astern.History{Current: "v2", Deployments: []astern.Deployment{
+					{Revision: "v2", Hash: "h2", KnownGoodAt: &at}, {Revision: "v1", Hash: "h1", KnownGoodAt: &at}}},
+				Snapshot: func(testing.TB) map[string]string { return m.snapshot() },
+				Secrets:  []string{"hunter2"},
+			}
+		},
+		Breaks: []Break{{Name: "the release is gone", Want: astern.Broken,
+			Do: func(testing.TB, World) { delete(current.releases, "v1") }}},
+	}
+}
+
+func (m *memory) snapshot() map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return map[string]string{"world": fmt.Sprint(m.releases, m.links, m.fences, m.acts, m.touched)}
+}
+
+type memoryDriver struct{ world **memory }
+
+func (d *memoryDriver) Observe(ctx context.Context, c astern.Component, scope astern.Scope) (astern.State, error) {
+	m := *d.world
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := astern.State{Address: c.Address(), Values: map[string]astern.Value{}}
+	if ctx.Err() != nil && !m.is("claims absence") {
+		return s, astern.Errorf(astern.Unavailable, "observing: %w", ctx.Err())
+	}
+	if m.is("observing writes") {
+		m.touched++
+	}
+	now := time.Now().UTC()
+	revisions := slices.Compact(slices.Sorted(maps.Values(m.links)))
+	values := map[string]string{"revision": strings.Join(revisions, "+")}
+	for name, rev := range m.links {
+		values[name+"/link"] = rev
+	}
+	for rev, hash := range m.releases {
+		values["release/"+rev] = hash
+	}
+	if m.is("secret in state") {
+		values["password"] = "hunter2"
+	}
+	for p, v := range values {
+		if ctx.Err() == nil && (len(scope.Paths) == 0 || m.is("ignores scope") || slices.Contains(scope.Paths, p)) {
+			s.Values[p] = astern.Value{Text: v, At: now}
+		}
+	}
+	return s, nil
+}
+
+func (d *memoryDriver) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
+	m := *d.world
+	var out []astern.Target
+	current, _ := s.Get("revision")
+	for _, dep := range h.Deployments {
+		v, ok := s.Get("release/" + dep.Revision)
+		e := astern.Evidence{What: "the release has its recorded hash", Readiness: astern.Ready, Seen: v.At}
+		if (!ok || v.Text != dep.Hash) && !m.is("trusts") {
+			e = astern.Evidence{What: "the release is gone", Readiness: astern.Broken, Seen: current.At}
+		}
+		out = append(out, astern.Target{Address: c.Address(), Revision: dep.Revision, Hash: dep.Hash,
+			Current: dep.Revision == current.Text, Evidence: []astern.Evidence{e}})
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asked++; m.is("impure targets") && m.asked%2 == 0 {
+		slices.Reverse(out)
+	}
+	return out
+}
+
+func (d *memoryDriver) Route(c astern.Component, s astern.State, t astern.Target, o astern.Options) (astern.Route, error) {
+	m := *d.world
+	release, ok := s.Get("release/" + t.Revision)
+	if !ok && !m.is("routes anywhere") {
+		return astern.Route{}, astern.Errorf(astern.Refused, "no release %q", t.Revision)
+	}
+	if m.is("modifies its input") {
+		s.Values["more"] = release
+	}
+	from, _ := s.Get("revision")
+	r := astern.Route{From: from.Text, Fleet: &astern.Fleet{Address: c.Address(), Members: memoryMembers},
+		Facts: []astern.Fact{{Address: c.Address(), Path: "{member}/link", Value: from.Text, Seen: from.At, Steps: []string{"set"}}}}
+	if m.is("untrue fact") {
+		r.Facts[0].Value = "v0"
+	}
+	step := astern.Step{ID: "set", Address: c.Address(), Kind: "memory", Verb: "set", Title: "set {member}", Command: "set",
+		Args: map[string]astern.Arg{"revision": astern.Text(t.Revision)}, Attempts: 1, TimeoutSeconds: 5,
+		Sets:    []astern.Set{{Path: "{member}/link", Value: astern.Text(t.Revision)}},
+		Outputs: map[string]string{"was": "string"}, Undo: astern.UndoInverse}
+	tell := astern.Step{ID: "tell", Address: c.Address(), Kind: "memory", Verb: "tell", Title: "tell {member}", Command: "tell",
+		Args:     map[string]astern.Arg{"was": {Ref: &astern.Ref{From: "set", Output: "was", In: "from {}"}}},
+		Guards:   []string{"set"},
+		Attempts: 1, TimeoutSeconds: 5, Undo: astern.UndoNone}
+	steps := []astern.Step{step, {ID: "ready", Address: c.Address(), Kind: "check", Verb: "wait", Title: "wait", Command: "curl",
+		Args: map[string]astern.Arg{"check": astern.Text("health")}, Attempts: 1, TimeoutSeconds: 5, Undo: astern.UndoNone}, tell}
+	switch m.fault {
+	case "repeats an id":
+		steps = append(steps, step)
+	case "unknown verb":
+		steps[0].Verb = "explode"
+	case "refers forward":
+		slices.Reverse(steps)
+	}
+	first := (len(memoryMembers)*o.Percent + 99) / 100
+	for _, each := range [][2]int{{0, first}, {first, len(memoryMembers)}} {
+		if each[0] < each[1] && (each[0] == 0 || !m.is("forgets members")) {
+			r.Stages = append(r.Stages, astern.Stage{Title: "set", OnFailure: astern.OnFailureHold, Steps: steps,
+				Each: &astern.Each{Address: c.Address(), From: each[0], To: each[1]}})
+		}
+	}
+	return r, nil
+}
+
+func (d *memoryDriver) Undo(c astern.Component, call astern.Call, _ map[string]astern.Arg) ([]astern.Step, error) {
+	if call.Verb != "set" {
+		return nil, nil
+	}
+	rev := call.Image["was"]
+	if (*d.world).is("undoes to the wrong revision") {
+		rev = "v1"
+	}
+	return []astern.Step{{ID: "set", Address: c.Address(), Kind: "memory", Verb: "set", Title: "set", Command: "set",
+		Args: map[string]astern.Arg{"revision": astern.Text(rev)}, Attempts: 1, TimeoutSeconds: 5,
+		Sets:    []astern.Set{{Path: "{member}/link", Value: astern.Text(rev)}},
+		Outputs: map[string]string{"was": "string"}, Undo: astern.UndoInverse}}, nil
+}
+
+func (d *memoryDriver) Before(_ context.Context, call astern.Call) (astern.Image, error) {
+	m := *d.world
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.is("before writes") {
+		m.touched++
+	}
+	return astern.Image{"was": m.links[call.Member]}, nil
+}
+
+func (d *memoryDriver) Start(ctx context.Context, call astern.Call) astern.Op {
+	m := *d.world
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch rev := call.Text("revision"); {
+	case call.Verb == "tell":
+		m.touched++
+		return astern.Op{Status: astern.OpDone}
+	case m.is("lies about failing") && ctx.Err() != nil:
+		m.links[call.Member] = rev
+		return astern.Op{Status: astern.OpFailed, Code: astern.Unavailable, Error: "cancelled"}
+	case ctx.Err() != nil:
+		return astern.Op{Status: astern.OpFailed, Code: astern.Unavailable, Error: ctx.Err().Error()}
+	case m.releases[rev] == "" && !m.is("acts on any name"):
+		return astern.Op{Status: astern.OpFailed, Code: astern.Refused, Error: "no such release"}
+	case call.Fence < m.fences[call.Member] && !m.is("ignores fences"):
+		return astern.Op{Status: astern.OpFailed, Code: astern.Refused, Error: "an older fence"}
+	case m.is("forgets to act"):
+		m.acts[call.Token] = m.links[call.Member]
+	default:
+		m.acts[call.Token], m.links[call.Member] = m.links[call.Member], rev
+	}
+	m.fences[call.Member] = call.Fence
+	return astern.Op{Status: astern.OpRunning, Handle: map[string]string{"token": call.Token, "n": strconv.Itoa(len(m.acts))}}
+}
+
+func (d *memoryDriver) Find(_ context.Context, call astern.Call) astern.Found {
+	m := *d.world
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was, ok := m.acts[call.Token]
+	switch {
+	case call.Verb == "tell":
+		return astern.Found{Answer: astern.FoundUnknown, Because: "telling leaves no trace"}
+	case m.is("finds what is not there") && !ok:
+		return astern.Found{Answer: astern.FoundYes, Op: &astern.Op{Status: astern.OpDone}}
+	case !ok || m.is("never finds"):
+		return astern.Found{Answer: astern.FoundNo}
+	}
+	return astern.Found{Answer: astern.FoundYes, Op: m.done(was)}
+}
+
+func (m *memory) done(was string) *astern.Op {
+	op := &astern.Op{Status: astern.OpDone, Outputs: map[string]astern.Arg{"was": astern.Text(was)}}
+	if m.asked++; m.is("finds other outputs") {
+		op.Outputs["was"] = astern.Text(strconv.Itoa(m.asked))
+	}
+	if m.is("undeclared output") {
+		op.Outputs["more"] = astern.Bool(true)
+	}
+	return op
+}
+
+func (d *memoryDriver) Poll(_ context.Context, call astern.Call, _ astern.Op) astern.Op {
+	m := *d.world
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return *m.done(m.acts[call.Token])
+}

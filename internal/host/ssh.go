@@ -1,0 +1,317 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os/user"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/astern-dev/astern"
+)
+
+const (
+	// connectTimeout bounds everything from the first packet to the login.
+	connectTimeout = 10 * time.Second
+	// probeTimeout bounds the question whether a connection still lives.
+	probeTimeout = 2 * time.Second
+	// sessions is how many commands run at once over one connection; OpenSSH allows 10.
+	sessions = 8
+)
+
+// remote is run by the login shell of the other side, with every further word quoted: it goes to the folder and runs the
+// rest with a small environment. Words of the form NAME=VALUE before the command are read by env.
+const remote = `cd -- "${1:-$HOME}" || exit 97; shift; ` +
+	`exec env -i PATH="$PATH" HOME="$HOME" ${LANG:+"LANG=$LANG"} "$@"`
+
+// exitNoFolder is the exit code of remote when the folder does not exist.
+const exitNoFolder = 97
+
+// secrets reads the value of a secret; a relative file is below the folder.
+type secrets func(s astern.Secret, folder string) (astern.SecretValue, error)
+
+// sshMachine is a machine reached over SSH.
+type sshMachine struct {
+	name, folder string
+	ssh          astern.SSH
+	secrets      secrets
+	slots        chan struct{} // one for each session
+	dialing      chan struct{} // held while a connection is made
+	connect      time.Duration
+
+	mu   sync.Mutex
+	conn *connection
+}
+
+// connection is one open connection.
+type connection struct {
+	client *ssh.Client
+	raw    net.Conn
+}
+
+func newSSH(name string, s astern.SSH, folder string, resolve secrets) *sshMachine {
+	return &sshMachine{name: name, ssh: s, folder: folder, secrets: resolve, slots: make(chan struct{}, sessions),
+		dialing: make(chan struct{}, 1), connect: connectTimeout}
+}
+
+// Run runs the command on the other side. It connects when there is no connection, and once more when the one there is
+// turns out to be dead before the command was sent.
+func (m *sshMachine) Run(ctx context.Context, c Command) (Result, error) {
+	if err := c.check(); err != nil {
+		return Result{}, err
+	}
+	doing := "running " + c.Argv[0] + " on " + m.name
+	outer := ctx
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
+	defer cancel()
+	if err := take(ctx, m.slots); err != nil {
+		return Result{}, overdue(ctx, doing, c.timeout())
+	}
+	defer func() { <-m.slots }()
+	for fresh := false; ; fresh = true {
+		conn, made, err := m.connected(outer)
+		if err != nil {
+			return Result{}, err
+		}
+		session, err := conn.session(ctx)
+		if err == nil {
+			return m.finish(ctx, conn, session, c, doing)
+		}
+		if ctx.Err() != nil {
+			m.drop(conn)
+			return Result{}, overdue(ctx, doing, c.timeout())
+		}
+		var refused *ssh.OpenChannelError
+		if errors.As(err, &refused) || made || fresh {
+			return Result{}, astern.Errorf(astern.Unavailable, "%s: opening a session: %w", doing, err)
+		}
+		m.drop(conn)
+	}
+}
+
+// session opens a session. When ctx ends first the connection is closed, for it does not answer.
+func (c *connection) session(ctx context.Context) (*ssh.Session, error) {
+	stop := context.AfterFunc(ctx, func() { c.client.Close() }) // what it says does not matter any more
+	defer stop()
+	return c.client.NewSession()
+}
+
+// finish runs the command in the session to its end.
+func (m *sshMachine) finish(ctx context.Context, conn *connection, session *ssh.Session, c Command, doing string) (Result, error) {
+	defer session.Close() // an error says that it is closed already
+	stdout, err := session.StdoutPipe()
+	if err != nil {
+		return Result{}, astern.Errorf(astern.Internal, "%s: %w", doing, err)
+	}
+	stderr, err := session.StderrPipe()
+	if err != nil {
+		return Result{}, astern.Errorf(astern.Internal, "%s: %w", doing, err)
+	}
+	session.Stdin = c.Stdin
+	words := append([]string{"sh", "-c", remote, "sh", c.Dir}, append(c.assignments(), c.Argv...)...)
+	out, errs := &kept{limit: c.keep()}, &kept{limit: c.keep()}
+	var outputs sync.WaitGroup
+	ended := make(chan error, 1)
+	if err := session.Start(QuoteAll(words...)); err != nil {
+		m.probe(conn)
+		return Result{}, mayHaveRun(astern.Errorf(astern.Unavailable, "%s: starting it: %w", doing, err))
+	}
+	outputs.Go(func() { io.Copy(out, stdout) })  // what arrived is kept; why no more came shows in the exit code
+	outputs.Go(func() { io.Copy(errs, stderr) }) // as above
+	outputs.Go(func() { ended <- session.Wait() })
+	over := true
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		over = false
+		m.kill(conn, session)
+	}
+	// A child that holds the outputs does not keep us; nor does a server that keeps the session open for it.
+	lingering := time.AfterFunc(grace, func() { session.Close() })
+	dead := time.AfterFunc(grace+probeTimeout, func() { m.drop(conn) })
+	outputs.Wait()
+	lingering.Stop()
+	dead.Stop()
+	switch {
+	case !over:
+		return Result{}, mayHaveRun(overdue(ctx, doing, c.timeout()))
+	case err != nil && !isExit(err):
+		m.probe(conn)
+		return Result{}, mayHaveRun(astern.Errorf(astern.Unavailable, "%s: the connection was lost: %w", doing, err))
+	}
+	return exited(err, c, out, errs, doing)
+}
+
+// kill ends a command whose time is over. Its peer may be gone: asking it must not take long.
+func (m *sshMachine) kill(conn *connection, session *ssh.Session) {
+	if err := conn.raw.SetDeadline(time.Now().Add(probeTimeout)); err != nil {
+		m.drop(conn)
+		return
+	}
+	session.Signal(ssh.SIGKILL) // a server that does not know signals leaves it running: the error says so either way
+	session.Close()             // as above
+	m.probe(conn)
+}
+
+func isExit(err error) bool {
+	var exit *ssh.ExitError
+	return errors.As(err, &exit)
+}
+
+// exited returns the result of a command that ended by itself.
+func exited(err error, c Command, out, errs *kept, doing string) (Result, error) {
+	r := Result{Stdout: string(out.text), Stderr: string(errs.text), Truncated: out.truncated || errs.truncated}
+	var exit *ssh.ExitError
+	if errors.As(err, &exit) {
+		r.ExitCode = exit.ExitStatus()
+		if exit.Signal() != "" && r.ExitCode < 128 {
+			r.ExitCode = 128
+		}
+	}
+	if r.ExitCode == exitNoFolder && c.Dir != "" && r.Stdout == "" {
+		return Result{}, astern.Errorf(astern.NotFound, "%s: its folder %s: %s", doing, c.Dir, r.LastLines(1))
+	}
+	return r, nil
+}
+
+// connected returns the open connection, or makes one; made tells which.
+func (m *sshMachine) connected(ctx context.Context) (conn *connection, made bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.connect)
+	defer cancel()
+	if err := take(ctx, m.dialing); err != nil {
+		return nil, false, m.silent(ctx)
+	}
+	defer func() { <-m.dialing }()
+	m.mu.Lock()
+	conn = m.conn
+	m.mu.Unlock()
+	if conn != nil {
+		return conn, false, nil
+	}
+	conn, err = m.dial(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	m.mu.Lock()
+	m.conn = conn
+	m.mu.Unlock()
+	return conn, true, nil
+}
+
+// dial connects, verifies the host's key and logs in.
+func (m *sshMachine) dial(ctx context.Context) (*connection, error) {
+	address := hostPort(m.ssh.Address)
+	file := m.ssh.KnownHosts
+	if file == "" {
+		file = "~/.ssh/known_hosts"
+	}
+	keys, err := readHostKeys(m.name, address, locate(file, m.folder, home()))
+	if err != nil {
+		return nil, err
+	}
+	login := m.ssh.User
+	if login == "" {
+		u, err := user.Current()
+		if err != nil {
+			return nil, astern.Errorf(astern.Internal, "connecting to %s: who am I: %w", m.name, err)
+		}
+		login = u.Username
+	}
+	auth, closeAgent, err := m.login()
+	if err != nil {
+		return nil, err
+	}
+	defer closeAgent()
+	raw, err := (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, m.silent(ctx)
+		}
+		return nil, astern.Errorf(astern.Unavailable, "connecting to %s: %w", m.name, err)
+	}
+	stop := context.AfterFunc(ctx, func() { raw.Close() }) // ends the handshake below
+	c, channels, requests, err := ssh.NewClientConn(raw, address, &ssh.ClientConfig{
+		User: login, Auth: auth, HostKeyCallback: keys.verify, HostKeyAlgorithms: keys.algorithms})
+	if !stop() && err == nil {
+		err = c.Close()
+	}
+	if err != nil || ctx.Err() != nil {
+		raw.Close() // nothing on it is of use
+		return nil, m.refused(ctx, keys, login, err)
+	}
+	return &connection{ssh.NewClient(c, channels, requests), raw}, nil
+}
+
+// refused words why a handshake failed.
+func (m *sshMachine) refused(ctx context.Context, keys *hostKeys, login string, err error) error {
+	switch {
+	case keys.refusal != nil:
+		return keys.refusal
+	case ctx.Err() != nil:
+		return m.silent(ctx)
+	case isAuth(err):
+		return astern.Errorf(astern.Denied, "connecting to %s: %s is not let in: %w", m.name, login, err).
+			WithHint("try it by hand: ssh %s@%s; see user, key_file and agent of the host in astern.yaml", login, m.ssh.Address)
+	}
+	return astern.Errorf(astern.Unavailable, "connecting to %s: %w", m.name, err)
+}
+
+// silent words that the host did not answer in time, or that the user gave up.
+func (m *sshMachine) silent(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		return astern.Errorf(astern.Interrupted, "connecting to %s: interrupted: %w", m.name, cause)
+	}
+	return astern.Errorf(astern.Unavailable, "connecting to %s: %s did not answer within %s", m.name, m.ssh.Address, m.connect).
+		WithHint("is it up, and does an SSH server listen there? ssh %s", m.ssh.Address)
+}
+
+// probe asks whether the connection still lives, and drops it when it does not.
+func (m *sshMachine) probe(conn *connection) {
+	err := conn.raw.SetDeadline(time.Now().Add(probeTimeout))
+	if err == nil {
+		if _, _, err = conn.client.SendRequest("keepalive@openssh.com", true, nil); err == nil {
+			err = conn.raw.SetDeadline(time.Time{})
+		}
+	}
+	if err != nil {
+		m.drop(conn)
+	}
+}
+
+// drop closes the connection and forgets it, so that the next command makes another.
+func (m *sshMachine) drop(conn *connection) {
+	m.mu.Lock()
+	if m.conn == conn {
+		m.conn = nil
+	}
+	m.mu.Unlock()
+	conn.client.Close() // it is not used again, whatever it says
+}
+
+// close ends the connection.
+func (m *sshMachine) close() error {
+	m.mu.Lock()
+	conn := m.conn
+	m.conn = nil
+	m.mu.Unlock()
+	if conn == nil {
+		return nil
+	}
+	if err := conn.client.Close(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
+		return astern.Errorf(astern.Unavailable, "closing the connection to %s: %w", m.name, err)
+	}
+	return nil
+}
+
+// isAuth reports whether a handshake failed because no key was taken.
+func isAuth(err error) bool {
+	var auth *ssh.ServerAuthError
+	if errors.As(err, &auth) {
+		return true
+	}
+	return err != nil && containsAny(err.Error(), "unable to authenticate", "no supported methods remain")
+}

@@ -1,0 +1,507 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/ledger"
+)
+
+// gateSeconds is how long a gate may go without a round in which all checks passed before a person is asked.
+const gateSeconds = 120
+
+// builder puts a plan together, stage by stage.
+type builder struct {
+	r    Request
+	plan astern.Plan
+	seen map[string]bool // ids of bound checks in the plan
+}
+
+func newBuilder(r Request) *builder {
+	return &builder{r: r, seen: map[string]bool{}, plan: astern.Plan{
+		Kind: "Plan", Version: astern.PlanVersion, ID: r.ID, System: r.System, CreatedAt: r.Now,
+		ExpiresAt: r.Now.Add(r.Policy.PlanAge()), Intent: r.Intent, Asked: r.Asked, Parent: r.Parent,
+		Loss: []astern.Loss{}, Facts: []astern.Fact{}, Moves: []astern.Move{}, Stages: []astern.Stage{},
+	}}
+}
+
+func (b *builder) build(moves []move) error {
+	back := b.r.Intent.Verb == astern.VerbRollback
+	forward := b.r.Intent.Verb == astern.VerbDeploy
+	if back {
+		b.latch(moves)
+	}
+	for _, m := range moves {
+		if err := b.move(m); err != nil {
+			return err
+		}
+		if back || forward {
+			b.record(m)
+		}
+	}
+	if err := b.prove(moves); err != nil {
+		return err
+	}
+	if back || forward {
+		b.knownGood(moves)
+	}
+	b.plan.Approvals = b.r.Policy.ApprovalsFor(b.plan.Loss)
+	b.estimate()
+	return nil
+}
+
+// latch is the first stage of a rollback: the revisions that are left can't be deployed again until released.
+func (b *builder) latch(moves []move) {
+	var steps []astern.Step
+	for _, m := range moves {
+		for _, bad := range strings.Split(m.route.From, "+") {
+			if bad == "" || bad == m.target.Revision || strings.HasPrefix(bad, "unknown") {
+				continue
+			}
+			reason := b.r.Intent.Reason
+			if reason == "" {
+				reason = "rolled back to " + m.target.Revision
+			}
+			name := m.part.Component.Name
+			steps = append(steps, ledgerStep(m, ledger.VerbLatch, "latch-"+name+"-"+bad, fmt.Sprintf("latch %s %s", name, bad),
+				map[string]astern.Arg{"revision": astern.Text(bad), "reason": astern.Text(reason)},
+				fmt.Sprintf("astern latch add %s %s --reason %s", name, bad, quote(reason)), astern.UndoInverse))
+		}
+	}
+	if len(steps) > 0 {
+		b.stage(astern.Stage{Title: "latch what is left behind", Steps: steps, OnFailure: astern.OnFailureHold}, nil)
+	}
+}
+
+// move adds the component's own stages with their gates.
+func (b *builder) move(m move) error {
+	c := m.part.Component
+	address := c.Address()
+	b.plan.Moves = append(b.plan.Moves, astern.Move{Address: address, Kind: c.Kind, From: m.route.From, To: m.target.Revision,
+		Readiness: m.target.Readiness, Evidence: m.target.Evidence})
+	b.plan.Loss = append(b.plan.Loss, m.route.Loss...)
+	if m.route.Fleet != nil {
+		b.plan.Fleets = append(b.plan.Fleets, *m.route.Fleet)
+		for _, l := range m.route.Fleet.LeftOut {
+			b.plan.Accepts = append(b.plan.Accepts, astern.Accept{What: "fact " + address + " " + l.Member + "/link",
+				By: b.r.Asked.By, Because: orElse(b.r.Intent.Reason, "left out: "+l.Because)})
+		}
+	}
+	ids := map[string]string{} // local step id -> id in the plan, over all stages of the route
+	var moved []string
+	var err error
+	for i, st := range m.route.Stages {
+		last := i == len(m.route.Stages)-1
+		if st.Each != nil {
+			moved = m.route.Fleet.Members[st.Each.From:st.Each.To]
+		} else {
+			moved = membersOf(st)
+		}
+		if last && m.route.Fleet != nil {
+			moved = m.route.Fleet.Members
+		}
+		if st.Steps, err = b.bindSteps(m, st.Steps, moved); err != nil {
+			return err
+		}
+		var gate *astern.Gate
+		gate, err = b.gate(m, moved, last)
+		if err != nil {
+			return err
+		}
+		if !last {
+			gate = bake(gate, b.r.Intent.BakeSeconds)
+		}
+		st.Gate = gate
+		st.Title = c.Name + ": " + st.Title
+		b.stage(st, ids)
+	}
+	for _, f := range m.route.Facts {
+		f.Address = address
+		f.Steps = b.expand(f.Steps, ids)
+		b.plan.Facts = append(b.plan.Facts, f)
+	}
+	b.checklist(m)
+	return nil
+}
+
+// membersOf returns the members that explicit steps name in their argument "instance".
+func membersOf(st astern.Stage) []string {
+	var out []string
+	for _, s := range st.Steps {
+		if m := s.Args["instance"].Literal; m != nil && !slices.Contains(out, s.Args["instance"].String()) {
+			out = append(out, s.Args["instance"].String())
+		}
+	}
+	return out
+}
+
+// stage adds a stage: its steps get the stage's number before their names, and references follow.
+func (b *builder) stage(st astern.Stage, ids map[string]string) {
+	n := len(b.plan.Stages) + 1
+	steps := slices.Clone(st.Steps)
+	mine := map[string]string{}
+	for i := range steps {
+		local := steps[i].ID
+		steps[i].ID = fmt.Sprintf("%d.%s", n, local)
+		mine[local] = steps[i].ID
+		if ids != nil {
+			ids[fmt.Sprintf("%d %s", n, local)] = steps[i].ID
+			if _, ok := ids[local]; !ok {
+				ids[local] = steps[i].ID
+			}
+		}
+	}
+	rename := func(local string) string {
+		if id, ok := mine[local]; ok {
+			return id
+		}
+		if id, ok := ids[local]; ok {
+			return id
+		}
+		return local
+	}
+	for i := range steps {
+		steps[i].Args = renameArgs(steps[i].Args, rename)
+		steps[i].Guards = slices.Clone(steps[i].Guards)
+		for k := range steps[i].Guards {
+			steps[i].Guards[k] = rename(steps[i].Guards[k])
+		}
+		steps[i].Sets = slices.Clone(steps[i].Sets)
+		for k := range steps[i].Sets {
+			steps[i].Sets[k].Value = renameArg(steps[i].Sets[k].Value, rename)
+		}
+	}
+	st.Steps = steps
+	if st.Steps == nil {
+		st.Steps = []astern.Step{}
+	}
+	b.plan.Stages = append(b.plan.Stages, st)
+}
+
+func renameArgs(args map[string]astern.Arg, rename func(string) string) map[string]astern.Arg {
+	out := maps.Clone(args)
+	for k, a := range out {
+		out[k] = renameArg(a, rename)
+	}
+	return out
+}
+
+func renameArg(a astern.Arg, rename func(string) string) astern.Arg {
+	if a.Ref == nil {
+		return a
+	}
+	ref := *a.Ref
+	ref.From = rename(ref.From)
+	return astern.Arg{Ref: &ref}
+}
+
+// expand returns the plan's ids of every step that has one of the local names, in whichever of the route's stages.
+func (b *builder) expand(locals []string, ids map[string]string) []string {
+	var out []string
+	for _, st := range b.plan.Stages {
+		for _, s := range st.Steps {
+			for _, l := range locals {
+				number, name, _ := strings.Cut(s.ID, ".")
+				if name == l && ids[number+" "+l] == s.ID {
+					out = append(out, s.ID)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// gate returns the checks that end a stage: those made for each member, for the members moved so far; with whole also
+// those of the component as a whole. Checks with effects are steps, not gates.
+func (b *builder) gate(m move, members []string, whole bool) (*astern.Gate, error) {
+	c := m.part.Component
+	g := &astern.Gate{Checks: []string{}, IntervalSeconds: 1, TimeoutSeconds: gateSeconds}
+	for _, name := range proofs(c) {
+		check, ok := checkOf(c, name)
+		if !ok || check.Effects == astern.EffectsSome || !check.Each && !whole {
+			continue
+		}
+		ids, err := b.bind(m, check, members)
+		if err != nil {
+			return nil, err
+		}
+		g.Checks = append(g.Checks, ids...)
+	}
+	if len(g.Checks) == 0 {
+		return nil, nil
+	}
+	return g, nil
+}
+
+func bake(g *astern.Gate, secs int64) *astern.Gate {
+	if secs == 0 {
+		return g
+	}
+	if g == nil {
+		g = &astern.Gate{Checks: []string{}, TimeoutSeconds: gateSeconds}
+	}
+	g.BakeSeconds = secs
+	g.IntervalSeconds = min(max(secs/20, 1), 15)
+	return g
+}
+
+// proofs names the checks that prove a recovery of the component.
+func proofs(c astern.Component) []string {
+	if len(c.Validate) > 0 {
+		return c.Validate
+	}
+	var out []string
+	for _, k := range c.Checks {
+		out = append(out, k.Name)
+	}
+	return out
+}
+
+func checkOf(c astern.Component, name string) (astern.Check, bool) {
+	for _, k := range c.Checks {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return astern.Check{}, false
+}
+
+// bindSteps binds the checks that steps wait for, for each of the members, and names them as the plan does.
+func (b *builder) bindSteps(m move, steps []astern.Step, members []string) ([]astern.Step, error) {
+	steps = slices.Clone(steps)
+	for i, s := range steps {
+		if s.Kind != "check" {
+			continue
+		}
+		name := s.Args["check"].String()
+		check, ok := checkOf(m.part.Component, name)
+		if !ok {
+			return nil, astern.Errorf(astern.Invalid, "%s has no check %s", m.part.Component.Address(), name)
+		}
+		if _, err := b.bind(m, check, members); err != nil {
+			return nil, err
+		}
+		steps[i].Args = maps.Clone(s.Args)
+		steps[i].Args["check"] = astern.Text(b.checkName(m, name))
+	}
+	return steps, nil
+}
+
+// checkName is the name of a component's check in the plan; a plan of several components tells them apart.
+func (b *builder) checkName(m move, name string) string {
+	if len(b.r.Intent.Addresses) > 1 {
+		return m.part.Component.Name + "." + name
+	}
+	return name
+}
+
+// bind adds the check to the plan with its placeholders replaced, once for each member or once, and returns the ids.
+func (b *builder) bind(m move, check astern.Check, members []string) ([]string, error) {
+	if !check.Each {
+		members = []string{""}
+	}
+	var ids []string
+	for _, member := range members {
+		bound, err := check.Bind(m.target.Revision, member, m.part.State.Values[member+"/address"].Text)
+		if err != nil {
+			return nil, err
+		}
+		bound.Name = b.checkName(m, bound.Name)
+		ids = append(ids, bound.ID())
+		if !b.seen[bound.ID()] {
+			b.seen[bound.ID()] = true
+			b.plan.Checks = append(b.plan.Checks, bound)
+		}
+	}
+	return ids, nil
+}
+
+// record notes what was deployed, when the component's own stages are done.
+func (b *builder) record(m move) {
+	name := m.part.Component.Name
+	args := map[string]astern.Arg{"revision": astern.Text(m.target.Revision),
+		"reason": astern.Text(orElse(b.r.Intent.Reason, string(b.r.Intent.Verb)))}
+	if m.target.Hash != "" {
+		args["hash"] = astern.Text(m.target.Hash)
+	}
+	b.stage(astern.Stage{Title: name + ": record", OnFailure: astern.OnFailureHold, Steps: []astern.Step{
+		ledgerStep(m, ledger.VerbRecord, "record-"+name, fmt.Sprintf("record that %s runs %s", name, m.target.Revision), args,
+			fmt.Sprintf("astern record deploy %s %s", name, m.target.Revision), astern.UndoInverse)}}, nil)
+}
+
+// prove validates all that was moved and then watches it.
+func (b *builder) prove(moves []move) error {
+	all := &astern.Gate{Checks: []string{}, IntervalSeconds: 1, TimeoutSeconds: gateSeconds}
+	var steps []astern.Step
+	for _, m := range moves {
+		var members []string
+		if m.route.Fleet != nil {
+			members = m.route.Fleet.Members
+		}
+		g, err := b.gate(m, members, true)
+		if err != nil {
+			return err
+		}
+		if g != nil {
+			all.Checks = append(all.Checks, g.Checks...)
+		}
+		effects, err := b.effectful(m, members)
+		if err != nil {
+			return err
+		}
+		steps = append(steps, effects...)
+	}
+	if len(all.Checks) > 0 || len(steps) > 0 {
+		b.stage(astern.Stage{Title: "validate", Steps: steps, Gate: all, OnFailure: astern.OnFailureHold}, nil)
+	}
+	if w := b.r.Intent.WatchSeconds; w > 0 {
+		watch := bake(&astern.Gate{Checks: all.Checks, TimeoutSeconds: gateSeconds}, w)
+		b.stage(astern.Stage{Title: "watch", Gate: watch, OnFailure: astern.OnFailureHold}, nil)
+	}
+	return nil
+}
+
+// effectful returns the component's checks that change something, as steps.
+func (b *builder) effectful(m move, members []string) ([]astern.Step, error) {
+	c := m.part.Component
+	var steps []astern.Step
+	for _, name := range proofs(c) {
+		check, ok := checkOf(c, name)
+		if !ok || check.Effects != astern.EffectsSome {
+			continue
+		}
+		ids, err := b.bind(m, check, members)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			steps = append(steps, astern.Step{ID: "check-" + strings.ReplaceAll(id, "@", "-"), Address: c.Address(), Kind: "check", Verb: "run",
+				Title: "run check " + id, Args: map[string]astern.Arg{"check": astern.Text(id)}, Undo: astern.UndoNone,
+				Estimate: astern.Estimate{MedianSeconds: 5}, Command: commandOf(check), Attempts: 1,
+				TimeoutSeconds: int64(check.TimeoutSeconds) + 10, HoldSeconds: 10})
+		}
+	}
+	return steps, nil
+}
+
+func commandOf(c astern.Check) string {
+	switch {
+	case c.Command != nil:
+		words := make([]string, len(c.Command.Argv))
+		for i, a := range c.Command.Argv {
+			words[i] = quote(a)
+		}
+		return strings.Join(words, " ")
+	case c.HTTP != nil:
+		return "curl -fsS " + quote(c.HTTP.URL)
+	}
+	return "nc -z " + quote(c.TCP.Address)
+}
+
+// knownGood marks what completed the watch.
+func (b *builder) knownGood(moves []move) {
+	var steps []astern.Step
+	for _, m := range moves {
+		name := m.part.Component.Name
+		args := map[string]astern.Arg{"revision": astern.Text(m.target.Revision), "reason": astern.Text("validated and watched")}
+		steps = append(steps, ledgerStep(m, ledger.VerbKnownGood, "known-good-"+name, fmt.Sprintf("mark %s %s known-good", name, m.target.Revision),
+			args, fmt.Sprintf("astern record known-good %s %s --reason 'validated and watched'", name, m.target.Revision), astern.UndoNone))
+	}
+	b.stage(astern.Stage{Title: "known-good", Steps: steps, OnFailure: astern.OnFailureHold}, nil)
+}
+
+func ledgerStep(m move, verb, id, title string, args map[string]astern.Arg, command string, undo astern.Undo) astern.Step {
+	return astern.Step{ID: id, Address: m.part.Component.Address(), Kind: ledger.Kind, Verb: verb, Title: title, Args: args, Undo: undo,
+		Command: command, Attempts: 3, TimeoutSeconds: 30, HoldSeconds: 30}
+}
+
+// checklist adds the component's list; of the ten points those that it does not name are for a person.
+func (b *builder) checklist(m move) {
+	c := m.part.Component
+	items := slices.Clone(c.Checklist)
+	for i := range items {
+		if items[i].Check != "" {
+			items[i].Check = b.checkName(m, items[i].Check)
+		}
+	}
+	for _, point := range astern.TenPoints {
+		if slices.ContainsFunc(items, func(i astern.ChecklistItem) bool { return i.Item == point }) {
+			continue
+		}
+		item := astern.ChecklistItem{Item: point}
+		if _, ok := checkOf(c, point); ok && slices.Contains(proofs(c), point) {
+			item.Check = b.checkName(m, point)
+		}
+		items = append(items, item)
+	}
+	b.plan.Checklist = append(b.plan.Checklist, astern.Checklist{Address: c.Address(), Items: items})
+}
+
+// estimate takes what was measured, or adds up guesses.
+func (b *builder) estimate() {
+	if b.r.Measured.Runs > 0 {
+		b.plan.Estimate = b.r.Measured
+		return
+	}
+	var sum float64
+	for i := range b.plan.Stages {
+		lanes, err := b.plan.Lanes(i)
+		if err != nil {
+			continue // planfile.Validate says so
+		}
+		st := b.plan.Stages[i]
+		width := max(1, st.Parallel)
+		if len(lanes) > 0 {
+			var lane float64
+			for _, s := range lanes[0].Steps {
+				lane += s.Step.Estimate.MedianSeconds
+			}
+			sum += lane * float64((len(lanes)+width-1)/width)
+		}
+		if st.Gate != nil {
+			sum += float64(st.Gate.BakeSeconds)
+		}
+	}
+	b.plan.Estimate = astern.Estimate{MedianSeconds: sum}
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// quote writes a word for a POSIX shell.
+func quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Guess adds up the guesses of a route's steps, in seconds.
+func Guess(rt astern.Route) float64 {
+	p := astern.Plan{Stages: rt.Stages}
+	if rt.Fleet != nil {
+		p.Fleets = []astern.Fleet{*rt.Fleet}
+	}
+	b := builder{plan: p}
+	b.estimate()
+	return b.plan.Estimate.MedianSeconds
+}
+
+// Members returns the members that a state tells an address of, sorted.
+func Members(s astern.State) []string {
+	var out []string
+	for path := range s.Values {
+		if m, ok := strings.CutSuffix(path, "/address"); ok {
+			out = append(out, m)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,208 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/astern-dev/astern"
+)
+
+// choose finds each component's target and the route to it.
+func choose(r Request) (moves []move, notes []string, err error) {
+	if len(r.Intent.Addresses) > 1 && r.Intent.Revision != "" {
+		return nil, nil, astern.Errorf(astern.Invalid, "one revision can't be the target of %d components", len(r.Intent.Addresses)).
+			WithHint("name one component, or a moment: --all --to TIME")
+	}
+	for _, address := range r.Intent.Addresses {
+		p, ok := r.part(address)
+		if !ok {
+			return nil, nil, astern.Errorf(astern.NotFound, "there is no component %s", address)
+		}
+		if p.Trouble != "" {
+			return nil, nil, astern.Errorf(astern.Unavailable, "%s could not be observed: %s", address, p.Trouble)
+		}
+		t, why, err := target(r, p)
+		if err != nil {
+			return nil, nil, err
+		}
+		notes = append(notes, why...)
+		if t.Revision == "" {
+			continue
+		}
+		rt, err := p.Router.Route(p.Component, p.State, t, astern.Options{Verb: r.Intent.Verb, Percent: r.Intent.Percent,
+			BakeSeconds: r.Intent.BakeSeconds, Now: r.Now})
+		if err != nil {
+			return nil, nil, fmt.Errorf("finding the way of %s to %s: %w", address, t.Revision, err)
+		}
+		if err := leftOut(r, p, rt); err != nil {
+			return nil, nil, err
+		}
+		for _, n := range rt.Notes {
+			notes = append(notes, p.Component.Name+": "+n)
+		}
+		moves = append(moves, move{p, t, rt})
+	}
+	return moves, notes, nil
+}
+
+// target returns where the component goes; an empty target means that it stays, and the notes say why.
+func target(r Request, p Part) (astern.Target, []string, error) {
+	in := r.Intent
+	switch {
+	case in.Verb == astern.VerbDeploy:
+		return deployed(r, p)
+	case in.Verb == astern.VerbRedeploy:
+		return current(p)
+	case in.Moment != nil:
+		return atMoment(r, p)
+	case in.Revision != "":
+		return named(p, in.Revision, r.WithoutUnreachable)
+	}
+	return newestGood(p)
+}
+
+func find(p Part, revision string) (astern.Target, bool) {
+	for _, t := range p.Targets {
+		if t.Revision == revision {
+			return t, true
+		}
+	}
+	return astern.Target{}, false
+}
+
+// named checks a target that was asked for by name.
+func named(p Part, revision string, withoutUnreachable bool) (astern.Target, []string, error) {
+	address := p.Component.Address()
+	t, ok := find(p, revision)
+	if !ok {
+		return t, nil, astern.Errorf(astern.NotFound, "%s has no revision %s to go back to", address, revision).
+			WithHint("astern targets %s lists those there are%s", p.Component.Name, nearest(p))
+	}
+	switch {
+	case t.Latched != "":
+		return t, nil, astern.Errorf(astern.Refused, "%s %s is latched: %s", address, revision, t.Latched).
+			WithHint("if it is good after all: astern latch release %s %s --reason …", p.Component.Name, revision)
+	case t.Readiness == astern.Broken:
+		return t, nil, astern.Errorf(astern.Refused, "%s %s can't be reached: %s", address, revision, worstEvidence(t)).
+			WithHint("astern targets %s lists the others", p.Component.Name)
+	case t.Readiness == astern.ReadyUnknown && !withoutUnreachable:
+		return t, nil, astern.Errorf(astern.Refused, "whether %s %s can be reached is unknown: %s", address, revision, worstEvidence(t)).
+			WithHint("reach it and try again, or leave out what can't be reached: --without-unreachable --reason …")
+	case t.Readiness != astern.Ready:
+		return t, []string{fmt.Sprintf("%s %s is %s: %s", p.Component.Name, revision, t.Readiness, worstEvidence(t))}, nil
+	}
+	return t, nil, nil
+}
+
+func nearest(p Part) string {
+	var names []string
+	for _, t := range p.Targets {
+		if !t.Current {
+			names = append(names, t.Revision)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(names, ", ")
+}
+
+// newestGood chooses the newest ready, known-good revision deployed before the current one, and says why not a newer.
+func newestGood(p Part) (astern.Target, []string, error) {
+	address := p.Component.Address()
+	cands := slices.Clone(p.Targets)
+	sort.SliceStable(cands, func(i, j int) bool { return deployedAt(cands[i]) > deployedAt(cands[j]) })
+	var notes, why []string
+	for _, t := range cands {
+		switch {
+		case t.Current:
+		case t.Latched != "":
+			why = append(why, fmt.Sprintf("%s is latched (%s)", t.Revision, t.Latched))
+		case t.KnownGoodAt == nil:
+			why = append(why, t.Revision+" never completed a watch")
+		case t.Readiness != astern.Ready:
+			why = append(why, fmt.Sprintf("%s is %s (%s)", t.Revision, t.Readiness, worstEvidence(t)))
+		default:
+			note := fmt.Sprintf("%s: %s is the newest ready known-good revision", p.Component.Name, t.Revision)
+			if len(why) > 0 {
+				note += "; not newer: " + strings.Join(why, "; ")
+			}
+			return t, append(notes, note), nil
+		}
+	}
+	text := "there is no earlier revision"
+	if len(why) > 0 {
+		text = strings.Join(why, "; ")
+	}
+	return astern.Target{}, nil, astern.Errorf(astern.NotReady, "%s has no ready, known-good revision to go back to: %s", address, text).
+		WithHint("astern targets %s shows the evidence; name one yourself with --to REVISION", p.Component.Name)
+}
+
+func deployedAt(t astern.Target) int64 {
+	if t.DeployedAt == nil {
+		return 0
+	}
+	return t.DeployedAt.UnixNano()
+}
+
+// atMoment takes the revision that ran at the moment.
+func atMoment(r Request, p Part) (astern.Target, []string, error) {
+	address := p.Component.Address()
+	want, ok := r.Release.Revisions[address]
+	if !ok {
+		return astern.Target{}, nil, astern.Errorf(astern.Refused, "the ledger does not know what %s ran at %s",
+			address, r.Intent.Moment.UTC().Format("2006-01-02 15:04:05Z")).WithHint("astern ledger releases shows how far it reaches back")
+	}
+	if p.State.Values["revision"].Text == want {
+		return astern.Target{}, []string{fmt.Sprintf("%s stays: it already runs %s", p.Component.Name, want)}, nil
+	}
+	return named(p, want, r.WithoutUnreachable)
+}
+
+// deployed goes forward to a revision, which need not have run before.
+func deployed(r Request, p Part) (astern.Target, []string, error) {
+	t, ok := find(p, r.Intent.Revision)
+	if !ok {
+		t = astern.Target{Address: p.Component.Address(), Revision: r.Intent.Revision, Readiness: astern.ReadyUnknown}
+	}
+	if t.Latched != "" {
+		return t, nil, astern.Errorf(astern.Refused, "%s %s is latched: %s", t.Address, t.Revision, t.Latched).
+			WithHint("if it is good after all: astern latch release %s %s --reason …", p.Component.Name, t.Revision)
+	}
+	return t, nil, nil
+}
+
+func current(p Part) (astern.Target, []string, error) {
+	for _, t := range p.Targets {
+		if t.Current {
+			return t, nil, nil
+		}
+	}
+	return astern.Target{}, nil, astern.Errorf(astern.Refused, "%s runs no single known revision to deploy again: %s",
+		p.Component.Address(), p.State.Values["revision"])
+}
+
+// leftOut refuses to leave members out unless a person says so.
+func leftOut(r Request, p Part, rt astern.Route) error {
+	if rt.Fleet == nil || len(rt.Fleet.LeftOut) == 0 || r.WithoutUnreachable {
+		return nil
+	}
+	var lines []string
+	for _, l := range rt.Fleet.LeftOut {
+		lines = append(lines, l.Member+" ("+l.Because+")")
+	}
+	return astern.Errorf(astern.Refused, "%s has members that could not be observed: %s", p.Component.Address(), strings.Join(lines, ", ")).
+		WithHint("to go on without them: --without-unreachable --reason …")
+}
+
+// worstEvidence returns the evidence that decided a target's readiness.
+func worstEvidence(t astern.Target) string {
+	for _, e := range t.Evidence {
+		if e.Readiness == t.Readiness {
+			return e.What
+		}
+	}
+	return "there is no evidence"
+}

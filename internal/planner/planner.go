@@ -1,0 +1,82 @@
+// Package planner turns an intent and what is known of a system into a plan. It is pure: it reads no clock, no network
+// and no file, and drivers' routers that it calls are pure as well.
+//
+// Reading order: planner.go (what goes in), choose.go (which target), order.go (which component first, and whether the
+// pairs on the way can work), build.go (stages, gates, facts), undo.go (the reverse of an execution).
+package planner
+
+import (
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// Part is what is known of one component.
+type Part struct {
+	Component astern.Component
+	Layer     astern.Layer
+	Router    astern.Router
+	State     astern.State
+	History   astern.History
+	Targets   []astern.Target // judged
+	// Trouble says why the component could not be observed, "" when it could.
+	Trouble string
+}
+
+// Request is an intent with what the planner needs to answer it.
+type Request struct {
+	System     string
+	Intent     astern.Intent
+	Asked      astern.Asked
+	Policy     astern.Policy
+	Compatible []astern.Compatibility
+	// Parts are all components of the environment, in the order of the file; those not asked for count for compatibility.
+	Parts []Part
+	// Release is how the system was at Intent.Moment.
+	Release astern.Release
+	// WithoutUnreachable says that a person takes it upon himself to leave members out that can't be reached.
+	WithoutUnreachable bool
+	// Measured is the estimate from past executions; Runs is 0 when there are none.
+	Measured astern.Estimate
+	ID       string
+	Now      time.Time
+	Parent   string // hash of the plan that this one continues
+}
+
+// move is one component on its way.
+type move struct {
+	part   Part
+	target astern.Target
+	route  astern.Route
+}
+
+// Plan answers the request with a plan, or with a Refused, NotFound, Invalid or NotReady error that says why there is
+// none and what to do.
+func Plan(r Request) (astern.Plan, error) {
+	moves, notes, err := choose(r)
+	if err != nil {
+		return astern.Plan{}, err
+	}
+	if len(moves) == 0 {
+		return astern.Plan{}, astern.Errorf(astern.Refused, "nothing to do: every component asked for is already there")
+	}
+	moves, orderNotes, err := order(r, moves)
+	if err != nil {
+		return astern.Plan{}, err
+	}
+	b := newBuilder(r)
+	b.plan.Notes = append(notes, orderNotes...)
+	if err := b.build(moves); err != nil {
+		return astern.Plan{}, err
+	}
+	return b.plan, nil
+}
+
+func (r Request) part(address string) (Part, bool) {
+	for _, p := range r.Parts {
+		if p.Component.Address() == address {
+			return p, true
+		}
+	}
+	return Part{}, false
+}

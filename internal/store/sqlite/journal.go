@@ -1,0 +1,120 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"slices"
+
+	"github.com/astern-dev/astern"
+)
+
+// ofPeople are the records that a person may write without having taken the execution.
+var ofPeople = []astern.RecordKind{astern.RecordPaused, astern.RecordResumed, astern.RecordCancelled, astern.RecordSkipped,
+	astern.RecordSettled, astern.RecordAllowed, astern.RecordTicked}
+
+// Append writes the records to the journal of an execution, all or none, and gives them the next sequence numbers and
+// the fence.
+//
+// A fence > 0 must be the one that Take gave out last for the execution, else the error wraps ErrFenced and nothing is
+// written. Fence 0 is for the records of people. After the end only ticks are taken; others answer Refused. The record
+// "ended" ends the execution and frees its leases. An error that wraps ErrUnknownCommit leaves open whether the records were
+// written; after any other error they were not.
+func (s *Store) Append(ctx context.Context, id string, fence int64, recs ...astern.Record) error {
+	doing := "writing the journal of " + id
+	for _, rec := range recs {
+		if fence <= 0 && !slices.Contains(ofPeople, rec.Kind) {
+			return astern.Errorf(astern.Invalid, "%s: only an engine that has taken the execution writes %q", doing, rec.Kind)
+		}
+	}
+	if len(recs) == 0 {
+		return nil
+	}
+	return s.write(ctx, doing, func(tx *sql.Tx) error {
+		n, err := number(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		var present int64
+		var ended, outcome string
+		if err := tx.QueryRowContext(ctx, `SELECT fence, ended_at, outcome FROM executions WHERE n = ?`, n).
+			Scan(&present, &ended, &outcome); err != nil {
+			return err
+		}
+		if fence > 0 && fence != present {
+			return fenced(ctx, tx, n, fence, present)
+		}
+		for _, rec := range recs {
+			if ended != "" && rec.Kind != astern.RecordTicked {
+				return hasEnded(id, outcome, ended)
+			}
+			if rec.Kind != astern.RecordEnded {
+				continue
+			}
+			if rec.Outcome == "" {
+				return astern.Errorf(astern.Invalid, "%s: an end needs an outcome", doing)
+			}
+			ended, outcome = stamp(rec.At), string(rec.Outcome)
+			if _, err := tx.ExecContext(ctx, `UPDATE executions SET ended_at = ?, outcome = ? WHERE n = ?`, ended, outcome, n); err != nil {
+				return err
+			}
+			if err := freeLeases(ctx, tx, n); err != nil {
+				return err
+			}
+		}
+		return insertRecords(ctx, tx, n, max(fence, 0), recs)
+	})
+}
+
+// fenced says who took the execution from the caller.
+func fenced(ctx context.Context, tx *sql.Tx, n, fence, present int64) error {
+	r, ok, err := runnerOf(ctx, tx, n)
+	if err != nil {
+		return err
+	}
+	by := "nobody"
+	if ok {
+		by = describe(r)
+	}
+	return astern.Errorf(astern.Conflict, "%s was taken under fence %d by %s, fence %d counts no more: %w",
+		idOf(n), present, by, fence, ErrFenced).WithHint("watch it with 'astern follow %s'", idOf(n))
+}
+
+// insertRecords writes records without asking whether that is allowed.
+func insertRecords(ctx context.Context, tx *sql.Tx, n, fence int64, recs []astern.Record) error {
+	var last int64
+	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM records WHERE execution = ?`, n).Scan(&last); err != nil {
+		return err
+	}
+	for i, rec := range recs {
+		rec.Seq, rec.Fence, rec.At = last+int64(i)+1, fence, rec.At.UTC()
+		doc, err := json.Marshal(rec)
+		if err != nil {
+			return astern.Errorf(astern.Invalid, "record %d (%s) of %s can't be written as JSON: %w", rec.Seq, rec.Kind, idOf(n), err)
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO records (execution, seq, doc) VALUES (?, ?, ?)`, n, rec.Seq, string(doc)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Read returns the records of an execution with a sequence number greater than after, in order.
+func (s *Store) Read(ctx context.Context, id string, after int64) ([]astern.Record, error) {
+	doing := "reading the journal of " + id
+	n, err := number(ctx, s.db, id)
+	if err != nil {
+		return nil, s.fail(doing, err)
+	}
+	return rows(ctx, s, doing, scanDoc[astern.Record],
+		`SELECT doc FROM records WHERE execution = ? AND seq > ? ORDER BY seq`, n, after)
+}
+
+// scanDoc reads a row whose one column is a JSON document.
+func scanDoc[T any](r row) (v T, err error) {
+	var doc string
+	if err = r.Scan(&doc); err == nil {
+		err = json.Unmarshal([]byte(doc), &v)
+	}
+	return v, err
+}

@@ -1,0 +1,156 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ncruces/go-sqlite3/vfs/memdb"
+
+	"github.com/astern-dev/astern"
+)
+
+// OpenReadOnly opens what the state folder holds at this moment, and changes nothing in it, not even a lock. It works in
+// a folder that can only be read, in one that a crash left with an unfinished log, while other processes write, and on
+// the state of an older astern. Every write answers Refused. A folder that does not exist reads as an empty store.
+//
+// What it reads is a copy in memory; changes made later by others are not seen.
+func OpenReadOnly(ctx context.Context, folder string) (*Store, error) {
+	const doing = "opening the state folder for reading"
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return nil, failure(folder, doing, err)
+	}
+	s := &Store{folder: folder, frozen: "state folder is read-only: " + folder, memory: "astern-" + rand.Text()}
+	info, err := os.Stat(folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.missing, s.frozen = true, "state folder is missing: "+folder
+	case err != nil:
+		return nil, failure(folder, doing, err)
+	case !info.IsDir():
+		return nil, notFolder(folder)
+	}
+	data, err := snapshot(ctx, folder)
+	if err != nil {
+		return nil, s.fail(doing, err)
+	}
+	if len(data) == 0 {
+		s.missing = true // a folder without a store, or one whose creation was cut off before it began
+	}
+	memdb.Create(s.memory, data)
+	dsn := url.URL{Scheme: "file", OmitHost: true, Path: "/" + s.memory,
+		RawQuery: "vfs=memdb&_txlock=immediate&_pragma=busy_timeout(5000)"}
+	if s.db, err = sql.Open("sqlite3", dsn.String()); err != nil {
+		memdb.Delete(s.memory)
+		return nil, failure(folder, doing, err)
+	}
+	if err := s.migrate(ctx); err != nil { // of the copy
+		s.Close()
+		return nil, s.fail(doing, err)
+	}
+	return s, nil
+}
+
+// files are the database and what else can hold a part of it: the log, and the journal of a creation that was cut off.
+type files struct{ db, wal, journal []byte }
+
+// snapshot returns the content of the database as one file, nil when there is none.
+//
+// It takes no lock, so it may read while others write. Database and log are read twice: if the database is the same both
+// times, and the log only grew, then the first reading is a state that was committed. For pages go from the log to the
+// database before the log is reused; a page that was written to the database before we read it, from a log that we read
+// after it, is in that log as well.
+func snapshot(ctx context.Context, folder string) ([]byte, error) {
+	path := filepath.Join(folder, fileName)
+	for range 200 {
+		first, err := readFiles(path)
+		if err != nil {
+			return nil, err
+		}
+		again, err := readFiles(path)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Equal(first.db, again.db) && bytes.HasPrefix(again.wal, first.wal) && bytes.Equal(first.journal, again.journal) {
+			return first.merge(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil, astern.Errorf(astern.Unavailable, "%s changes faster than it can be read", path).
+		WithHint("try again in a moment")
+}
+
+func readFiles(path string) (f files, err error) {
+	for _, part := range []struct {
+		suffix string
+		into   *[]byte
+	}{{"", &f.db}, {"-wal", &f.wal}, {"-journal", &f.journal}} {
+		b, err := os.ReadFile(path + part.suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+		*part.into = b
+	}
+	if len(f.db) > 0 && !bytes.HasPrefix(f.db, magic) {
+		return f, notDatabase(path, "opening the state folder for reading")
+	}
+	return f, nil
+}
+
+// merge returns the database with its log merged into it. SQLite does that, on a copy in a temporary folder that is gone
+// when merge returns.
+func (f files) merge(ctx context.Context) (merged []byte, err error) {
+	if len(f.wal) == 0 && len(f.journal) == 0 {
+		return f.db, nil
+	}
+	temp, err := os.MkdirTemp("", "astern-state-")
+	if err != nil {
+		return nil, inTemp(err)
+	}
+	defer func() {
+		if removed := os.RemoveAll(temp); err == nil && removed != nil {
+			err = inTemp(removed)
+		}
+	}()
+	path := filepath.Join(temp, fileName)
+	for suffix, b := range map[string][]byte{"": f.db, "-wal": f.wal, "-journal": f.journal} {
+		if len(b) == 0 && suffix != "" {
+			continue
+		}
+		if err := os.WriteFile(path+suffix, b, 0o600); err != nil {
+			return nil, inTemp(err)
+		}
+	}
+	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path}
+	db, err := sql.Open("sqlite3", dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	var mode string
+	err = db.QueryRowContext(ctx, `PRAGMA journal_mode = delete`).Scan(&mode)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return nil, err
+	}
+	if merged, err = os.ReadFile(path); err != nil {
+		return nil, inTemp(err)
+	}
+	return merged, nil
+}
+
+// inTemp says that it was the temporary folder, not the state folder, that failed.
+func inTemp(err error) error {
+	return (&astern.Error{Code: astern.Internal, Doing: "reading the state's log in a temporary folder", Cause: err}).
+		WithHint("astern needs a writable temporary folder with room for a copy of the state: set TMPDIR")
+}

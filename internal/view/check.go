@@ -1,0 +1,260 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/astern-dev/astern"
+)
+
+// CheckReport says of each component what could be brought back now, and what stands in the way.
+type CheckReport struct {
+	Environment string           `json:"environment"`
+	Components  []ComponentCheck `json:"components"`
+	// Verdict is pass when every component passes; fail and unknown as the worst of them.
+	Verdict astern.Verdict `json:"verdict"`
+}
+
+// ComponentCheck is one component of a CheckReport.
+type ComponentCheck struct {
+	Address string `json:"address"`
+	Kind    string `json:"kind"`
+	Current string `json:"current"` // what runs now; several revisions joined by "+"
+	Latched string `json:"latched,omitempty"`
+	// Best is the revision that a rollback would take, "" when no target is ready; Command is what to type for it.
+	Best    string          `json:"best,omitempty"`
+	Command string          `json:"command,omitempty"`
+	Targets []astern.Target `json:"targets"`
+	// Findings say what is wrong or missing, one line each.
+	Findings []string             `json:"findings"`
+	Results  []astern.CheckResult `json:"results"`
+	// NotRun are the checks that were not run because they have effects.
+	NotRun []string `json:"not_run"`
+	// Error says why nothing could be asked.
+	Error   string         `json:"error,omitempty"`
+	Verdict astern.Verdict `json:"verdict"`
+}
+
+// MarshalJSON adds kind and version.
+func (r CheckReport) MarshalJSON() ([]byte, error) {
+	type plain CheckReport
+	return document("CheckReport", plain(r))
+}
+
+// Check writes the report: one line for each quiet healthy component, a paragraph for each other one, and a last line
+// that is the verdict. Components that need a person come first.
+func Check(w io.Writer, st Style, r CheckReport) error {
+	p := newPrinter(st)
+	var quiet, loud []ComponentCheck
+	for _, c := range r.Components {
+		if c.Verdict == astern.Pass && c.Error == "" && len(c.Findings) == 0 && !st.Verbose {
+			quiet = append(quiet, c)
+		} else {
+			loud = append(loud, c)
+		}
+	}
+	for _, c := range loud {
+		p.loudCheck(c)
+		p.blank()
+	}
+	for _, c := range quiet {
+		p.quietCheck(c)
+	}
+	if len(quiet) > 0 {
+		p.blank()
+	}
+	p.checkVerdict(r)
+	return p.flush(w)
+}
+
+func (c ComponentCheck) best() (astern.Target, bool) {
+	for _, t := range c.Targets {
+		if t.Revision == c.Best && c.Best != "" {
+			return t, true
+		}
+	}
+	return astern.Target{}, false
+}
+
+// nextDoor is the door that closes first among those of the ready targets: by deployments, then by date.
+func (c ComponentCheck) nextDoor() (revision string, door astern.Door, ok bool) {
+	earlier := func(a, b astern.Door) bool {
+		if (a.Deployments > 0) != (b.Deployments > 0) {
+			return a.Deployments > 0
+		}
+		if a.At != nil && b.At != nil {
+			return a.At.Before(*b.At)
+		}
+		return a.Deployments < b.Deployments
+	}
+	for _, t := range c.Targets {
+		if t.Current || t.Readiness == astern.Broken || len(t.Doors) == 0 {
+			continue
+		}
+		if !ok || earlier(t.Doors[0], door) {
+			revision, door, ok = t.Revision, t.Doors[0], true
+		}
+	}
+	return revision, door, ok
+}
+
+// doorText writes "v1.2.0 goes with the next deployment (retention keeps 5 releases)".
+func (st Style) doorText(revision string, d astern.Door) text {
+	if d.Deployments == 0 && d.At == nil {
+		return tx(revision+": ", d.What)
+	}
+	return tx(revision+" goes ", st.door(d))
+}
+
+func (p *printer) quietCheck(c ComponentCheck) {
+	t := tx(strong(c.Address), "  runs ", c.Current)
+	if b, ok := c.best(); ok {
+		t = append(t, tx("; back to ", strong(b.Revision), " in ", estimateShort(b.Estimate), ", ", lossText(b.Loss))...)
+	}
+	switch n := len(c.Results); n {
+	case 0:
+	case 1:
+		t = append(t, tx(", 1 check passes")...)
+	default:
+		t = append(t, tx(fmt.Sprintf(", %d checks pass", n))...)
+	}
+	if n := len(c.NotRun); n > 0 {
+		t = append(t, tx(fmt.Sprintf(", %d not run", n))...)
+	}
+	if rev, d, ok := c.nextDoor(); ok && d.Deployments == 1 {
+		t = append(t, tx("; ", p.st.doorText(rev, d))...)
+	}
+	p.item(0, good("✓ "), t)
+}
+
+func (p *printer) loudCheck(c ComponentCheck) {
+	st := p.st
+	mark, word := good("✓ "), good("ready")
+	switch c.Verdict {
+	case astern.Pass:
+	case astern.Fail:
+		mark, word = bad("✗ "), bad("NOT READY")
+	default:
+		mark, word = warn("? "), warn("UNKNOWN")
+	}
+	p.item(0, mark, strong(c.Address), dim("  "+c.Kind), "  ", word)
+	runs := tx(strong(orUnknown(c.Current)))
+	if c.Latched != "" {
+		runs = append(runs, tx(", ", warn("latched: "), c.Latched)...)
+	}
+	p.field("runs", runs)
+	if c.Error != "" {
+		p.field("error", bad("could not be asked: "), c.Error)
+	}
+	for i, f := range c.Findings {
+		label := "finding"
+		if i > 0 {
+			label = ""
+		}
+		p.field(label, warn("! "), f)
+	}
+	if b, ok := c.best(); ok {
+		p.field("back to", strong(b.Revision), "  ", readiness(b.Readiness), "  ", estimate(b.Estimate), "  ", lossText(b.Loss), approvalsText(b.Approvals))
+		if c.Command != "" {
+			p.command(labelWidth, c.Command)
+		}
+	} else if c.Error == "" || len(c.Targets) > 0 {
+		p.field("back to", bad("nowhere: "), "no target is ready")
+	}
+	if len(c.Targets) > 0 {
+		p.field("targets", readinessCounts(c.Targets))
+	}
+	for _, t := range c.Targets {
+		if !t.Current && (t.Readiness != astern.Ready || st.Verbose) {
+			p.item(labelWidth, "", strong(t.Revision), "  ", readiness(t.Readiness))
+			for _, e := range st.evidence(t) {
+				p.item(labelWidth+2, "", e)
+			}
+		}
+	}
+	if rev, d, ok := c.nextDoor(); ok {
+		p.field("next door", st.doorText(rev, d))
+	}
+	p.checkResults(c)
+}
+
+func approvalsText(n int) text {
+	if n == 0 {
+		return nil
+	}
+	return tx("  approvals: ", approvals(n))
+}
+
+// checkResults prints the checks that don't pass each on a line, and how many pass.
+func (p *printer) checkResults(c ComponentCheck) {
+	st := p.st
+	passed, label := 0, "checks"
+	for _, pass := range []bool{false, true} { // failures first
+		for _, r := range c.Results {
+			if (r.Verdict == astern.Pass) != pass {
+				continue
+			}
+			if pass && !st.Verbose {
+				passed++
+				continue
+			}
+			p.field(label, verdict(r.Verdict), "  ", r.Check, "  ", r.Evidence, dim(" ("+st.age(r.At)+")"))
+			label = ""
+		}
+	}
+	if passed > 0 {
+		p.field(label, good("✓ pass"), fmt.Sprintf("  %d of %d checks", passed, len(c.Results)))
+	}
+	if len(c.NotRun) > 0 {
+		p.field("not run", strings.Join(c.NotRun, ", "), dim(" (has effects; runs as a step of a plan)"))
+	}
+}
+
+func readinessCounts(targets []astern.Target) text {
+	n := map[astern.Readiness]int{}
+	for _, t := range targets {
+		if t.Current {
+			continue
+		}
+		switch t.Readiness {
+		case astern.Ready, astern.AtRisk, astern.Broken:
+			n[t.Readiness]++
+		default:
+			n[astern.ReadyUnknown]++
+		}
+	}
+	return tx(fmt.Sprintf("%d ready, %d at risk, %d broken, %d unknown",
+		n[astern.Ready], n[astern.AtRisk], n[astern.Broken], n[astern.ReadyUnknown]))
+}
+
+func (p *printer) checkVerdict(r CheckReport) {
+	var bads []string
+	slowest := astern.Estimate{}
+	for _, c := range r.Components {
+		if c.Verdict != astern.Pass {
+			bads = append(bads, short(r.Environment, c.Address))
+		}
+		if b, ok := c.best(); ok && b.Estimate.MedianSeconds > slowest.MedianSeconds {
+			slowest = b.Estimate
+		}
+	}
+	n := int64(len(r.Components))
+	switch {
+	case n == 0:
+		p.item(0, warn("? UNKNOWN  "), "no component is declared in ", r.Environment)
+	case r.Verdict == astern.Pass:
+		t := tx("each of ", plural(n, "component"), " in ", r.Environment, " can be brought back now")
+		if n == 1 {
+			t = tx(short(r.Environment, r.Components[0].Address), " in ", r.Environment, " can be brought back now")
+		}
+		if slowest.MedianSeconds > 0 {
+			t = append(t, tx(", at most in ", estimateShort(slowest))...)
+		}
+		p.item(0, good("✓ READY  "), t)
+	case r.Verdict == astern.Fail:
+		p.item(0, bad("✗ NOT READY  "), fmt.Sprintf("%d of %s in %s: ", len(bads), plural(n, "component"), r.Environment), list(bads, 8))
+	default:
+		p.item(0, warn("? UNKNOWN  "), fmt.Sprintf("%d of %s in %s: ", len(bads), plural(n, "component"), r.Environment), list(bads, 8))
+	}
+}

@@ -1,0 +1,270 @@
+package view
+
+import (
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// The fixtures tell one story: the web shop of production, where v1.2.3 of shop fails and v1.2.2 is gone back to.
+
+var now = time.Date(2025, 3, 4, 3, 12, 0, 0, time.UTC)
+
+func ago(d time.Duration) time.Time     { return now.Add(-d) }
+func agoPtr(d time.Duration) *time.Time { t := ago(d); return &t }
+
+const day = 24 * time.Hour
+
+var measured = astern.Estimate{MedianSeconds: 120, LowSeconds: 100, HighSeconds: 180, Runs: 9}
+
+func shopTargets() []astern.Target {
+	deployed := 40 * day
+	return []astern.Target{
+		{Address: "production/shop", Revision: "v1.2.3", Current: true, DeployedAt: agoPtr(11 * time.Minute), Readiness: astern.AtRisk,
+			Evidence: []astern.Evidence{{What: "never completed its watch", Readiness: astern.AtRisk, Seen: ago(2 * time.Second)}}, Estimate: astern.Estimate{MedianSeconds: 60}},
+		{Address: "production/shop", Revision: "v1.2.2", Hash: "sha256:4b1d7c", DeployedAt: agoPtr(3 * day), KnownGoodAt: agoPtr(3*day - 30*time.Minute), Readiness: astern.Ready,
+			Evidence: []astern.Evidence{
+				{What: "release folder on web-1 has its recorded hash", Readiness: astern.Ready, Seen: ago(12 * time.Second)},
+				{What: "release folder on web-2 has its recorded hash", Readiness: astern.Ready, Seen: ago(12 * time.Second)}},
+			Estimate: measured, Doors: []astern.Door{{Deployments: 4, What: "retention keeps 5 releases"}}},
+		{Address: "production/shop", Revision: "v1.2.1", DeployedAt: agoPtr(9 * day), KnownGoodAt: agoPtr(9 * day), Readiness: astern.AtRisk,
+			Evidence: []astern.Evidence{
+				{What: "release folder on web-1 has its recorded hash", Readiness: astern.Ready, Seen: ago(12 * time.Second)},
+				{What: "last proven 97 d ago, the objective is 90 d", Readiness: astern.AtRisk, Seen: ago(12 * time.Second)}},
+			Estimate: astern.Estimate{MedianSeconds: 60}, Loss: []astern.Loss{{Address: "production/shop", Unit: "rows", Count: 1204}}, Approvals: 1,
+			Doors: []astern.Door{{Deployments: 1, What: "retention keeps 5 releases"}}},
+		{Address: "production/shop", Revision: "v1.2.0", DeployedAt: &[]time.Time{ago(deployed)}[0], Readiness: astern.Broken, Latched: "lost orders in the basket",
+			Evidence: []astern.Evidence{{What: "release folder on web-2: app/main.py differs from its recorded hash", Readiness: astern.Broken, Seen: ago(12 * time.Second)}}},
+		{Address: "production/shop", Revision: "v1.1.9", Readiness: astern.ReadyUnknown,
+			Evidence: []astern.Evidence{{What: "web-2 could not be asked: connection timed out after 5 s", Readiness: astern.ReadyUnknown, Seen: ago(3 * time.Second)}}},
+	}
+}
+
+func targetsReport() TargetsReport {
+	by := []string{"ci", "ci", "ana", "ci", ""}
+	r := TargetsReport{Environment: "production"}
+	shop := ComponentTargets{Address: "production/shop", Kind: "host.service", Current: "v1.2.3"}
+	for i, t := range shopTargets() {
+		shop.Targets = append(shop.Targets, TargetLine{t, by[i]})
+	}
+	r.Components = []ComponentTargets{shop,
+		{Address: "production/stock", Kind: "host.service", Error: "opening a connection to web-3 (10.0.0.13:22): host key has changed", Hint: "compare the key with the machine's owner"}}
+	return r
+}
+
+func checkReport() CheckReport {
+	return CheckReport{Environment: "production", Verdict: astern.Fail, Components: []ComponentCheck{
+		{Address: "production/stock", Kind: "host.service", Current: "v1.2.0", Best: "v1.1.9", Command: "astern rollback stock --to v1.1.9",
+			Targets: []astern.Target{{Address: "production/stock", Revision: "v1.1.9", Readiness: astern.Ready, Estimate: astern.Estimate{MedianSeconds: 48, LowSeconds: 40, HighSeconds: 61, Runs: 2},
+				Doors: []astern.Door{{Deployments: 1, What: "retention keeps 2 releases"}}}},
+			Results: []astern.CheckResult{{Check: "health@stock-1", Verdict: astern.Pass, Evidence: "200 in 12 ms", At: ago(2 * time.Second)}},
+			NotRun:  []string{"smoke"}, Verdict: astern.Pass},
+		{Address: "production/shop", Kind: "host.service", Current: "v1.2.3", Best: "v1.2.2", Command: "astern rollback shop --to v1.2.2", Targets: shopTargets(),
+			Findings: []string{"check health@shop-2 fails"},
+			Results: []astern.CheckResult{
+				{Check: "health@shop-1", Verdict: astern.Pass, Evidence: "200 in 9 ms", At: ago(2 * time.Second)},
+				{Check: "health@shop-2", Verdict: astern.Fail, Evidence: "503 Service Unavailable, wanted 200 to 299", At: ago(2 * time.Second), Attempts: 3},
+				{Check: "version@shop-2", Verdict: astern.Unknown, Evidence: "no answer within 2 s", At: ago(2 * time.Second)}},
+			NotRun: []string{"smoke"}, Verdict: astern.Fail},
+		{Address: "production/mail", Kind: "jsonexec", Error: "running ./mail-driver: exit status 2", Verdict: astern.Unknown},
+	}}
+}
+
+func shopPlan() astern.Plan {
+	addr := "production/shop"
+	step := func(stage, name, verb, title, command string) astern.Step {
+		s := astern.Step{ID: stage + "." + name, Address: addr, Kind: "host.service", Verb: verb, Title: title, Command: command,
+			Undo: astern.UndoInverse, Estimate: astern.Estimate{MedianSeconds: 3}, Attempts: 3, TimeoutSeconds: 60, HoldSeconds: 30}
+		if verb == "swap" {
+			s.Sets = []astern.Set{{Path: "{member}/link", Value: astern.Text("v1.2.2")}}
+		}
+		return s
+	}
+	lane := func(stage string) []astern.Step {
+		ready := step(stage, "ready", "wait", "wait until {member} is healthy", "")
+		ready.Kind, ready.Undo, ready.Args = "check", astern.UndoNone, map[string]astern.Arg{"check": astern.Text("health")}
+		return []astern.Step{
+			step(stage, "swap", "swap", "point the current link of {member} at v1.2.2", "ln -sfn releases/v1.2.2 /srv/shop/{member}/current.new && mv -T /srv/shop/{member}/current.new /srv/shop/{member}/current"),
+			step(stage, "restart", "restart", "restart {member}", "systemctl restart shop@{member}.service"),
+			ready}
+	}
+	latch := step("1", "latch", "latch", "latch v1.2.3 of production/shop", "astern latch shop v1.2.3 --reason 'errors since 03:01'")
+	latch.Kind = "ledger"
+	record := step("4", "record", "record", "record that v1.2.2 runs", "astern record deploy shop v1.2.2")
+	record.Kind, record.Undo, record.UndoBecause, record.Guards = "ledger", astern.UndoImpossible, "the ledger is never changed", []string{"1.latch"}
+	var checks []astern.Check
+	var gateA, gateB []string
+	for i, m := range []string{"shop-1", "shop-2", "shop-3", "shop-4"} {
+		host := "10.0.0.11:808" + string(rune('1'+i))
+		checks = append(checks,
+			astern.Check{Name: "health", Address: addr, Member: m, HTTP: &astern.HTTPCheck{URL: "http://" + host + "/health"}, TimeoutSeconds: 2, Attempts: 3, Effects: astern.EffectsNone, Each: true},
+			astern.Check{Name: "version", Address: addr, Member: m, HTTP: &astern.HTTPCheck{URL: "http://" + host + "/version", JSONEquals: map[string]string{"version": "v1.2.2"}}, TimeoutSeconds: 2, Attempts: 1, Effects: astern.EffectsNone, Each: true})
+		if i < 2 {
+			gateA = append(gateA, "health@"+m, "version@"+m)
+		}
+		gateB = append(gateB, "health@"+m, "version@"+m)
+	}
+	checks = append(checks,
+		astern.Check{Name: "port", Address: addr, TCP: &astern.TCPCheck{Address: "127.0.0.1:8081"}, TimeoutSeconds: 1.5},
+		astern.Check{Name: "smoke", Address: addr, Host: "web-1", Command: &astern.CommandCheck{Argv: []string{"./smoke.sh", "v1.2.2", "it's"}, Env: map[string]string{"SHOP": "a b"}}, Effects: astern.EffectsSome},
+		astern.Check{Name: "login", Address: addr, HTTP: &astern.HTTPCheck{URL: "http://10.0.0.11/login?a=1&b=2", Method: "POST", Body: `{"user":"o'neil"}`, Status: []int{200, 401},
+			SecretHeaders: map[string]astern.Secret{"Authorization": {Env: "SHOP_TOKEN"}}, Contains: "welcome"}, TimeoutSeconds: 5})
+	return astern.Plan{
+		Kind: "Plan", Version: 1, ID: "p-7", System: "webshop", CreatedAt: ago(2 * time.Minute), ExpiresAt: now.Add(24*time.Hour - 2*time.Minute),
+		Intent: astern.Intent{Verb: astern.VerbRollback, Addresses: []string{addr}, Revision: "v1.2.2", Percent: 50, BakeSeconds: 300, Reason: "errors since 03:01"},
+		Asked:  astern.Asked{By: "ana", Known: "login name", Way: "cli"},
+		Moves:  []astern.Move{{Address: addr, Kind: "host.service", From: "v1.2.3", To: "v1.2.2", Readiness: astern.Ready}},
+		Fleets: []astern.Fleet{{Address: addr, Members: []string{"shop-1", "shop-2", "shop-3", "shop-4"}, LeftOut: []astern.LeftOut{{Member: "shop-5", Because: "web-9 could not be asked: no route to host"}}}},
+		Facts: []astern.Fact{
+			{Address: addr, Path: "revision", Value: "v1.2.3", Seen: ago(2 * time.Minute), Steps: []string{"1.latch"}},
+			{Address: addr, Path: "{member}/link", Value: "v1.2.3", Except: map[string]string{"shop-4": "v1.2.1"}, Seen: ago(130 * time.Second), Steps: []string{"2.swap", "3.swap"}},
+			{Address: addr, Path: "{member}/release/v1.2.2", Value: "sha256:4b1d7c", Seen: ago(130 * time.Second), Steps: []string{"2.swap", "3.swap"}},
+			{Address: addr, Path: "shop-3/process", Unknown: "web-2 answers slowly", Seen: ago(130 * time.Second), Steps: []string{"3.restart"}}},
+		Accepts: []astern.Accept{{What: "fact production/shop shop-3/process", By: "ana", Because: "it is restarted anyway"}},
+		Checks:  checks,
+		Stages: []astern.Stage{
+			{Title: "latch the bad revision", Steps: []astern.Step{latch}, OnFailure: astern.OnFailureHold},
+			{Title: "half of shop", Each: &astern.Each{Address: addr, From: 0, To: 2}, Steps: lane("2"), OnFailure: astern.OnFailureHold,
+				Gate: &astern.Gate{Checks: gateA, BakeSeconds: 300, IntervalSeconds: 5, TimeoutSeconds: 600}},
+			{Title: "the rest of shop", Each: &astern.Each{Address: addr, From: 2, To: 4}, Parallel: 2, Tolerate: 1, Steps: lane("3"), StopWhen: []string{"health@shop-1"}, OnFailure: astern.OnFailureHold,
+				Gate: &astern.Gate{Checks: append(gateB, "port", "smoke", "login"), IntervalSeconds: 5, TimeoutSeconds: 60}},
+			{Title: "record", Steps: []astern.Step{record}, OnFailure: astern.OnFailureUndo}},
+		Checklist: []astern.Checklist{{Address: addr, Items: []astern.ChecklistItem{{Item: "health", Check: "health"}, {Item: "error-rate"}}}},
+		Approvals: 1, Estimate: measured,
+		Notes: []string{"v1.2.2 is the newest ready known-good revision before v1.2.3", "50 % of 4 members are 2"},
+	}
+}
+
+func planView() PlanView {
+	return PlanView{Plan: shopPlan(), Hash: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", Approved: []string{"ben"},
+		Next: []string{"astern apply plan.json", "astern reject plan.json --reason WHY"}}
+}
+
+// shopRecords are the journal of the plan up to the bake of its second stage; every kind of record is among them.
+func shopRecords() []astern.Record {
+	runner := &astern.Runner{Host: "ops-1", PID: 4242, User: "ana"}
+	pass := []astern.CheckResult{{Check: "health@shop-1", Verdict: astern.Pass}, {Check: "health@shop-2", Verdict: astern.Pass}}
+	fail := []astern.CheckResult{{Check: "health@shop-1", Verdict: astern.Pass}, {Check: "health@shop-2", Verdict: astern.Fail, Evidence: "503 Service Unavailable"}}
+	rs := []astern.Record{
+		{Kind: astern.RecordTaken, Fence: 3, Runner: runner},
+		{Kind: astern.RecordIntent, Step: "1.latch", Attempt: 1},
+		{Kind: astern.RecordOp, Step: "1.latch", Op: &astern.Op{Status: astern.OpDone}},
+		{Kind: astern.RecordIntent, Step: "2.swap@shop-1", Attempt: 1},
+		{Kind: astern.RecordOp, Step: "2.swap@shop-1", Attempt: 1, Op: &astern.Op{Status: astern.OpFailed, Code: astern.Unavailable, Error: "connection to web-1 was reset", Hint: "is sshd running?"}},
+		{Kind: astern.RecordIntent, Step: "2.swap@shop-1", Attempt: 2},
+		{Kind: astern.RecordOp, Step: "2.swap@shop-1", Attempt: 2, Op: &astern.Op{Status: astern.OpUnsure, Code: astern.Unavailable, Error: "no reply within 60 s"}},
+		{Kind: astern.RecordDoubt, Step: "2.swap@shop-1", Text: "web-1 can't be asked"},
+		{Kind: astern.RecordAbsent, Step: "2.swap@shop-1", Attempt: 2},
+		{Kind: astern.RecordUnprepared, Step: "2.swap@shop-1", Code: astern.Throttled, Text: "reading its facts: too many sessions"},
+		{Kind: astern.RecordRefused, Step: "2.swap@shop-1", Differences: []astern.Difference{{Address: "production/shop", Path: "shop-1/link", Expected: "v1.2.3", Found: "v1.2.4"}}},
+		{Kind: astern.RecordPaused, By: "ben", Text: "let me look"},
+		{Kind: astern.RecordResumed, By: "ben"},
+		{Kind: astern.RecordTaken, Fence: 4, Runner: runner},
+		{Kind: astern.RecordSettled, Step: "2.swap@shop-1", By: "ana", Op: &astern.Op{Status: astern.OpDone}, Text: "I looked"},
+		{Kind: astern.RecordAllowed, Step: "2.swap@shop-1", By: "ana"},
+		{Kind: astern.RecordIntent, Step: "2.restart@shop-1", Attempt: 1},
+		{Kind: astern.RecordOp, Step: "2.restart@shop-1", Op: &astern.Op{Status: astern.OpRunning, Progress: "waiting for process 811"}},
+		{Kind: astern.RecordOp, Step: "2.restart@shop-1", Op: &astern.Op{Status: astern.OpRunning, Progress: "waiting for process 811"}},
+		{Kind: astern.RecordOp, Step: "2.restart@shop-1", Op: &astern.Op{Status: astern.OpDone, Progress: "process 811"}},
+		{Kind: astern.RecordSkipped, Step: "2.ready@shop-1", By: "ana", Text: "the check is wrong"},
+		{Kind: astern.RecordIntent, Step: "2.swap@shop-2", Attempt: 1},
+		{Kind: astern.RecordOp, Step: "2.swap@shop-2", Op: &astern.Op{Status: astern.OpDone}},
+		{Kind: astern.RecordRound, Stage: 2, Gate: true, Results: fail},
+	}
+	for range 4 {
+		rs = append(rs, astern.Record{Kind: astern.RecordRound, Stage: 2, Gate: true, Results: pass})
+	}
+	rs = append(rs, astern.Record{Kind: astern.RecordTicked, Step: "production/shop", Text: "error-rate", By: "ana"})
+	for i := range rs {
+		rs[i].Seq, rs[i].At = int64(i+1), ago(2*time.Minute-time.Duration(i)*3*time.Second)
+	}
+	return rs
+}
+
+func executionView() ExecutionView {
+	steps := []StepView{
+		{ID: "1.latch", Stage: 1, Title: "latch v1.2.3", Status: StepDone, Started: agoPtr(118 * time.Second), Ended: agoPtr(117600 * time.Millisecond)},
+		{ID: "2.swap@shop-1", Stage: 2, Title: "point the link at v1.2.2", Status: StepRetrying, Attempt: 4, Attempts: 10, RetryAt: &[]time.Time{now.Add(12 * time.Second)}[0], Error: "connection to web-1 was reset"},
+		{ID: "2.restart@shop-1", Stage: 2, Title: "restart shop-1", Status: StepPending},
+		{ID: "2.swap@shop-2", Stage: 2, Title: "point the link at v1.2.2", Status: StepFailed, Error: "no space left on /srv", Hint: "free 20 MB"},
+		{ID: "2.restart@shop-2", Stage: 2, Title: "restart shop-2", Status: StepDropped},
+		{ID: "3.restart@shop-3", Stage: 3, Title: "restart shop-3", Status: StepRunning, Started: agoPtr(3 * time.Second), Progress: "waiting for process 812"},
+		{ID: "3.swap@shop-4", Stage: 3, Title: "point the link at v1.2.2", Status: StepUnsure, Error: "no reply within 60 s"},
+		{ID: "3.restart@shop-4", Stage: 3, Title: "restart shop-4", Status: StepSkipped},
+		{ID: "4.record", Stage: 4, Title: "record that v1.2.2 runs", Status: StepRefused, Error: "production/shop revision: expected v1.2.2, found v1.2.4"},
+	}
+	return ExecutionView{
+		Execution: astern.Execution{ID: "e-91", PlanHash: planView().Hash, CreatedAt: ago(2 * time.Minute), Addresses: []string{"production/shop"}},
+		Plan:      shopPlan(), Records: shopRecords(), State: StateHeld, Steps: steps,
+		Holds:   []string{"2.swap@shop-2 failed: no space left on /srv; free 20 MB, then: astern resume e-91"},
+		Waiting: "a decision about 2.swap@shop-2", Runner: &astern.Runner{Host: "ops-1", PID: 4242, User: "ana"},
+		Gates: []GateView{{Stage: 2, BakedSeconds: 9, BakeSeconds: 300, Results: []astern.CheckResult{
+			{Check: "health@shop-1", Verdict: astern.Pass, At: ago(time.Second)}, {Check: "health@shop-2", Verdict: astern.Fail, Evidence: "503", At: ago(time.Second)}}}},
+		Phases: astern.Phases{DecideSeconds: 21, ApproveSeconds: 40, ExecuteSeconds: 72.4, SettleSeconds: 9}, RTOSeconds: 300,
+		Checklist: []ChecklistView{{Address: "production/shop", Item: "health", Check: "health", Verdict: astern.Fail},
+			{Address: "production/shop", Item: "version", Check: "version", Ticked: true, At: agoPtr(5 * time.Second)},
+			{Address: "production/shop", Item: "alerts", Ticked: true, By: "ben", At: agoPtr(9 * time.Second)},
+			{Address: "production/shop", Item: "error-rate"}},
+		Next: []string{"astern resume e-91", "astern cancel e-91"},
+	}
+}
+
+func endedView() ExecutionView {
+	v := executionView()
+	v.State, v.Holds, v.Waiting, v.Runner, v.Gates = StateEnded, nil, "", nil, nil
+	v.Execution.EndedAt, v.Execution.Outcome = agoPtr(0), astern.OutcomeIncomplete
+	v.Records = append(v.Records, astern.Record{Kind: astern.RecordEnded, Outcome: astern.OutcomeIncomplete, At: now})
+	v.Next = []string{"astern undo e-91"}
+	return v
+}
+
+func events() []astern.Event {
+	return []astern.Event{
+		{At: ago(2 * time.Minute), Address: "production/shop", Kind: astern.EventLatched, Revision: "v1.2.3", By: "ana", Reason: "errors since 03:01", Execution: "e-91"},
+		{At: ago(11 * time.Minute), Address: "production/shop", Kind: astern.EventDeployed, Revision: "v1.2.3", By: "ci", Reason: "release 1.2.3", Hash: "sha256:aa01", Commit: "8812fee", Artifact: "s3://releases/shop-v1.2.3.tgz"},
+		{At: ago(3 * day), Address: "production/shop", Kind: astern.EventKnownGood, Revision: "v1.2.2", By: "astern", Execution: "e-88"},
+		{At: ago(4 * day), Address: "production/stock", Kind: astern.EventReleased, Revision: "v1.1.8", By: "ben", Reason: "fixed in the database"},
+		{At: ago(9 * day), Address: "production/stock", Kind: astern.EventImported, Revision: "v1.1.9", By: "ana"},
+		{At: ago(9 * day), Address: "production/stock", Kind: astern.EventSeen, Revision: "v1.1.9", By: "astern", Hash: "sha256:bb02"},
+	}
+}
+
+func latches() []Latch {
+	return []Latch{{Address: "production/shop", Revision: "v1.2.3", Reason: "errors since 03:01", Since: ago(2 * time.Minute), By: "ana", Execution: "e-91"},
+		{Address: "production/shop", Revision: "v1.2.0", Reason: "lost orders in the basket", Since: ago(39 * day), By: "ben"}}
+}
+
+func executions() []ExecutionLine {
+	return []ExecutionLine{
+		{Execution: executionView().Execution, Title: PlanTitle(shopPlan()), State: StateHeld, By: "ana", Reason: "errors since 03:01", Where: "stage 2 of 4, 3 of 14 steps done"},
+		{Execution: astern.Execution{ID: "e-88", CreatedAt: ago(3 * day), EndedAt: agoPtr(3*day - 98*time.Second), Outcome: astern.OutcomeDone}, Title: "deploy production/shop to v1.2.2", State: StateEnded, By: "ci"},
+	}
+}
+
+func statusReport() StatusReport {
+	t := shopTargets()[1]
+	return StatusReport{System: "webshop", Environment: "production", Executions: executions()[:1], Latches: latches()[:1],
+		Components: []ComponentStatus{
+			{Address: "production/shop", Kind: "host.service", Current: "v1.2.2+v1.2.3", Since: agoPtr(11 * time.Minute), Back: &t, SeenAt: ago(3 * time.Second),
+				Unknown: []string{"shop-4/process: web-2 did not answer within 5 s"}},
+			{Address: "production/stock", Kind: "host.service", Current: "v1.2.0", Since: agoPtr(9 * day), KnownGood: true, SeenAt: ago(3 * time.Second),
+				Back: &astern.Target{Revision: "v1.1.9", Readiness: astern.AtRisk, Estimate: astern.Estimate{MedianSeconds: 60}, Loss: []astern.Loss{{Unit: "seconds", Count: 660}}}},
+			{Address: "production/mail", Kind: "jsonexec", Error: "running ./mail-driver: exit status 2"}},
+		Next: []string{"astern show e-91", "astern check"}}
+}
+
+func kindsReport() KindsReport {
+	return KindsReport{Kinds: []KindLine{{Kind: "host.service", Abilities: []string{"observe", "route", "act", "validate"}, Verbs: []astern.VerbInfo{
+		{Verb: "swap", What: "points the current link at a release", Undo: astern.UndoInverse, Exclusion: astern.Conditional, Found: "state"},
+		{Verb: "restart", What: "restarts an instance and waits until its process lives", Undo: astern.UndoNone, Exclusion: astern.Window, Found: "state"},
+		{Verb: "prune", What: "removes a release folder", Undo: astern.UndoImpossible, Exclusion: astern.Conditional, Found: "state"}}},
+		KindOf(astern.Driver{Kind: "empty"})}}
+}
+
+func releaseReport() ReleaseReport {
+	hist := map[string]astern.History{
+		"production/shop":  {Deployments: []astern.Deployment{{Revision: "v1.2.2", FirstAt: agoPtr(9 * day), LastAt: agoPtr(3 * day), KnownGoodAt: agoPtr(2 * day)}}},
+		"production/stock": {Deployments: []astern.Deployment{{Revision: "v1.1.9", FirstAt: agoPtr(9 * day), LastAt: agoPtr(time.Minute)}}},
+		"production/mail":  {}, "staging/shop": {}}
+	return ReleaseOf("production", astern.Release{At: ago(13 * time.Hour), Revisions: map[string]string{"production/shop": "v1.2.2", "production/stock": "v1.1.9"}}, hist)
+}

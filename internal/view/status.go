@@ -1,0 +1,159 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// ExecutionLine is an execution in a list.
+type ExecutionLine struct {
+	Execution astern.Execution `json:"execution"`
+	Title     string           `json:"title"` // PlanTitle
+	State     ExecutionState   `json:"state"`
+	By        string           `json:"by,omitempty"`
+	Reason    string           `json:"reason,omitempty"`
+	// Where says how far it is, one line: "stage 2 of 3, 3 of 8 steps done".
+	Where string `json:"where,omitempty"`
+}
+
+// ExecutionsReport lists executions, the active first.
+type ExecutionsReport struct {
+	Executions []ExecutionLine `json:"executions"`
+	More       int             `json:"more,omitempty"`
+}
+
+// StatusReport is the screen for 3 a.m.
+type StatusReport struct {
+	System      string            `json:"system"`
+	Environment string            `json:"environment"`
+	Components  []ComponentStatus `json:"components"`
+	// Executions are those that have not ended.
+	Executions []ExecutionLine `json:"executions"`
+	Latches    []Latch         `json:"latches"`
+	// Next are the commands that a person may type.
+	Next []string `json:"next"`
+}
+
+// ComponentStatus is one component of a StatusReport.
+type ComponentStatus struct {
+	Address string `json:"address"`
+	Kind    string `json:"kind"`
+	Current string `json:"current,omitempty"`
+	// Since is when the current revision was deployed, as far as the ledger knows.
+	Since *time.Time `json:"since,omitempty"`
+	// KnownGood is true when the current revision completed its watch.
+	KnownGood bool `json:"known_good"`
+	// Back is the target that a rollback would take; nil when there is none.
+	Back *astern.Target `json:"back,omitempty"`
+	// SeenAt is when the component was observed; zero when it could not be.
+	SeenAt time.Time `json:"seen_at,omitzero"`
+	// Unknown lists what could not be read, with the reason, one line each.
+	Unknown []string `json:"unknown"`
+	Error   string   `json:"error,omitempty"`
+}
+
+// MarshalJSON adds kind and version.
+func (r ExecutionsReport) MarshalJSON() ([]byte, error) {
+	type plain ExecutionsReport
+	return document("Executions", plain(r))
+}
+
+// MarshalJSON adds kind and version.
+func (r StatusReport) MarshalJSON() ([]byte, error) {
+	type plain StatusReport
+	return document("Status", plain(r))
+}
+
+// Executions writes the executions as a table.
+func Executions(w io.Writer, st Style, r ExecutionsReport) error {
+	p := newPrinter(st)
+	if len(r.Executions) == 0 {
+		p.line("no execution is recorded")
+		return p.flush(w)
+	}
+	var rows []row
+	for _, e := range r.Executions {
+		took := "-"
+		if e.Execution.EndedAt != nil {
+			took = seconds(e.Execution.EndedAt.Sub(e.Execution.CreatedAt).Round(time.Second).Seconds())
+		}
+		rw := cells(e.Execution.ID, stateWords(e.State, e.Execution.Outcome), e.Title, st.age(e.Execution.CreatedAt), took, orDash(e.By), orDash(e.Reason))
+		if e.Where != "" && e.State != StateEnded {
+			rw.below = append(rw.below, tx(e.Where))
+		}
+		rows = append(rows, rw)
+	}
+	p.table(0, []column{{head: "ID"}, {head: "STATE"}, {head: "WHAT", wrap: true}, {head: "BEGAN", wrap: true}, {head: "TOOK", wrap: true, spill: true},
+		{head: "BY", wrap: true, spill: true}, {head: "REASON", wrap: true, spill: true}}, rows)
+	if r.More > 0 {
+		p.line(dim("and " + count(int64(r.More)) + " older (--limit shows more)"))
+	}
+	return p.flush(w)
+}
+
+// Status writes the screen for 3 a.m.: what runs, whether there is a way back, what is under way, what is latched, and
+// how old each figure is.
+func Status(w io.Writer, st Style, r StatusReport) error {
+	p := newPrinter(st)
+	p.line(strong(r.System), "  ", strong(r.Environment), dim("  "+st.when(st.Now)))
+	for _, e := range r.Executions {
+		t := tx(stateWords(e.State, e.Execution.Outcome), "  ", strong(e.Execution.ID), "  ", e.Title, dim(", began "+st.age(e.Execution.CreatedAt)))
+		if e.Where != "" {
+			t = append(t, tx("; ", e.Where)...)
+		}
+		p.field("now", t)
+		p.command(labelWidth, "astern show "+e.Execution.ID)
+	}
+	if len(r.Executions) == 0 {
+		p.field("now", dim("nothing is under way"))
+	}
+	p.blank()
+	var rows []row
+	for _, c := range r.Components {
+		runs := tx(strong(orUnknown(c.Current)))
+		if c.Current != "" && !c.KnownGood {
+			runs = append(runs, warn(" ! unproven"))
+		}
+		rw := cells(short(r.Environment, c.Address), runs, st.ageOf(c.Since), bad("✗ none"), "-", "-")
+		if c.Back != nil {
+			rw = cells(short(r.Environment, c.Address), runs, st.ageOf(c.Since),
+				tx(readiness(c.Back.Readiness), " ", c.Back.Revision), estimateShort(c.Back.Estimate), lossWords(c.Back.Loss))
+		}
+		seen := "never"
+		if !c.SeenAt.IsZero() {
+			seen = st.age(c.SeenAt)
+		}
+		rw.cells = append(rw.cells, tx(seen))
+		if c.Error != "" {
+			rw.below = append(rw.below, tx(bad("✗ could not be asked: "), c.Error))
+		}
+		for i, u := range c.Unknown {
+			if i == 3 && !st.Verbose {
+				rw.below = append(rw.below, tx(dim(fmt.Sprintf("and %d more unknown (-v shows all)", len(c.Unknown)-i))))
+				break
+			}
+			rw.below = append(rw.below, tx(warn("? unknown: "), u))
+		}
+		rows = append(rows, rw)
+	}
+	p.table(2, []column{{head: "COMPONENT", wrap: true}, {head: "RUNS", wrap: true}, {head: "SINCE", wrap: true}, {head: "WAY BACK", wrap: true},
+		{head: "TIME", wrap: true}, {head: "LOSES", wrap: true}, {head: "SEEN", spill: true}}, rows)
+	if len(r.Latches) > 0 {
+		p.blank()
+	}
+	for i, l := range r.Latches {
+		label := "latched"
+		if i > 0 {
+			label = ""
+		}
+		p.field(label, warn("! "+short(r.Environment, l.Address)+" "+l.Revision), dim("  "+st.age(l.Since)+" by "+orDash(l.By)), ": ", orDash(l.Reason))
+	}
+	if len(r.Next) > 0 {
+		p.blank()
+		p.next(r.Next)
+	}
+	return p.flush(w)
+}
