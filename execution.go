@@ -118,8 +118,10 @@ type Record struct {
 	Step    string `json:"step,omitempty"`
 	Stage   int    `json:"stage,omitempty"`   // from 1; for rounds
 	Attempt int    `json:"attempt,omitempty"` // from 1; for records about a step
-	Call    *Call  `json:"call,omitempty"`
-	Op      *Op    `json:"op,omitempty"`
+	// Asked is when the question was put that an absent record answers: an answer is no younger than its question.
+	Asked time.Time `json:"asked,omitzero"`
+	Call  *Call     `json:"call,omitempty"`
+	Op    *Op       `json:"op,omitempty"`
 	// Results are the verdicts of a round; Gate tells a gate's round from one judged while the stage runs.
 	Results     []CheckResult `json:"results,omitempty"`
 	Gate        bool          `json:"gate,omitempty"`

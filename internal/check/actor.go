@@ -50,7 +50,7 @@ func (a actor) Start(ctx context.Context, call astern.Call) astern.Op {
 	}
 	c.Attempts = 1
 	if call.Verb == VerbWait {
-		return a.round(ctx, c)
+		return a.round(ctx, call, c)
 	}
 	if c.Command != nil {
 		cmd := *c.Command
@@ -96,15 +96,23 @@ func (a actor) Poll(ctx context.Context, call astern.Call, op astern.Op) astern.
 		return *refusal
 	}
 	c.Attempts = 1
-	return a.round(ctx, c)
+	return a.round(ctx, call, c)
 }
 
-func (a actor) round(ctx context.Context, c astern.Check) astern.Op {
+// round makes the check once. When the step's time is over, a check that does not pass has failed for certain: it leaves
+// nothing in flight.
+func (a actor) round(ctx context.Context, call astern.Call, c astern.Check) astern.Op {
 	r := a.run(ctx, c)
-	if r.Verdict == astern.Pass {
+	seen := string(r.Verdict) + ": " + r.Evidence
+	switch {
+	case r.Verdict == astern.Pass:
 		return astern.Op{Status: astern.OpDone, Progress: r.Evidence}
+	case !call.Deadline.IsZero() && r.At.After(call.Deadline):
+		return astern.Op{Status: astern.OpFailed, Progress: seen, Code: astern.NotReady,
+			Error: "check " + c.ID() + " did not pass in the time of the step; last seen: " + seen,
+			Hint:  "find out why it does not pass, then resume, or skip the step with a reason"}
 	}
-	return astern.Op{Status: astern.OpRunning, Progress: string(r.Verdict) + ": " + r.Evidence, PollSeconds: interval(c)}
+	return astern.Op{Status: astern.OpRunning, Progress: seen, PollSeconds: interval(c)}
 }
 
 func interval(c astern.Check) float64 {

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/astern-dev/astern"
 )
@@ -58,6 +59,27 @@ func TestWait(t *testing.T) {
 	}
 	if op := a.Start(t.Context(), call("wait", "pattern", "edge-7")); op.Status != astern.OpDone || w.last.HTTP.URL != "http://edge-7/" {
 		t.Errorf("%+v %+v", op, w.last.HTTP)
+	}
+}
+
+func TestWaitEnds(t *testing.T) {
+	end := time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
+	verdict, now := astern.Unknown, end
+	a := NewActor(plan, func(context.Context, astern.Check) astern.CheckResult {
+		return astern.CheckResult{Verdict: verdict, Evidence: "as seen", At: now}
+	})
+	c := call("wait", "health", "")
+	c.Deadline = end
+	if op := a.Poll(t.Context(), c, astern.Op{}); op.Status != astern.OpRunning {
+		t.Errorf("%+v", op)
+	}
+	now = end.Add(time.Second)
+	if op := a.Poll(t.Context(), c, astern.Op{}); op.Status != astern.OpFailed || op.Code.Transient() || op.Hint == "" {
+		t.Errorf("%+v", op)
+	}
+	verdict = astern.Pass
+	if op := a.Poll(t.Context(), c, astern.Op{}); op.Status != astern.OpDone {
+		t.Errorf("%+v", op)
 	}
 }
 

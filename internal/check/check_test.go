@@ -193,12 +193,12 @@ func TestHTTPThatHangs(t *testing.T) {
 	c.TimeoutSeconds = 0.15
 
 	var held []net.Conn
-	silent := listen(t, func(c net.Conn) { held = append(held, c) })
-	t.Cleanup(func() {
+	t.Cleanup(func() { // runs after the listener has ended
 		for _, c := range held {
 			c.Close()
 		}
 	})
+	silent := listen(t, func(c net.Conn) { held = append(held, c) })
 	c.HTTP.URL = "http://" + silent + "/health"
 	expect(t, Runner{}.Run(t.Context(), c), astern.Fail, "connected, no answer within 150 ms")
 	c.HTTP.URL = "https://" + silent + "/health" // hangs in the TLS handshake
@@ -232,7 +232,14 @@ func TestHTTPThatBreaks(t *testing.T) {
 		c.(*net.TCPConn).SetLinger(0)
 		c.Close()
 	})), astern.Fail)
-	expect(t, run("http://"+listen(t, func(c net.Conn) { io.WriteString(c, "SSH-2.0-OpenSSH_9\r\n"); c.Close() })), astern.Fail, "no usable answer", "SSH-2.0")
+	expect(t, run("http://"+listen(t, func(c net.Conn) {
+		c.Read(make([]byte, 4096)) // the request
+		io.WriteString(c, "220 mail.example.com ESMTP\r\n")
+		c.Close()
+	})), astern.Fail, "no usable answer", "malformed HTTP")
+	for range 20 { // one that speaks first is met before, while or after the request is written
+		expect(t, run("http://"+listen(t, func(c net.Conn) { io.WriteString(c, "SSH-2.0-OpenSSH_9\r\n"); c.Close() })), astern.Fail)
+	}
 
 	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
 	expect(t, run(strings.Replace(plain, "http:", "https:", 1)), astern.Unknown, "TLS")

@@ -150,8 +150,10 @@ func (w *wire) judge(err error) (astern.Verdict, string) {
 		return w.unreached(unwrapURL(err))
 	case w.ctx.Err() != nil:
 		return astern.Fail, "connected, no answer within " + length(w.timeout)
-	case broken(err):
+	case broken(err), strings.Contains(err.Error(), "server closed idle connection"): // net/http does not export that one
 		return astern.Fail, "the connection was closed without an answer"
+	case strings.Contains(err.Error(), "readLoopPeekFail"): // nor this one: it spoke before it was asked
+		return astern.Fail, "no usable answer: what listens there does not speak HTTP"
 	case !w.ready.Load():
 		return astern.Unknown, "TLS: " + reason()
 	}

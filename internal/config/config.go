@@ -60,7 +60,7 @@ func parse(name string, src []byte, folder string, drivers []astern.Driver, sche
 	}
 	var doc Document
 	f.decodeDocument(&doc)
-	if f.newer(doc.Version) {
+	if f.root.kind != object || f.newer(doc.Version) { // further stages would say the same again
 		return astern.System{}, f.errors()
 	}
 	f.judge(&doc, drivers)

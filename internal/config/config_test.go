@@ -50,7 +50,7 @@ type testInstance struct {
 
 type testDuration time.Duration
 
-func (testDuration) SchemaPattern() string { return `^[0-9]+s$` }
+func (testDuration) SchemaPattern() string { return config.Duration(0).SchemaPattern() }
 func (d *testDuration) UnmarshalText(b []byte) error {
 	x, err := time.ParseDuration(string(b))
 	*d = testDuration(x)
@@ -101,10 +101,15 @@ func example(t testing.TB) []byte {
 }
 
 func TestValid(t *testing.T) {
+	others, err := schemagen.GenerateSchema([]astern.Driver{{Kind: "other.service", Settings: testSettings{}}, {Kind: "other.bare"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, judge := range map[string]func(string, []byte, string, []astern.Driver) (astern.System, error){
 		"own schema": config.Judge(testSchema(t)),
-		// The committed schema does not know the test's kinds; their settings are checked by type alone.
-		"committed schema": config.Parse,
+		// A schema that does not know the kinds leaves their settings to be checked by type alone.
+		"schema of other kinds": config.Judge(others),
+		"committed schema":      config.Parse,
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := judge("valid.yaml", example(t), "/srv/shop", testDrivers())
@@ -217,6 +222,9 @@ func TestNotText(t *testing.T) {
 			var list *config.Errors
 			if !errors.As(err, &list) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("got %v\nwant %s", err, tt.want)
+			}
+			if alone := strings.HasPrefix(tt.want, "astern.yaml"); alone && tt.name != "second document" && list != nil && len(list.Problems) != 1 {
+				t.Errorf("more than one problem:\n%v", err)
 			}
 		})
 	}

@@ -101,7 +101,9 @@ func (f *file) decodeStruct(path string, v *value, into reflect.Value) {
 }
 
 func (f *file) unknownKey(path, key string, names []string) {
-	f.atKey(path, "unknown key "+show(key), didYouMean(key, names, "keys"))
+	if !f.more { // looking for what was meant takes time
+		f.atKey(path, "unknown key "+show(key), didYouMean(key, names, "keys"))
+	}
 }
 
 func (f *file) missing(path, key string) {
@@ -231,7 +233,8 @@ func (f *file) decodeNumber(path string, v *value, into reflect.Value) {
 
 // decodeText fills a type that reads itself from text.
 func (f *file) decodeText(path string, v *value, into reflect.Value) {
-	if into.Type() == durationType && v.kind != text {
+	patterned, ok := into.Interface().(interface{ SchemaPattern() string })
+	if ok && patterned.SchemaPattern() == durationPattern && v.kind != text { // a driver's own type, too
 		suggestion := `write a number with a unit: 500ms, 30s, 5m, 1h30m, 90d`
 		if v.kind == number {
 			suggestion = fmt.Sprintf("write the unit: %ss, %sm, %sh or %sd", v.raw, v.raw, v.raw, v.raw)

@@ -229,20 +229,23 @@ func newSettings(d astern.Driver) reflect.Value {
 
 // references reports names that lead nowhere or stand twice.
 func (f *file) references(path string, names, candidates []string, known bool, what string) {
+	seen := make(map[string]bool, len(names))
 	for i, n := range names {
 		at := join(path, strconv.Itoa(i))
 		switch {
 		case n == "" && f.reported[at]:
-		case slices.Contains(names[:i], n):
+		case seen[n]:
 			f.at(at, fmt.Sprintf("%s %s stands twice", what, show(n)), "remove one")
 		default:
 			f.reference(at, n, candidates, known, what)
 		}
+		seen[n] = true
 	}
 }
 
+// reference reports a name that is not among the candidates, which are sorted.
 func (f *file) reference(path, name string, candidates []string, known bool, what string) {
-	if known && !slices.Contains(candidates, name) {
+	if _, ok := slices.BinarySearch(candidates, name); known && !ok && !f.more {
 		f.at(path, fmt.Sprintf("there is no %s %s", what, show(name)), didYouMean(name, candidates, what+"s"))
 	}
 }
@@ -281,7 +284,13 @@ func (f *file) findCycles(path string, components map[string]Component) {
 			}
 			switch state[on] {
 			case visiting:
+				if f.more { // a way may be long
+					continue
+				}
 				cycle := append(slices.Clone(way[slices.Index(way, on):]), on)
+				if len(cycle) > 20 {
+					cycle = slices.Replace(cycle, 10, len(cycle)-9, "...")
+				}
 				f.at(join(path, name, "depends_on", strconv.Itoa(i)),
 					"components depend on each other in a cycle: "+strings.Join(cycle, " -> "), "remove one of these dependencies")
 			case done:
@@ -314,6 +323,8 @@ func (f *file) judgeRule(path string, rule astern.Compatibility, s scope) {
 	}
 }
 
+func goodRevision(s string) bool { return revisionName.MatchString(s) && !strings.Contains(s, "..") }
+
 var comparison = regexp.MustCompile(`^(>=|<=|>|<|=)(.*)$`)
 
 // judgeRange says what is wrong with a range of revisions: comparisons of semantic versions that must all hold, or one
@@ -324,7 +335,7 @@ func judgeRange(s string) (what, suggestion string) {
 		return "the range is empty", `write comparisons such as ">=v1.2.0 <v2", or an exact revision`
 	}
 	if len(fields) == 1 && !comparison.MatchString(s) {
-		if !revisionName.MatchString(s) || strings.Contains(s, "..") {
+		if !goodRevision(s) {
 			return "the range " + show(s) + " is no revision and no comparison", `write comparisons such as ">=v1.2.0 <v2"`
 		}
 		return "", ""
@@ -336,9 +347,8 @@ func judgeRange(s string) (what, suggestion string) {
 			return fmt.Sprintf("%s in the range %s is no comparison", show(field), show(s)), "write >=, >, <=, < or = before each version"
 		case m[2] == "" && i+1 < len(fields):
 			return "a space after " + m[1] + " in the range " + show(s), fmt.Sprintf("write %q", m[1]+fields[i+1])
-		case semver.IsValid(m[2]):
-		case semver.IsValid("v" + m[2]):
-			return show(m[2]) + " is no semantic version with a v", fmt.Sprintf("write %q", m[1]+"v"+m[2])
+		case semver.IsValid("v" + strings.TrimPrefix(m[2], "v")):
+		case m[1] == "=" && goodRevision(m[2]):
 		default:
 			return show(m[2]) + " is no semantic version", "write versions as v1.2.3"
 		}

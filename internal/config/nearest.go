@@ -24,7 +24,7 @@ func didYouMean(written string, candidates []string, known string) string {
 func nearest(written string, candidates []string) string {
 	best, least := "", 0
 	w := plain(written)
-	if len(w) > 200 {
+	if len(w) > 200 || len(candidates) > 2000 { // no person wrote that
 		return ""
 	}
 	limit := max(1, len([]rune(w))/3)

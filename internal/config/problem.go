@@ -101,6 +101,25 @@ func (f *file) snippet(line, column int) (string, int) {
 	if line < 1 || line > len(f.lines) || column < 1 {
 		return "", 1
 	}
+	runes := f.shown(line)
+	column = min(column, len(runes)+1)
+	before, after := "", ""
+	if column > maxSnippet-20 { // keep the offending place in view
+		cut := column - maxSnippet/2
+		before, runes, column = "...", runes[cut:], column-cut+3
+	}
+	if len(runes) > maxSnippet {
+		after, runes = "...", runes[:maxSnippet]
+	}
+	return strings.TrimRightFunc(before+string(runes)+after, unicode.IsSpace), column
+}
+
+// shown returns the line's characters as they can be shown. The last line is kept: problems come in the order of the
+// file, and a whole file may stand in one line.
+func (f *file) shown(line int) []rune {
+	if f.lastLine == line {
+		return f.lastShown
+	}
 	runes := []rune(strings.ToValidUTF8(f.lines[line-1], "?"))
 	for i, r := range runes {
 		switch {
@@ -111,16 +130,8 @@ func (f *file) snippet(line, column int) (string, int) {
 		}
 	}
 	if from, ok := f.hidden[line]; ok && from-1 <= len(runes) {
-		runes = append(slices.Clone(runes[:from-1]), []rune("<secret>")...)
+		runes = append(runes[:from-1:from-1], []rune("<secret>")...)
 	}
-	column = min(column, len(runes)+1)
-	if column > maxSnippet-20 { // keep the offending place in view
-		cut := column - maxSnippet/2
-		runes, column = append([]rune("..."), runes[cut:]...), column-cut+3
-	}
-	if len(runes) > maxSnippet {
-		runes = append(runes[:maxSnippet], []rune("...")...)
-	}
-	text := strings.TrimRightFunc(string(runes), unicode.IsSpace)
-	return text, column
+	f.lastLine, f.lastShown = line, runes
+	return runes
 }

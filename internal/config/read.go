@@ -28,6 +28,9 @@ type file struct {
 	hidden   map[int]int     // line -> column from which it holds a secret
 
 	aliased int // values that aliases expanded to
+
+	lastLine  int // the line that lastShown is of
+	lastShown []rune
 }
 
 // kind is what a value of the tree is.
@@ -88,9 +91,11 @@ func read(name string, src []byte) *file {
 		f.malformed(err)
 		return f
 	}
-	if len(doc.Content) == 1 {
-		f.root = f.tree(doc.Content[0], "", 1, nil)
+	if len(doc.Content) != 1 {
+		f.report(0, 0, "", "the file is empty", "let astern init write one")
+		return f
 	}
+	f.root = f.tree(doc.Content[0], "", 1, nil)
 	return f
 }
 

@@ -31,7 +31,7 @@ type Options struct {
 // The figures of the demo.
 const (
 	customersPerSecond = 100
-	patience           = 2 * time.Second
+	patience           = 10 * time.Second
 	slowAfter          = 100 * time.Millisecond
 	goodRelease        = "v1.2.2"
 	badRelease         = "v1.2.3"

@@ -117,7 +117,10 @@ func (t *telling) killBetweenWaves(ctx context.Context, p *process) (string, err
 		if e.err != nil {
 			return "", e.err
 		}
-		return "", fmt.Errorf("the rollback ended with exit code %d before it could be killed (%v)", e.code, last)
+		if last != nil {
+			return "", fmt.Errorf("the rollback ended with exit code %d before it could be killed: %w", e.code, last)
+		}
+		return "", fmt.Errorf("the rollback ended with exit code %d before it could be killed", e.code)
 	default:
 	}
 	err := p.kill()

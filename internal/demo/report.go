@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/examples/webshop/load"
@@ -59,6 +60,7 @@ type Stage struct {
 	What     string       `json:"what"`
 	Seconds  float64      `json:"seconds"`
 	Requests load.Figures `json:"requests"`
+	from, to time.Time
 }
 
 // Finding is one thing that had to be so, and what was seen.

@@ -36,6 +36,7 @@ func (d *demo) tell(ctx context.Context, name string, parts ...func(context.Cont
 			break
 		}
 	}
+	t.settle(ctx)
 	if !t.fault.IsZero() && !t.proven.IsZero() {
 		t.story.TotalSeconds = t.proven.Sub(t.fault).Seconds()
 		t.story.Requests = t.load.Between(t.fault, t.proven)
@@ -95,10 +96,38 @@ func (t *telling) runs(service, revision string) {
 	t.find("every "+service+" runs "+revision, t.shop.all(service, revision), "%s", t.shop.versions(service))
 }
 
-// stage notes the load of one part of the story.
+// The parts of a story that are compared with each other.
+const (
+	before = "before the fault"
+	during = "fault, until it is noticed"
+	after  = "after the recovery"
+)
+
+// settle waits until every customer of the story has an answer, and then counts all parts anew.
+func (t *telling) settle(ctx context.Context) {
+	now := time.Now()
+	err := until(ctx, patience+5*time.Second, "every customer has an answer", func() bool { return t.load.Settled(now) })
+	if err != nil {
+		t.find("every request is counted", false, "%v", err)
+	}
+	for i := range t.story.Stages {
+		s := &t.story.Stages[i]
+		s.Requests = t.load.Between(s.from, s.to)
+		switch p := s.Requests.FailedPercent(); s.What {
+		case before:
+			t.story.FailedPercent.Before = p
+		case during:
+			t.story.FailedPercent.During = p
+		case after:
+			t.story.FailedPercent.After = p
+		}
+	}
+}
+
+// stage notes one part of the story, and says what its load was so far.
 func (t *telling) stage(what string, from, to time.Time) load.Figures {
 	f := t.load.Between(from, to)
-	t.story.Stages = append(t.story.Stages, Stage{What: what, Seconds: to.Sub(from).Seconds(), Requests: f})
+	t.story.Stages = append(t.story.Stages, Stage{What: what, Seconds: to.Sub(from).Seconds(), Requests: f, from: from, to: to})
 	t.timeline.say("%s: %d requests in %.1f s, %d lost (%.1f %%), %d slow", what, f.Total, to.Sub(from).Seconds(), f.Failed,
 		f.FailedPercent(), f.Slow)
 	return f
@@ -110,7 +139,7 @@ func normalLoad(ctx context.Context, t *telling) error {
 	if err := until(ctx, 2*measured, "the load is measured", func() bool { return time.Since(from) >= measured }); err != nil {
 		return err
 	}
-	t.story.FailedPercent.Before = t.stage("before the fault", from, time.Now()).FailedPercent()
+	t.stage(before, from, time.Now())
 	return nil
 }
 
@@ -141,20 +170,20 @@ func badDeployment(ctx context.Context, t *telling) error {
 	}
 	t.noticed = time.Now()
 	t.story.NoticeSeconds = t.noticed.Sub(t.fault).Seconds()
-	t.story.FailedPercent.During = t.stage("fault, until it is noticed", t.fault, t.noticed).FailedPercent()
+	t.stage(during, t.fault, t.noticed)
 	return nil
 }
 
 // backToNormal measures the load after the recovery and looks for what was left over.
 func backToNormal(ctx context.Context, t *telling) error {
-	from := t.proven
-	if err := until(ctx, 3*measured, "the load is measured", func() bool { return time.Since(from) >= measured }); err != nil {
+	from, to := t.proven, t.proven.Add(measured)
+	err := until(ctx, measured+patience+5*time.Second, "the load is measured", func() bool { return time.Now().After(to) && t.load.Settled(to) })
+	if err != nil {
 		return err
 	}
-	f := t.stage("after the recovery", from, from.Add(measured))
-	t.story.FailedPercent.After = f.FailedPercent()
-	t.find("the load is back to normal", f.Total > 0 && f.FailedPercent() < normal && f.FailedPercent() < t.story.FailedPercent.During,
-		"%.1f %% of %d requests failed, %.1f %% before the recovery", f.FailedPercent(), f.Total, t.story.FailedPercent.During)
+	f, fault := t.stage(after, from, to), t.load.Between(t.fault, t.noticed)
+	t.find("the load is back to normal", f.Total > 0 && f.FailedPercent() < normal && f.FailedPercent() < fault.FailedPercent(),
+		"%.1f %% of %d requests failed, %.1f %% before the recovery", f.FailedPercent(), f.Total, fault.FailedPercent())
 	// What has just ended may still be in the table of processes.
 	left := ""
 	_ = until(ctx, 2*time.Second, "nothing is left over", func() bool { left = t.shop.leftOver(); return left == "" }) // judged below

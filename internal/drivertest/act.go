@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -208,20 +209,16 @@ func (r *run) undo(d acted) {
 		checkStep(r, s)
 		checkReferences(r, s, earlier)
 		earlier[s.ID] = s
+		if strings.Contains(r.encode(s), "{member}") {
+			r.Errorf("undoing step %s: a step of an undo runs outside of a lane and must name its member, not {member}: %+v", d.call.Step, s)
+		}
 	}
 	j := &journey{run: r, fence: 2, start: r.plainly,
 		outputs: map[string]map[string]astern.Arg{}, expected: map[string]seen{}}
 	for _, s := range steps {
-		j.step(s, laneID(s.ID, d.call.Member), d.call.Member)
+		j.step(s, s.ID, "")
 	}
 	j.allSet()
-}
-
-func laneID(id, member string) string {
-	if member == "" {
-		return id
-	}
-	return id + "@" + member
 }
 
 // hostile are names that must be refused before they reach a path, a command line or a terminal.

@@ -180,8 +180,8 @@ func (d *memoryDriver) Undo(c astern.Component, call astern.Call, _ map[string]a
 		rev = "v1"
 	}
 	return []astern.Step{{ID: "set", Address: c.Address(), Kind: "memory", Verb: "set", Title: "set", Command: "set",
-		Args: map[string]astern.Arg{"revision": astern.Text(rev)}, Attempts: 1, TimeoutSeconds: 5,
-		Sets:    []astern.Set{{Path: "{member}/link", Value: astern.Text(rev)}},
+		Args: map[string]astern.Arg{"revision": astern.Text(rev), "member": astern.Text(call.Member)}, Attempts: 1, TimeoutSeconds: 5,
+		Sets:    []astern.Set{{Path: call.Member + "/link", Value: astern.Text(rev)}},
 		Outputs: map[string]string{"was": "string"}, Undo: astern.UndoInverse}}, nil
 }
 
@@ -192,7 +192,15 @@ func (d *memoryDriver) Before(_ context.Context, call astern.Call) (astern.Image
 	if m.is("before writes") {
 		m.touched++
 	}
-	return astern.Image{"was": m.links[call.Member]}, nil
+	return astern.Image{"was": m.links[memberOf(call)]}, nil
+}
+
+// memberOf returns the member that a call is for: that of its lane, or the one that a step of an undo names.
+func memberOf(call astern.Call) string {
+	if call.Member != "" {
+		return call.Member
+	}
+	return call.Text("member")
 }
 
 func (d *memoryDriver) Start(ctx context.Context, call astern.Call) astern.Op {
@@ -204,20 +212,20 @@ func (d *memoryDriver) Start(ctx context.Context, call astern.Call) astern.Op {
 		m.touched++
 		return astern.Op{Status: astern.OpDone}
 	case m.is("lies about failing") && ctx.Err() != nil:
-		m.links[call.Member] = rev
+		m.links[memberOf(call)] = rev
 		return astern.Op{Status: astern.OpFailed, Code: astern.Unavailable, Error: "cancelled"}
 	case ctx.Err() != nil:
 		return astern.Op{Status: astern.OpFailed, Code: astern.Unavailable, Error: ctx.Err().Error()}
 	case m.releases[rev] == "" && !m.is("acts on any name"):
 		return astern.Op{Status: astern.OpFailed, Code: astern.Refused, Error: "no such release"}
-	case call.Fence < m.fences[call.Member] && !m.is("ignores fences"):
+	case call.Fence < m.fences[memberOf(call)] && !m.is("ignores fences"):
 		return astern.Op{Status: astern.OpFailed, Code: astern.Refused, Error: "an older fence"}
 	case m.is("forgets to act"):
-		m.acts[call.Token] = m.links[call.Member]
+		m.acts[call.Token] = m.links[memberOf(call)]
 	default:
-		m.acts[call.Token], m.links[call.Member] = m.links[call.Member], rev
+		m.acts[call.Token], m.links[memberOf(call)] = m.links[memberOf(call)], rev
 	}
-	m.fences[call.Member] = call.Fence
+	m.fences[memberOf(call)] = call.Fence
 	return astern.Op{Status: astern.OpRunning, Handle: map[string]string{"token": call.Token, "n": strconv.Itoa(len(m.acts))}}
 }
 

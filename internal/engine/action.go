@@ -35,10 +35,11 @@ type Action struct {
 	Op    *astern.Op     // Poll
 	Facts []ExpectedFact // Prepare
 	// Stage counts from 1; for CheckRound.
-	Stage   int
-	Checks  []astern.Check
-	Gate    bool
-	Undo    bool // MakePlan: reverse what was done
+	Stage  int
+	Checks []astern.Check
+	Gate   bool
+	Undo   bool // MakePlan: reverse what was done
+	// At is when a Wait is over; for Find the time of asking.
 	At      time.Time
 	Holds   []HoldReason
 	Outcome astern.Outcome

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"hash/fnv"
+	"maps"
 	"sort"
 	"strings"
 	"time"
@@ -38,6 +39,32 @@ func (f *Fold) Apply(r astern.Record) {
 	f.advance()
 }
 
+// News completes the records that answer actions with time and fence, and leaves out those that say nothing new: a
+// running step with the progress that is known, which is then asked again after its pause, and the intent of a step that
+// was prepared when a person said stop.
+func (f *Fold) News(records []astern.Record, now time.Time) []astern.Record {
+	news := records[:0:0]
+	for _, r := range records {
+		s := f.steps[r.Step]
+		if s != nil && r.Kind == astern.RecordOp && s.phase == running && !s.tells(r, now) {
+			s.notBefore = now.Add(pollPause(r.Op))
+			continue
+		}
+		if r.Kind == astern.RecordIntent && (f.paused || f.cancelled) {
+			continue
+		}
+		r.At, r.Fence = now, f.fence
+		news = append(news, r)
+	}
+	return news
+}
+
+// tells reports whether a running step's answer says anything that the journal does not know.
+func (s *step) tells(r astern.Record, now time.Time) bool {
+	return r.Op.Status != astern.OpRunning || r.Op.Progress != s.op.Progress || !maps.Equal(r.Op.Handle, s.op.Handle) ||
+		s.call != nil && now.After(s.call.Deadline)
+}
+
 // applyTaken notes that a new engine holds the execution: what the old one had started and not written down is in
 // doubt, and time since the last pass does not count as baked.
 func (f *Fold) applyTaken(r astern.Record) {
@@ -47,10 +74,8 @@ func (f *Fold) applyTaken(r astern.Record) {
 		switch s.phase {
 		case intended:
 			s.phase, s.since, s.lost = doubt, r.At, false
-		case doubt:
-			s.since = r.At
 		}
-		s.stuck = false
+		s.asking, s.stuck = r.At, false
 	}
 	for _, st := range f.stages {
 		st.lastPass, st.asked = time.Time{}, time.Time{}
@@ -69,9 +94,8 @@ func (f *Fold) applyResumed(r astern.Record) {
 		switch s.phase {
 		case failed, refused:
 			s.phase, s.since, s.diffs, s.text = waiting, time.Time{}, nil, ""
-		case doubt:
-			s.since = r.At
 		}
+		s.asking = r.At
 	}
 	for _, st := range f.stages {
 		st.gateFail, st.gateStuck, st.stopped = "", "", ""
@@ -128,7 +152,7 @@ func (f *Fold) applyStep(s *step, r astern.Record) {
 		f.applyOp(s, r)
 	case astern.RecordAbsent:
 		s.text = "not found in the world"
-		if r.At.Sub(s.since) < seconds(s.plan.SettleSeconds) {
+		if r.Asked.Sub(s.since) < seconds(s.plan.SettleSeconds) {
 			f.stillInDoubt(s, r)
 			return
 		}
@@ -150,8 +174,8 @@ func (f *Fold) applyStep(s *step, r astern.Record) {
 
 // stillInDoubt decides when to ask again, and when a person must say.
 func (f *Fold) stillInDoubt(s *step, r astern.Record) {
-	s.notBefore = r.At.Add(pause(s.id, 1+int(r.At.Sub(s.since)/(5*time.Second))))
-	if r.At.Sub(s.since) >= seconds(s.plan.SettleSeconds+s.plan.HoldSeconds) {
+	s.notBefore = r.At.Add(pause(s.id, 1+int(r.At.Sub(s.asking)/(5*time.Second))))
+	if r.At.Sub(s.asking) >= seconds(s.plan.SettleSeconds+s.plan.HoldSeconds) {
 		s.stuck = true
 	}
 }
@@ -195,7 +219,7 @@ func (f *Fold) applyOp(s *step, r astern.Record) {
 		f.again(s, r, op.Code)
 	default:
 		if s.phase != doubt {
-			s.since, s.lost = r.At, true
+			s.since, s.asking, s.lost = r.At, r.At, true
 		}
 		s.phase, s.text = doubt, op.Error
 		f.stillInDoubt(s, r)
@@ -241,19 +265,20 @@ func (f *Fold) advance() {
 		if st.begun.IsZero() {
 			st.begun = f.lastAt
 		}
-		bad := 0
+		bad, open := 0, false
 		for _, ln := range st.lanes {
 			for ln.next < len(ln.steps) && ln.steps[ln.next].over() {
 				ln.next++
 			}
-			if ln.next < len(ln.steps) {
-				if !f.laneFailed(ln) {
-					return
-				}
+			switch {
+			case ln.next == len(ln.steps):
+			case f.laneFailed(ln):
 				bad++
+			default:
+				open = true
 			}
 		}
-		if bad > st.plan.Tolerate || st.stopped != "" {
+		if open || bad > st.plan.Tolerate || st.stopped != "" {
 			return
 		}
 		if st.entered.IsZero() {

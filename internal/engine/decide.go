@@ -68,7 +68,7 @@ func (d *decision) goOn(s *step) {
 		d.holds = append(d.holds, HoldReason{HoldUnsure, s.id, s.stage + 1, s.text})
 		return
 	}
-	a := Action{Step: s.id, Attempt: s.attempt, Call: s.call}
+	a := Action{Step: s.id, Attempt: s.attempt, Call: s.call, At: d.now}
 	switch s.phase {
 	case intended:
 		a.Kind = Start

@@ -37,6 +37,7 @@ type step struct {
 	tries     int // failed attempts since the start or the last resume
 	notBefore time.Time
 	since     time.Time // when the doubt, or the failing to prepare, began
+	asking    time.Time // since when this engine asks what became of it
 	lost      bool      // the doubt began with a lost reply, not with a crash
 	stuck     bool      // in doubt or running for too long: a person must say
 	overLimit string    // output outside its limit, "" when allowed

@@ -40,13 +40,6 @@ type loop struct {
 	busy    map[string]bool // keys of actions under way
 	answers chan answer
 	owner   sync.WaitGroup
-	quiet   map[string]quiet // what Polls answered that is not worth a record
-}
-
-// quiet is a Poll's answer that says nothing new: when to ask again.
-type quiet struct {
-	op *astern.Op
-	at time.Time
 }
 
 // answer is what came of an action.
@@ -63,7 +56,7 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	l := &loop{Engine: e, fold: fold, busy: map[string]bool{}, answers: make(chan answer), quiet: map[string]quiet{}}
+	l := &loop{Engine: e, fold: fold, busy: map[string]bool{}, answers: make(chan answer)}
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer func() {
 		cancel(errors.New("the engine stopped"))
@@ -118,12 +111,11 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 // runOnce starts every action that is due and not under way. It returns a result when the run is over, else when to
 // look again (zero when only an answer can bring news).
 func (l *loop) runOnce(ctx context.Context) (*Result, time.Time, error) {
-	now := l.Clock.Now()
 	if l.fold.outcome != "" {
 		return &Result{Outcome: l.fold.outcome, Child: l.fold.child}, time.Time{}, nil
 	}
 	var wake time.Time
-	for _, a := range l.fold.Decide(now) {
+	for _, a := range l.fold.Decide(l.Clock.Now()) {
 		switch a.Kind {
 		case Wait:
 			wake = a.At
@@ -141,32 +133,20 @@ func (l *loop) runOnce(ctx context.Context) (*Result, time.Time, error) {
 			}
 			return &Result{Outcome: a.Outcome, Child: l.fold.child}, wake, nil
 		default:
-			if at := l.launch(ctx, a, now); !at.IsZero() && (wake.IsZero() || at.Before(wake)) {
-				wake = at
-			}
+			l.launch(ctx, a)
 		}
 	}
 	return nil, wake, nil
 }
 
-// launch runs the action beside the loop, once. It returns when a Poll that said nothing new is due again.
-func (l *loop) launch(ctx context.Context, a Action, now time.Time) time.Time {
+// launch runs the action beside the loop, once.
+func (l *loop) launch(ctx context.Context, a Action) {
 	key := a.Key()
 	if l.busy[key] {
-		return time.Time{}
-	}
-	if a.Kind == Poll {
-		if q, ok := l.quiet[a.Step]; ok && q.op == a.Op && q.at.After(now) {
-			return q.at
-		}
+		return
 	}
 	l.busy[key] = true
-	l.owner.Add(1)
-	go func() {
-		defer l.owner.Done()
-		l.answers <- answer{key, l.perform(ctx, a)}
-	}()
-	return time.Time{}
+	l.owner.Go(func() { l.answers <- answer{key, Perform(ctx, l.World, l.Execution, a)} })
 }
 
 // drain waits for everything under way; its answers are not written, so they are found again.
@@ -185,18 +165,9 @@ func (l *loop) drain() {
 	}
 }
 
-// write appends records and folds them, with whatever people wrote in between. Answers that say nothing new (a Poll
-// with the progress that is known) stay out of the journal.
+// write appends what is new in the records, and folds it with whatever people wrote in between.
 func (l *loop) write(ctx context.Context, records []astern.Record) error {
-	news := records[:0:0]
-	for _, r := range records {
-		if s := l.fold.steps[r.Step]; s != nil && r.Kind == astern.RecordOp && s.phase == running && !newsOf(s, r) {
-			l.quiet[r.Step] = quiet{op: s.op, at: l.Clock.Now().Add(pollPause(r.Op))}
-			continue
-		}
-		r.At, r.Fence = l.Clock.Now(), l.Fence
-		news = append(news, r)
-	}
+	news := l.fold.News(records, l.Clock.Now())
 	if len(news) == 0 {
 		return nil
 	}
@@ -204,19 +175,6 @@ func (l *loop) write(ctx context.Context, records []astern.Record) error {
 		return fmt.Errorf("writing the journal of %s: %w", l.Execution, err)
 	}
 	return l.read(ctx)
-}
-
-// newsOf reports whether a running step's answer says anything that the journal does not know.
-func newsOf(s *step, r astern.Record) bool {
-	if r.Op.Status != astern.OpRunning || r.Op.Progress != s.op.Progress || len(r.Op.Handle) != len(s.op.Handle) {
-		return true
-	}
-	for k, v := range r.Op.Handle {
-		if s.op.Handle[k] != v {
-			return true
-		}
-	}
-	return s.call != nil && r.At.After(s.call.Deadline)
 }
 
 // read folds the records that the journal has beyond the fold.

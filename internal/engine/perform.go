@@ -7,9 +7,9 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// perform does one action in the world and returns the records that answer it. A panic of a driver is an answer too:
-// nobody knows what it did.
-func (l *loop) perform(ctx context.Context, a Action) (records []astern.Record) {
+// Perform does one action of the execution in the world and returns the records that answer it, without time and fence.
+// A panic of a driver is an answer too: nobody knows what it did.
+func Perform(ctx context.Context, w World, execution string, a Action) (records []astern.Record) {
 	r := astern.Record{Step: a.Step, Attempt: a.Attempt}
 	defer func() {
 		if p := recover(); p != nil {
@@ -18,19 +18,19 @@ func (l *loop) perform(ctx context.Context, a Action) (records []astern.Record) 
 	}()
 	switch a.Kind {
 	case Prepare:
-		return []astern.Record{l.prepare(ctx, a, r)}
+		return []astern.Record{prepare(ctx, w, execution, a, r)}
 	case Start:
-		op := l.World.Actor.Start(ctx, *a.Call)
+		op := w.Actor.Start(ctx, *a.Call)
 		r.Kind, r.Op = astern.RecordOp, &op
 	case Poll:
-		op := l.World.Actor.Poll(ctx, *a.Call, *a.Op)
-		r.Kind, r.Op, r.At = astern.RecordOp, &op, l.Clock.Now()
+		op := w.Actor.Poll(ctx, *a.Call, *a.Op)
+		r.Kind, r.Op = astern.RecordOp, &op
 	case Find:
-		r = l.find(ctx, a, r)
+		r = find(ctx, w, a, r)
 	case CheckRound:
-		return []astern.Record{l.round(ctx, a)}
+		return []astern.Record{round(ctx, w, a)}
 	case MakePlan:
-		hash, err := l.World.Plan(ctx, a.Undo)
+		hash, err := w.Plan(ctx, a.Undo)
 		r.Kind, r.Text = astern.RecordChild, hash
 		if err != nil {
 			r.Kind, r.Code, r.Text = astern.RecordUnprepared, astern.CodeOf(err), err.Error()
@@ -53,16 +53,16 @@ func panicked(a Action, r astern.Record, p any) astern.Record {
 }
 
 // prepare reads the step's facts and its before-image. Its record is the intent, or says why there is none.
-func (l *loop) prepare(ctx context.Context, a Action, r astern.Record) astern.Record {
-	diffs, err := ReadFacts(ctx, l.World.Observe, a.Facts)
+func prepare(ctx context.Context, w World, execution string, a Action, r astern.Record) astern.Record {
+	diffs, err := ReadFacts(ctx, w.Observe, a.Facts)
 	if err == nil && len(diffs) > 0 {
 		r.Kind, r.Differences = astern.RecordRefused, diffs
 		return r
 	}
 	call := *a.Call
-	call.Execution, call.Token = l.Execution, Token(l.Execution, a.Step, a.Attempt)
+	call.Execution, call.Token = execution, Token(execution, a.Step, a.Attempt)
 	if err == nil {
-		call.Image, err = l.World.Actor.Before(ctx, call)
+		call.Image, err = w.Actor.Before(ctx, call)
 	}
 	if err != nil {
 		r.Kind, r.Code, r.Text = astern.RecordUnprepared, astern.CodeOf(err), err.Error()
@@ -95,13 +95,13 @@ func ReadFacts(ctx context.Context, observe func(context.Context, string, []stri
 	return Compare(facts, states)
 }
 
-func (l *loop) find(ctx context.Context, a Action, r astern.Record) astern.Record {
-	found := l.World.Actor.Find(ctx, *a.Call)
+func find(ctx context.Context, w World, a Action, r astern.Record) astern.Record {
+	found := w.Actor.Find(ctx, *a.Call)
 	switch {
 	case found.Answer == astern.FoundYes && found.Op != nil:
 		r.Kind, r.Op = astern.RecordOp, found.Op
 	case found.Answer == astern.FoundNo:
-		r.Kind, r.Text = astern.RecordAbsent, found.Because
+		r.Kind, r.Text, r.Asked = astern.RecordAbsent, found.Because, a.At
 	default:
 		r.Kind, r.Text = astern.RecordDoubt, found.Because
 	}
@@ -109,7 +109,7 @@ func (l *loop) find(ctx context.Context, a Action, r astern.Record) astern.Recor
 }
 
 // round makes the checks of a stage side by side.
-func (l *loop) round(ctx context.Context, a Action) astern.Record {
+func round(ctx context.Context, w World, a Action) astern.Record {
 	results := make([]astern.CheckResult, len(a.Checks))
 	done := make(chan struct{})
 	for i, c := range a.Checks {
@@ -120,7 +120,7 @@ func (l *loop) round(ctx context.Context, a Action) astern.Record {
 				}
 				done <- struct{}{}
 			}()
-			results[i] = l.World.Check(ctx, c)
+			results[i] = w.Check(ctx, c)
 		}()
 	}
 	for range a.Checks {

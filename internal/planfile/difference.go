@@ -94,25 +94,40 @@ func compareLists(path string, x, y []any, tell func(string)) {
 		return
 	}
 	inX, inY := index(namesX), index(namesY)
-	var bothX, bothY []string
+	var bothX, bothY, gone, added []string
 	for i, n := range namesX {
 		if k, ok := inY[n]; ok {
 			bothX = append(bothX, n)
 			compare(path+"["+n+"]", x[i], y[k], tell)
 		} else {
-			tell(path + "[" + n + "]: was " + value(x[i]) + ", is absent")
+			gone = append(gone, n)
 		}
 	}
-	for i, n := range namesY {
+	for _, n := range namesY {
 		if _, ok := inX[n]; ok {
 			bothY = append(bothY, n)
 		} else {
-			tell(path + "[" + n + "]: was absent, is " + value(y[i]))
+			added = append(added, n)
 		}
+	}
+	if len(gone) > 0 {
+		tell(path + ": gone: " + few(gone))
+	}
+	if len(added) > 0 {
+		tell(path + ": new: " + few(added))
 	}
 	if !slices.Equal(bothX, bothY) {
 		tell(path + ": the order was " + show(strings.Join(bothX, ", ")) + ", is " + show(strings.Join(bothY, ", ")))
 	}
+}
+
+// few lists the first of many names.
+func few(names []string) string {
+	const most = 3
+	if len(names) <= most+1 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // nameKeys are the fields that name an element, the first set that an element has.

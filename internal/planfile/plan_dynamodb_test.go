@@ -1,6 +1,9 @@
 package planfile_test
 
-import "github.com/astern-dev/astern"
+import (
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/planfile"
+)
 
 const (
 	orders     = "production/orders"
@@ -128,7 +131,11 @@ func dynamodbUndoPlan() astern.Plan {
 	p := night("dynamodb-undo", astern.Intent{Verb: astern.VerbUndo, Addresses: []string{shopConfig}, Execution: "x-20261121-031402",
 		Reason: "stage 4 failed: orders-read says total_present is \"false\""})
 	p.CreatedAt = at("03:55:30")
-	p.Parent = "57e2a4f1b6c3d8095e7a1c2f3b4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f"
+	_, parent, err := planfile.Encode(dynamodbPlan())
+	if err != nil {
+		panic(err)
+	}
+	p.Parent = parent
 	p.Moves = []astern.Move{{Address: shopConfig, Kind: "aws.appconfig", From: "78", To: "79", Readiness: astern.Ready,
 		Evidence: []astern.Evidence{{What: "version 77 said orders; version 79 says it again", Readiness: astern.Ready, Seen: at("03:55:29")}}}}
 	p.Facts = []astern.Fact{

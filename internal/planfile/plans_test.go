@@ -25,12 +25,12 @@ var hardPlans = []struct {
 	plan func() astern.Plan
 	hash string
 }{
-	{"ecs", ecsPlan, "HASH_ecs"},
-	{"dynamodb", dynamodbPlan, "HASH_dynamodb"},
-	{"dynamodb-undo", dynamodbUndoPlan, "HASH_undo"},
-	{"stack", stackPlan, "HASH_stack"},
-	{"region", regionPlan, "HASH_region"},
-	{"fleet", fleetPlan, "HASH_fleet"},
+	{"ecs", ecsPlan, "e58a908d3e041aea75eeb4de356f420976d504322cd6fe538a003990a90286d6"},
+	{"dynamodb", dynamodbPlan, "995cd6a5842f20c0183988d44b901e108a32249b2f7838c83116d9c4b66628ab"},
+	{"dynamodb-undo", dynamodbUndoPlan, "eec51e14801dab6078821438d2ba0369b21e6b71fd5cc2a707175177a6a81e57"},
+	{"stack", stackPlan, "8d99d7e73a76ae40203378295cd83108d7796aed53e11bb480fede6f808f95ba"},
+	{"region", regionPlan, "4960dba5e66302f730202ba8a2a92e273998ad0a79e16ce57d9050ade15f0c9e"},
+	{"fleet", fleetPlan, "d0cb974d62bb4d012339b8e9cd6ea85adf42100a07152d89c67990cb6d5b6adf"},
 }
 
 func TestPlans(t *testing.T) {
@@ -129,7 +129,7 @@ func night(id string, intent astern.Intent) astern.Plan {
 	}
 	return astern.Plan{Kind: "Plan", Version: astern.PlanVersion, ID: id, System: "webshop",
 		CreatedAt: at("03:02:00"), ExpiresAt: at("03:02:00").Add(astern.DefaultPlanAge),
-		Intent: intent, Asked: astern.Asked{By: "mona", Known: "login name", Way: "cli"}}
+		Intent: intent, Asked: astern.Asked{By: "mona", Known: "login name", Way: "cli", At: at("03:01:30")}}
 }
 
 // step returns a step with the numbers that most steps share. ID is STAGE.NAME, what is KIND VERB.

@@ -65,7 +65,7 @@ func tidyInside(v reflect.Value, path string) (reflect.Value, error) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			inner, err := tidy(v.Field(i), path+"."+jsonName(v.Type().Field(i)))
+			inner, err := tidy(v.Field(i), path+jsonName(v.Type().Field(i)))
 			if err != nil {
 				return v, err
 			}
@@ -97,10 +97,11 @@ func tidyInside(v reflect.Value, path string) (reflect.Value, error) {
 	return out, nil
 }
 
+// jsonName is the step of a JSON path that a field is; none for a field of a type that encodes itself (an argument's).
 func jsonName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	if name == "" {
-		return f.Name
+		return ""
 	}
-	return name
+	return "." + name
 }

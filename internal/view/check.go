@@ -249,7 +249,11 @@ func (p *printer) checkVerdict(r CheckReport) {
 			t = tx(short(r.Environment, r.Components[0].Address), " in ", r.Environment, " can be brought back now")
 		}
 		if slowest.MedianSeconds > 0 {
-			t = append(t, tx(", at most in ", estimateShort(slowest))...)
+			in := ", the slowest in "
+			if n == 1 {
+				in = " in "
+			}
+			t = append(t, tx(in, estimateShort(slowest))...)
 		}
 		p.item(0, good("✓ READY  "), t)
 	case r.Verdict == astern.Fail:

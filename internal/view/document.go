@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -56,23 +57,26 @@ func encode(v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
-	return escapeUnprintable(b.Bytes()), nil
+	return escapeUnprintable(b.Bytes(), func(to []byte, r rune) []byte {
+		if r < 0x10000 {
+			return fmt.Appendf(to, `\u%04x`, r)
+		}
+		high, low := utf16.EncodeRune(r)
+		return fmt.Appendf(to, `\u%04x\u%04x`, high, low)
+	}), nil
 }
 
-// escapeUnprintable escapes what encoding/json leaves as it is though a terminal may obey it. Outside strings JSON is
+// escapeUnprintable escapes what an encoder leaves as it is though a terminal may obey it. Outside strings there is only
 // ASCII, so the bytes can be taken one character after the other.
-func escapeUnprintable(b []byte) []byte {
+func escapeUnprintable(b []byte, escape func(to []byte, r rune) []byte) []byte {
 	out := make([]byte, 0, len(b))
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		switch {
 		case r < 0x7f || unicode.IsPrint(r):
 			out = append(out, b[:n]...)
-		case r < 0x10000:
-			out = fmt.Appendf(out, `\u%04x`, r)
 		default:
-			r -= 0x10000
-			out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
+			out = escape(out, r)
 		}
 		b = b[n:]
 	}
@@ -144,7 +148,14 @@ func YAML(w io.Writer, v any) error {
 	if err := e.Close(); err != nil {
 		return fmt.Errorf("encoding the output as YAML: %w", err)
 	}
-	if _, err := w.Write(out.Bytes()); err != nil {
+	// Every string with such characters is in double quotes, where YAML has an escape for them.
+	escaped := escapeUnprintable(out.Bytes(), func(to []byte, r rune) []byte {
+		if r < 0x10000 {
+			return fmt.Appendf(to, `\u%04x`, r)
+		}
+		return fmt.Appendf(to, `\U%08x`, r)
+	})
+	if _, err := w.Write(escaped); err != nil {
 		return fmt.Errorf("writing the output: %w", err)
 	}
 	return nil

@@ -63,6 +63,12 @@ func renderings() []rendering {
 		}, nil},
 		{"plan-fleet", func(w io.Writer, st Style) error { return Plan(w, st, PlanView{Plan: fleet.Plan}) }, nil},
 		{"runbook.md", func(w io.Writer, st Style) error { return Runbook(w, st, planView()) }, nil},
+		{"runbook-fleet.md", func(w io.Writer, st Style) error {
+			v := PlanView{Plan: fleetView(101).Plan}
+			v.Plan.Stages = append(v.Plan.Stages, astern.Stage{Title: "broken", Each: &astern.Each{Address: "production/nobody", To: 3}})
+			v.Plan.Notes = []string{"1. not a list", "- nor this"}
+			return Runbook(w, st, v)
+		}, nil},
 		{"execution", func(w io.Writer, st Style) error { return Execution(w, st, executionView()) }, executionView()},
 		{"execution-ended", func(w io.Writer, st Style) error { return Execution(w, st, endedView()) }, nil},
 		{"execution-fleet", func(w io.Writer, st Style) error { return Execution(w, st, fleet) }, nil},

@@ -29,6 +29,8 @@ type Progress struct {
 	stage      int // that is shown, from 0
 	lanes      map[string]*liveLane
 	gates      map[int]*liveGate
+	names      []laneName // of the stage in named
+	named      int
 	state      text // paused, held or ended; nil while it runs
 
 	drawn   time.Time
@@ -61,7 +63,7 @@ type printedLine struct {
 
 // NewProgress makes a view of the plan's execution. live redraws in place and needs a terminal (see StyleFor).
 func NewProgress(w io.Writer, st Style, plan astern.Plan, live bool) *Progress {
-	return &Progress{w: w, st: st, plan: plan, steps: indexSteps(plan), live: live, now: st.Now,
+	return &Progress{w: w, st: st, plan: plan, steps: indexSteps(plan), live: live, now: st.Now, named: -1,
 		lanes: map[string]*liveLane{}, gates: map[int]*liveGate{}, printed: map[string]printedLine{}}
 }
 
@@ -69,6 +71,9 @@ func NewProgress(w io.Writer, st Style, plan astern.Plan, live bool) *Progress {
 func (p *Progress) Event(r astern.Record) {
 	if p.began.IsZero() {
 		p.began = r.At
+	}
+	if r.At.After(p.now) {
+		p.now = r.At
 	}
 	stage := p.stage
 	p.apply(r)
@@ -81,6 +86,20 @@ func (p *Progress) Event(r astern.Record) {
 	}
 	p.dirty = true
 	p.Tick(r.At)
+}
+
+// State says what is not in the journal: that the execution is held, or waits, and why. Running takes that back.
+func (p *Progress) State(s ExecutionState, why string) {
+	p.state = nil
+	if s != StateRunning {
+		p.state = append(tx(stateWords(s, "")), because(why, "")...)
+	}
+	p.dirty = true
+	if line := p.state.plain(); !p.live && line != "" && p.printed["state"].text != line {
+		p.printed["state"] = printedLine{text: line}
+		p.write(tx(dim(p.st.clock(p.now)), "  ", p.state).render(p.st.Color) + "\n")
+	}
+	p.Tick(p.now)
 }
 
 // Tick moves the clock forward and redraws a live view when it is due.
@@ -166,7 +185,6 @@ func (p *Progress) step(r astern.Record) {
 		p.stage = s.stage
 	}
 	l.step = s.step.ID
-	status := r.Op
 	switch r.Kind {
 	case astern.RecordIntent:
 		l.status, l.attempt, l.started, l.text = StepRunning, r.Attempt, r.At, ""
@@ -175,15 +193,17 @@ func (p *Progress) step(r astern.Record) {
 		if len(r.Differences) > 0 {
 			l.text = r.Differences[0].String()
 		}
-	case astern.RecordUnprepared, astern.RecordDoubt:
+	case astern.RecordDoubt:
 		l.status, l.text = StepUnsure, r.Text
+	case astern.RecordUnprepared:
+		l.status, l.text, l.attempt = StepRetrying, r.Text, max(r.Attempt, l.attempt, 1)
 	case astern.RecordAbsent:
-		l.status, l.text = StepRetrying, "nothing of the attempt is in the world"
+		l.status, l.text, l.attempt = StepRetrying, "nothing of the attempt is in the world", max(r.Attempt, l.attempt)+1
 	case astern.RecordSkipped:
 		l.status, l.text, l.done = StepSkipped, r.Text, l.done+1
 	case astern.RecordOp, astern.RecordSettled:
-		if status != nil {
-			l.op(s.step, *status)
+		if r.Op != nil {
+			l.op(s.step, *r.Op)
 		}
 	}
 }
@@ -318,7 +338,7 @@ func (p *Progress) lines() []text {
 		head = append(head, tx(good(fmt.Sprintf("✓ 1 to %d", p.stage)), dim("  done")))
 	}
 	if p.stage < len(p.plan.Stages) {
-		names, width := p.laneNames()
+		names := p.laneNames()
 		done := 0
 		for _, n := range names {
 			if l := p.lanes[n.key]; l != nil && l.finished(n.steps) {
@@ -326,8 +346,11 @@ func (p *Progress) lines() []text {
 			}
 		}
 		mark := accent(fmt.Sprintf("» %d", p.stage+1))
-		head = append(head, tx(mark, "  ", strong(p.plan.Stages[p.stage].Title), dim(fmt.Sprintf("  %d of %d done", done, len(names)))))
-		head = append(head, p.laneLines(names, width, budget-len(head)-len(tail))...)
+		if done == len(names) && p.stage == len(p.plan.Stages)-1 && p.state != nil {
+			mark = good(fmt.Sprintf("✓ %d", p.stage+1))
+		}
+		head = append(head, tx(mark, "  ", strong(p.plan.Stages[p.stage].Title), dim("  "+count(int64(done))+" of "+count(int64(len(names)))+" done")))
+		head = append(head, p.laneLines(names, budget-len(head)-len(tail))...)
 	}
 	if over := len(head) + len(tail) - budget; over > 0 && len(tail) > over {
 		tail = tail[over:] // the latest state is the last line
@@ -341,8 +364,12 @@ type laneName struct {
 	steps     int
 }
 
-func (p *Progress) laneNames() (names []laneName, width int) {
+func (p *Progress) laneNames() []laneName {
+	if p.named == p.stage {
+		return p.names
+	}
 	s := p.plan.Stages[p.stage]
+	var names []laneName
 	members, _ := stageMembers(p.plan, s)
 	for _, m := range members {
 		names = append(names, laneName{laneKey(p.stage, m), m, len(s.Steps)})
@@ -352,10 +379,8 @@ func (p *Progress) laneNames() (names []laneName, width int) {
 			names = append(names, laneName{laneKey(p.stage, "") + step.ID, step.ID, 1})
 		}
 	}
-	for _, n := range names {
-		width = max(width, tx(n.name).width())
-	}
-	return names, min(width, 24)
+	p.names, p.named = names, p.stage
+	return names
 }
 
 func (l *liveLane) finished(steps int) bool {
@@ -375,7 +400,7 @@ func (l *liveLane) urgency(steps int) int {
 	return urgency(l.status)
 }
 
-func (p *Progress) laneLines(names []laneName, width, budget int) []text {
+func (p *Progress) laneLines(names []laneName, budget int) []text {
 	shown := names
 	if len(names) > budget {
 		shown = nil
@@ -386,6 +411,10 @@ func (p *Progress) laneLines(names []laneName, width, budget int) []text {
 				}
 			}
 		}
+	}
+	width := 0
+	for _, n := range shown {
+		width = min(max(width, tx(n.name).width()), 24)
 	}
 	var out []text
 	for _, n := range shown {

@@ -267,7 +267,7 @@ func (r runbook) check(c astern.Check) {
 func (r runbook) undo() {
 	r.f("\n## Undo\n")
 	r.f("The last step done first. Do the commands above with the value of before.\n")
-	any := false
+	some := false
 	for i := len(r.plan.Stages) - 1; i >= 0; i-- {
 		s := r.plan.Stages[i]
 		members, _ := stageMembers(r.plan, s)
@@ -276,7 +276,7 @@ func (r runbook) undo() {
 			if step.Undo == astern.UndoNone {
 				continue
 			}
-			any = true
+			some = true
 			on := ""
 			if len(members) > 0 {
 				on = " on " + md(list(members, laneLimit))
@@ -291,7 +291,7 @@ func (r runbook) undo() {
 			}
 		}
 	}
-	if !any {
+	if !some {
 		r.f("Nothing needs to be undone.")
 	}
 }

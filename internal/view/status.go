@@ -120,7 +120,7 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		rw := cells(short(r.Environment, c.Address), runs, st.ageOf(c.Since), bad("✗ none"), "-", "-")
 		if c.Back != nil {
 			rw = cells(short(r.Environment, c.Address), runs, st.ageOf(c.Since),
-				tx(readiness(c.Back.Readiness), " ", c.Back.Revision), estimateShort(c.Back.Estimate), lossWords(c.Back.Loss))
+				tx(readiness(c.Back.Readiness), " ", c.Back.Revision), estimateShort(c.Back.Estimate), targetLoss(*c.Back))
 		}
 		seen := "never"
 		if !c.SeenAt.IsZero() {

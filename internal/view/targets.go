@@ -96,8 +96,8 @@ func (p *printer) targetTable(c ComponentTargets) {
 		if t.KnownGoodAt != nil {
 			known = tx(st.age(*t.KnownGoodAt))
 		}
-		lost := tx(lossWords(t.Loss))
-		if lost.plain() != "nothing" {
+		lost := tx(targetLoss(t.Target))
+		if lossWords(t.Loss) != "nothing" {
 			lost = tx(warn(lost.plain()))
 		}
 		r := cells(rev, readiness(t.Readiness), known, st.ageOf(t.DeployedAt), orDash(t.By), est, lost, needs, next)
@@ -111,6 +111,15 @@ func (p *printer) targetTable(c ComponentTargets) {
 		rows = append(rows, r)
 	}
 	p.table(2, cols, rows)
+}
+
+// targetLoss says what going there loses; where there is no way, nobody has counted.
+func targetLoss(t astern.Target) string {
+	w := lossWords(t.Loss)
+	if w == "nothing" && t.Readiness != astern.Ready && t.Readiness != astern.AtRisk {
+		return "unknown"
+	}
+	return w
 }
 
 // evidence returns the lines that say why a target is not ready; with Verbose all evidence and all doors.

@@ -41,7 +41,7 @@ type Instance struct {
 const (
 	asideFor    = 300 * time.Millisecond // how long an instance that refused a connection is left alone
 	maxBody     = 64 << 10               // largest request body
-	dialTimeout = time.Second
+	dialTimeout = 3 * time.Second
 )
 
 // errNobody is returned when every instance refused the connection.

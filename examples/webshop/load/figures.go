@@ -35,10 +35,17 @@ func (g *Generator) Between(from, to time.Time) Figures {
 	return f
 }
 
-// Last returns the figures of the customers who came in the time before now; those of the last patience may still wait.
-func (g *Generator) Last(d time.Duration) Figures {
-	now := time.Now()
-	return g.Between(now.Add(-d), now)
+// Settled reports whether every customer who came before the moment has an answer, or has lost patience; only then are
+// the figures until that moment complete.
+func (g *Generator) Settled(before time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, at := range g.waiting {
+		if at.Before(before) {
+			return false
+		}
+	}
+	return true
 }
 
 // Second is the figures of one second of the load.

@@ -38,8 +38,8 @@ type Generator struct {
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex
-	samples []sample // in the order in which the answers came
-	waiting int
+	samples []sample          // in the order in which the answers came
+	waiting map[int]time.Time // customers in flight, and when they came
 }
 
 // Start begins the load. The caller must Stop it.
@@ -52,9 +52,10 @@ func Start(ctx context.Context, c Config) (*Generator, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	g := &Generator{
-		config: c,
-		client: &http.Client{Timeout: c.Timeout, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
-		cancel: cancel,
+		config:  c,
+		client:  &http.Client{Timeout: c.Timeout, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		cancel:  cancel,
+		waiting: map[int]time.Time{},
 	}
 	g.wg.Go(func() { g.run(ctx) })
 	return g, nil
@@ -76,7 +77,7 @@ func (g *Generator) run(ctx context.Context) {
 		if !until(ctx, at) {
 			return
 		}
-		if !g.enter() {
+		if !g.enter(n, at) {
 			g.add(sample{at: at, failed: true})
 			continue
 		}
@@ -84,14 +85,14 @@ func (g *Generator) run(ctx context.Context) {
 	}
 }
 
-// enter takes a place for a customer, if there is one.
-func (g *Generator) enter() bool {
+// enter takes a place for customer n, if there is one.
+func (g *Generator) enter(n int, at time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.waiting >= maxInFlight {
+	if len(g.waiting) >= maxInFlight {
 		return false
 	}
-	g.waiting++
+	g.waiting[n] = at
 	return true
 }
 
@@ -101,7 +102,7 @@ func (g *Generator) visit(n int, at time.Time) {
 	g.add(sample{at: at, took: time.Since(at), failed: failed})
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.waiting--
+	delete(g.waiting, n)
 }
 
 var products = []string{"mug", "lamp", "chair"}

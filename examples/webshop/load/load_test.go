@@ -13,7 +13,8 @@ func generate(t *testing.T, h http.HandlerFunc) (*Generator, func(n int)) {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	g, err := Start(context.Background(), Config{URL: s.URL, Rate: 200, Timeout: 2 * time.Second, Slow: 100 * time.Millisecond})
+	// So much patience that a machine which stands still for seconds fails no test.
+	g, err := Start(context.Background(), Config{URL: s.URL, Rate: 200, Timeout: time.Minute, Slow: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +73,52 @@ func TestSlowShopGetsNoFewerCustomers(t *testing.T) {
 	g.Stop()
 	if f := g.Between(time.Time{}, time.Now()); f.Slow < 30 || f.Failed != 0 {
 		t.Errorf("%+v, want all slow and none failed", f)
+	}
+}
+
+func TestSettled(t *testing.T) {
+	goOn := make(chan struct{})
+	inside := make(chan struct{}, 1)
+	g, reach := generate(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/product/mug" {
+			select {
+			case inside <- struct{}{}:
+			default:
+			}
+			<-goOn
+		}
+	})
+	<-inside
+	moment := time.Now()
+	if g.Settled(moment) {
+		t.Error("a customer waits, but all is settled")
+	}
+	if !g.Settled(moment.Add(-time.Hour)) {
+		t.Error("nobody came an hour ago, but it is not settled")
+	}
+	reach(1) // others are served
+	close(goOn)
+	g.Stop()
+	if !g.Settled(time.Now()) {
+		t.Error("after the end it is not settled")
+	}
+}
+
+func TestCustomerLosesPatience(t *testing.T) {
+	goOn := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-goOn }))
+	defer s.Close()
+	defer close(goOn)
+	g, err := Start(context.Background(), Config{URL: s.URL, Rate: 100, Timeout: 50 * time.Millisecond, Slow: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for g.Between(time.Time{}, time.Now()).Total < 5 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	g.Stop()
+	if f := g.Between(time.Time{}, time.Now()); f.Failed != f.Total {
+		t.Errorf("nobody was served, but %+v", f)
 	}
 }
 

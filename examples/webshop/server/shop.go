@@ -17,7 +17,7 @@ type shop struct {
 }
 
 func newShop(s *service) *shop {
-	return &shop{service: s, client: &http.Client{Timeout: 2 * time.Second}}
+	return &shop{service: s, client: &http.Client{Timeout: 5 * time.Second}}
 }
 
 func (s *shop) routes(mux *http.ServeMux) {

@@ -21,7 +21,8 @@ import (
 // An address whose lease an unfinished execution holds answers Conflict. The exception is e.Parent and the executions that
 // it continues: their leases are handed over. The store's fence rises to at least minFence, so that it stays above what hosts
 // remember when a state folder was lost.
-func (s *Store) CreateExecution(ctx context.Context, e astern.Execution, minFence int64) (made astern.Execution, created bool, err error) {
+func (s *Store) CreateExecution(ctx context.Context, e astern.Execution, minFence int64) (
+	made astern.Execution, created bool, err error) {
 	err = s.write(ctx, "creating the execution of plan "+e.PlanHash, func(tx *sql.Tx) error {
 		made, created, err = createExecution(ctx, tx, e)
 		if err != nil {
@@ -147,7 +148,8 @@ func freeLeases(ctx context.Context, tx *sql.Tx, n int64) error {
 //
 // If the present runner is another one and alive says that it lives, the answer is Conflict; an ended execution answers Refused.
 // alive is called within the transaction: it must be quick and may not use the store.
-func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (fence int64, err error) {
+func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (
+	fence int64, err error) {
 	doing := "taking execution " + id
 	err = s.write(ctx, doing, func(tx *sql.Tx) error {
 		n, err := openExecution(ctx, tx, id)

@@ -46,7 +46,9 @@ func failure(folder, doing string, err error) error {
 		e.Hint = "the current user needs to be able to read and write " + folder + " and the files in it; or choose another " +
 			"state folder with --state"
 	case errors.Is(err, sqlite3.IOERR):
-		e.Hint = "the disk that holds " + folder + " answers with errors: see the system's log (dmesg), and copy the folder away"
+		// The driver keeps no system error here: a limit on the size of files looks like a broken disk.
+		e.Hint = "the disk that holds " + folder + " failed: free space there and look at the limit on file sizes (ulimit -f); " +
+			"if there is room, see the system's log (dmesg), and copy the folder away"
 	}
 	return e
 }

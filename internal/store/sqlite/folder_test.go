@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/store/sqlite"
 )
@@ -361,6 +359,7 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 	folder := t.TempDir()
 	s := open(t, folder)
 	id, _ := filled(t, s, 4)
+	want := must(s.StoreID(t.Context()))
 	for _, state := range []string{"open elsewhere, with a log", "closed"} {
 		before := listing(t, folder)
 		r, err := sqlite.OpenReadOnly(t.Context(), folder)
@@ -370,8 +369,7 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 		if n := length(t, r, id); n != 4 || reads(t, r) != 2 {
 			t.Errorf("%s: %d records, %d things", state, n, reads(t, r))
 		}
-		want, err := s.StoreID(t.Context())
-		if got, err2 := r.StoreID(t.Context()); state != "closed" && (err != nil || err2 != nil || got != want) {
+		if got := must(r.StoreID(t.Context())); got != want {
 			t.Errorf("%s: id %q, want %q", state, got, want)
 		}
 		refusesWrites(t, r, "state folder is read-only", folder)
@@ -402,7 +400,7 @@ func TestReadOnlyBesideWriter(t *testing.T) {
 		for {
 			err := s.Append(t.Context(), id, fence, astern.Record{At: at, Kind: astern.RecordRound, Text: big})
 			mu.Lock()
-			if acked++; err != nil || stop || acked > 400 {
+			if acked++; err != nil || stop || acked > 200 {
 				if err != nil {
 					t.Error(err)
 				}
@@ -450,9 +448,6 @@ func TestEmptyFileBecomesStore(t *testing.T) {
 	s := open(t, folder)
 	if id, _ := filled(t, s, 3); length(t, s, id) != 3 {
 		t.Error("does not work")
-	}
-	if d := cmp.Diff(1, len(must(s.Executions(t.Context(), 0, true)))); d != "" {
-		t.Error(d)
 	}
 }
 

@@ -24,7 +24,9 @@ import (
 // TestMain lets the test binary be one of the processes that the tests start: ASTERN_STORE_CHILD says what it does.
 func TestMain(m *testing.M) {
 	if what := os.Getenv("ASTERN_STORE_CHILD"); what != "" {
-		work := map[string]func(context.Context, string) error{"race": childRace, "write": childWrite, "full": childFull, "unprivileged": childUnprivileged}[what]
+		work := map[string]func(context.Context, string) error{
+			"race": childRace, "write": childWrite, "full": childFull, "unprivileged": childUnprivileged,
+		}[what]
 		if err := work(context.Background(), os.Getenv("ASTERN_STORE_FOLDER")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

@@ -17,10 +17,12 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs/memdb"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/engine"
 )
 
-// ErrFenced says that another engine has taken the execution since: the caller must stop at once.
-var ErrFenced = errors.New("another engine has taken the execution")
+// ErrFenced says that another engine has taken the execution since: the caller must stop at once. It is the engine's own
+// error, so that the engine knows it without knowing the store.
+var ErrFenced = engine.ErrFenced
 
 // ErrUnknownCommit says that a commit failed in a way that leaves open whether the change was written: read again
 // before going on. What was not there when read again can still turn up once, after a crash, as long as nothing else

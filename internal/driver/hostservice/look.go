@@ -1,0 +1,293 @@
+package hostservice
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern/internal/host"
+)
+
+// readTimeout bounds one reading on a host.
+const readTimeout = 30 * time.Second
+
+// historyLines is how many of the last swaps are read.
+const historyLines = 200
+
+// layout is where things are in a release root.
+type layout struct {
+	root, releases string
+	link           string // may hold {instance}
+}
+
+// sight is what was seen in one release root.
+type sight struct {
+	trouble  string               // why the releases could not be listed, "" when they could
+	releases map[string]time.Time // release folders with the time of their last change
+	ignored  map[string]string    // what lies beside them, with the reason why it is no release
+	links    map[string]linkSeen  // by path
+	fence    string               // "" when nobody swapped yet
+	history  []HistoryLine
+}
+
+// linkSeen is what a link points to.
+type linkSeen struct {
+	revision string // "" when there is none
+	target   string // as readlink shows it
+	trouble  string // why it is no link to a release
+}
+
+// HistoryLine is one line of ROOT/.astern-history.jsonl: a swap, as the host remembers it. An observation of everything
+// shows an instance's lines at MEMBER/history.
+type HistoryLine struct {
+	At        time.Time `json:"at"`
+	Address   string    `json:"address"`
+	Instances []string  `json:"instances"`
+	Link      string    `json:"link"`
+	Revision  string    `json:"revision"`
+	Hash      string    `json:"hash,omitempty"`
+	From      string    `json:"from,omitempty"`
+	Execution string    `json:"execution"`
+	Token     string    `json:"token"`
+	// Processes are the identities that the instances' processes had at the swap, as far as they were known.
+	Processes map[string]string `json:"processes,omitempty"`
+}
+
+// of reports whether the line is about the instance.
+func (h HistoryLine) of(name string) bool {
+	for _, i := range h.Instances {
+		if i == name {
+			return true
+		}
+	}
+	return false
+}
+
+// look reads a release root.
+func look(ctx context.Context, m host.Machine, l layout, names []string, history int) (sight, error) {
+	args := []string{l.root, l.releases, strconv.Itoa(history)}
+	seen := map[string]bool{}
+	for _, n := range names {
+		if p := forInstance(l.link, n); !seen[p] {
+			seen[p] = true
+			args = append(args, p)
+		}
+	}
+	all, err := ask(ctx, m, "looking at "+l.root, readTimeout, script("look", args...))
+	if err != nil {
+		return sight{}, err
+	}
+	s := sight{releases: map[string]time.Time{}, ignored: map[string]string{}, links: map[string]linkSeen{}}
+	real := ""
+	for _, f := range all {
+		switch f[0] {
+		case "noroot", "noreleases":
+			// A folder that is not there holds no release; one that can't be looked into may hold any.
+			if !strings.Contains(f[1], "No such file") {
+				s.trouble = oneLine(f[1])
+			}
+			if f[0] == "noroot" && s.trouble != "" {
+				return s, fmt.Errorf("looking at %s: %s", l.root, s.trouble)
+			}
+		case "unreadable":
+			s.trouble = f[1]
+		case "releases":
+			real = f[1]
+		case "release":
+			s.addRelease(f[1], f[2])
+		case "other":
+			s.ignored[f[1]] = f[2]
+		case "link":
+			s.links[f[1]] = readLink(l, real, f[1], f[2], f[3])
+		case "notlink":
+			s.links[f[1]] = linkSeen{trouble: f[1] + " is no symbolic link"}
+		case "lock":
+			var lock struct{ Fence int64 }
+			if json.Unmarshal([]byte(f[1]), &lock) == nil {
+				s.fence = strconv.FormatInt(lock.Fence, 10)
+			}
+		case "history":
+			s.history = readHistory(f[1])
+		}
+	}
+	return s, nil
+}
+
+func (s *sight) addRelease(name, changed string) {
+	switch {
+	case strings.HasPrefix(name, ".partial-"):
+		s.ignored[name] = "left by a copy that did not finish"
+	case !goodRevision(name):
+		s.ignored[name] = "not a name that a revision can have"
+	default:
+		sec, err := strconv.ParseInt(changed, 10, 64)
+		if err != nil {
+			s.ignored[name] = "its time of change can't be read: " + oneLine(changed)
+			return
+		}
+		s.releases[name] = time.Unix(sec, 0).UTC()
+	}
+}
+
+// readLink tells the revision that a link points to: one segment below the releases, by what is written in it or by
+// where it really leads.
+func readLink(l layout, real, at, target, resolved string) linkSeen {
+	written := target
+	if !path.IsAbs(written) {
+		written = path.Join(path.Dir(at), written)
+	}
+	for _, try := range [][2]string{{l.releases, path.Clean(written)}, {real, resolved}} {
+		if dir, rev := path.Split(try[1]); try[0] != "" && path.Clean(dir) == try[0] && goodRevision(rev) {
+			return linkSeen{revision: rev, target: target}
+		}
+	}
+	return linkSeen{target: target, trouble: fmt.Sprintf("the link %s points to %s, which is no release below %s",
+		at, oneLine(target), l.releases)}
+}
+
+// readHistory reads the lines that can be read: a line that was cut off by a power failure hides no other.
+func readHistory(text string) []HistoryLine {
+	var out []HistoryLine
+	for _, line := range strings.Split(text, "\n") {
+		var h HistoryLine
+		if json.Unmarshal([]byte(line), &h) == nil && goodRevision(h.Revision) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// runs returns the revision under which the process was started: that of the link, unless the process is one that was
+// there before the last swaps.
+func (s sight) runs(name, process, linked string) string {
+	revision := linked
+	for i := len(s.history) - 1; i >= 0; i-- {
+		h := s.history[i]
+		if !h.of(name) {
+			continue
+		}
+		if h.Processes[name] != process || h.Revision != revision {
+			break
+		}
+		revision = h.From
+	}
+	return revision
+}
+
+// outside ends the reason why a release has no hash when one of its links leads out of it.
+const outside = "points outside the release"
+
+// hashOf returns the content hash of a release folder. The error says why there is none; exists is false when there is
+// no such folder.
+func hashOf(ctx context.Context, m host.Machine, folder string, timeout time.Duration) (hash string, exists bool, err error) {
+	c := script("hash", folder)
+	c.Timeout, c.Keep = timeout, 8<<20
+	r, err := m.Run(ctx, c)
+	if err != nil {
+		return "", true, err
+	}
+	switch {
+	case r.ExitCode == exitMissing:
+		return "", false, nil
+	case r.ExitCode != 0 || strings.TrimSpace(r.Stderr) != "":
+		return "", true, fmt.Errorf("hashing %s: %s", folder, orCode(r))
+	}
+	all, err := records(r.Stdout)
+	if err != nil {
+		return "", true, fmt.Errorf("hashing %s: %w", folder, err)
+	}
+	real := folder
+	for _, f := range all {
+		switch f[0] {
+		case "oddname":
+			return "", true, fmt.Errorf("the file name %s holds a line break or a backslash", oneLine(f[1]))
+		case "special":
+			return "", true, fmt.Errorf("%s is neither file, folder nor link", oneLine(f[1]))
+		case "folder":
+			real = f[1]
+		case "link":
+			if leadsOut(real, f[1], f[2], f[3]) {
+				return "", true, fmt.Errorf("link %s %s", oneLine(strings.TrimPrefix(f[1], "./")), outside)
+			}
+		case "hash":
+			hash = f[1]
+		}
+	}
+	if len(hash) != 64 {
+		return "", true, fmt.Errorf("hashing %s: the host gave no hash", folder)
+	}
+	return "sha256:" + hash, true, nil
+}
+
+// leadsOut reports whether a link below the folder leads out of it, by what is written in it or by where it really leads.
+func leadsOut(folder, at, target, resolved string) bool {
+	written := target
+	if !path.IsAbs(written) {
+		written = path.Join(folder, path.Dir(at), written)
+	}
+	return !within(folder, path.Clean(written)) || resolved != "" && !within(folder, resolved)
+}
+
+func within(folder, p string) bool { return p == folder || strings.HasPrefix(p, folder+"/") }
+
+// way says how an instance's process is seen.
+type way struct {
+	status  []string // complete, "" when there is none
+	pidFile string
+	unit    string
+	user    bool
+	dir     string
+	env     map[string]string
+}
+
+// cannotSee is why the process of an instance is unknown without any way to see it.
+const cannotSee = "nothing tells the process: declare status or pid_file"
+
+// process is what was seen of an instance's process.
+type process struct {
+	identity string // "" when none runs
+	why      string // why it is stopped, or not known
+	starting bool
+	unknown  bool
+}
+
+// processOf reads the identity of an instance's process.
+func processOf(ctx context.Context, m host.Machine, w way) process {
+	var c host.Command
+	switch {
+	case w.unit != "":
+		scope := "system"
+		if w.user {
+			scope = "user"
+		}
+		c = script("process", "unit", scope, w.unit)
+	case w.status != nil:
+		c = script("process", append([]string{"status"}, w.status...)...)
+		c.Dir, c.Env = w.dir, w.env
+	case w.pidFile != "":
+		c = script("process", "pid", w.pidFile)
+	default:
+		return process{unknown: true, why: cannotSee}
+	}
+	all, err := ask(ctx, m, "looking for the process", readTimeout, c)
+	if err != nil {
+		return process{unknown: true, why: oneLine(err.Error())}
+	}
+	for _, f := range all {
+		switch f[0] {
+		case "running":
+			return process{identity: f[1]}
+		case "stopped":
+			return process{why: oneLine(f[1])}
+		case "starting":
+			return process{why: oneLine(f[1]), starting: true}
+		case "unknown":
+			return process{unknown: true, why: oneLine(f[1])}
+		}
+	}
+	return process{unknown: true, why: "the host did not say"}
+}

@@ -1,0 +1,377 @@
+package hostservice
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/host"
+)
+
+// asked is the scope of an observation.
+type asked struct {
+	all   bool
+	paths map[string]bool
+}
+
+func newAsked(s astern.Scope) asked {
+	a := asked{all: len(s.Paths) == 0, paths: map[string]bool{}}
+	for _, p := range s.Paths {
+		a.paths[p] = true
+	}
+	return a
+}
+
+// any reports whether everything or one of the paths is asked for.
+func (a asked) any(paths ...string) bool {
+	for _, p := range paths {
+		if a.paths[p] {
+			return true
+		}
+	}
+	return a.all
+}
+
+// below returns the last segments of the paths asked for that lie below prefix.
+func (a asked) below(prefix string) []string {
+	var out []string
+	for p := range a.paths {
+		if rest, ok := strings.CutPrefix(p, prefix+"/"); ok {
+			out = append(out, rest)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// Observe reads the component's state, all hosts side by side. A host that can't be asked makes its members' values
+// unknown, with the reason, and hides no other. The paths:
+//
+//	revision                   what the links point to; several joined by "+"
+//	MEMBER/host, /address      as declared
+//	MEMBER/link                the revision that the member's link points to
+//	MEMBER/process             identity of the running process
+//	MEMBER/runs                the revision that the process was started under: differs from the link before a restart
+//	MEMBER/fence               fence in the lock file of the release root
+//	MEMBER/releases            names of the release folders, separated by spaces
+//	MEMBER/release/REV         content hash of a release folder
+//	MEMBER/release-time/REV    when the folder was last changed
+//	MEMBER/ignored/NAME        why something among the releases is none
+//	MEMBER/history             the last swaps as the host remembers them, JSON lines (see HistoryLine)
+//	source/REV                 content hash of the folder from which REV would be copied
+func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.Scope) (astern.State, error) {
+	sp, err := resolve(c)
+	if err != nil {
+		return astern.State{}, err
+	}
+	want := newAsked(scope)
+	names := hosts(sp.places)
+	parts := make([]map[string]astern.Value, len(names)+1)
+	var group sync.WaitGroup
+	for i, name := range names {
+		group.Go(func() { parts[i] = d.observeHost(ctx, sp, name, want) })
+	}
+	group.Go(func() { parts[len(names)] = d.observeSource(ctx, sp, want) })
+	group.Wait()
+	state := astern.State{Address: c.Address(), Values: map[string]astern.Value{}}
+	for _, part := range parts {
+		for p, v := range part {
+			state.Values[p] = v
+		}
+	}
+	if v, ok := overall(sp, state); ok {
+		state.Values["revision"] = v
+	}
+	for p := range state.Values {
+		if !want.any(p) {
+			delete(state.Values, p)
+		}
+	}
+	return state, nil
+}
+
+// overall joins the revisions of the members' links.
+func overall(sp spec, s astern.State) (astern.Value, bool) {
+	revisions := map[string]bool{}
+	v := astern.Value{}
+	for _, p := range sp.places {
+		link, ok := s.Get(p.name + "/link")
+		if !ok {
+			continue
+		}
+		if v.At.Before(link.At) {
+			v.At = link.At
+		}
+		if !link.Known() {
+			v.Unknown = p.name + ": " + link.Unknown
+			continue
+		}
+		revisions[link.Text] = true
+	}
+	text := strings.Join(sortedKeys(revisions), "+")
+	switch {
+	case v.Unknown != "" && text != "":
+		v.Unknown += "; others run " + text
+	case v.Unknown == "" && text == "":
+		return v, false
+	case v.Unknown == "":
+		v.Text = text
+	}
+	return v, true
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// hostView is an observation of one host under way.
+type hostView struct {
+	d       *driver
+	sp      spec
+	want    asked
+	places  []place
+	machine host.Machine
+	values  map[string]astern.Value
+}
+
+func (v *hostView) known(path, text string) {
+	v.values[path] = astern.Value{Text: text, At: v.d.now().UTC()}
+}
+
+func (v *hostView) unknown(path, why string) {
+	v.values[path] = astern.Value{Unknown: oneLine(why), At: v.d.now().UTC()}
+}
+
+func (d *driver) observeHost(ctx context.Context, sp spec, name string, want asked) map[string]astern.Value {
+	v := &hostView{d: d, sp: sp, want: want, places: on(sp.places, name), values: map[string]astern.Value{}}
+	for _, p := range v.places {
+		v.known(p.name+"/host", name)
+		if p.address != "" {
+			v.known(p.name+"/address", p.address)
+		}
+	}
+	if !v.needed() {
+		return v.values
+	}
+	m, err := d.machine(sp.component, name)
+	if err != nil {
+		v.unreachable(name, err)
+		return v.values
+	}
+	v.machine = m
+	var group sync.WaitGroup
+	processes := make([]process, len(v.places))
+	for i, p := range v.places {
+		if want.any(p.name+"/process", p.name+"/runs") {
+			group.Go(func() { processes[i] = processOf(ctx, m, sp.way(p)) })
+		}
+	}
+	s, err := v.look(ctx)
+	group.Wait()
+	if err != nil {
+		v.unreachable(name, err)
+		return v.values
+	}
+	for i, p := range v.places {
+		v.member(p, s, processes[i])
+	}
+	v.hashes(ctx, s)
+	return v.values
+}
+
+// needed reports whether anything is asked for that only the host can tell.
+func (v *hostView) needed() bool {
+	if v.want.any("revision") {
+		return true
+	}
+	for _, p := range v.places {
+		for path := range v.want.paths {
+			if rest, ok := strings.CutPrefix(path, p.name+"/"); ok && rest != "host" && rest != "address" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (v *hostView) look(ctx context.Context) (sight, error) {
+	var names []string
+	lines := 0
+	for _, p := range v.places {
+		names = append(names, p.name)
+		if v.want.any(p.name+"/history", p.name+"/runs") {
+			lines = historyLines
+		}
+	}
+	return look(ctx, v.machine, layout{v.sp.Root, v.sp.releases, v.sp.link}, names, lines)
+}
+
+// unreachable makes everything that was asked for and that the host would have told unknown.
+func (v *hostView) unreachable(name string, err error) {
+	why := err.Error()
+	if !strings.Contains(why, name) {
+		why = name + ": " + why
+	}
+	for _, p := range v.places {
+		for _, path := range []string{"link", "process", "runs", "fence", "releases", "history"} {
+			v.unknown(p.name+"/"+path, why)
+		}
+		for path := range v.want.paths {
+			for _, group := range []string{"/release/", "/release-time/", "/ignored/"} {
+				if strings.HasPrefix(path, p.name+group) {
+					v.unknown(path, why)
+				}
+			}
+		}
+	}
+}
+
+// member notes what was seen of one member.
+func (v *hostView) member(p place, s sight, proc process) {
+	link := s.links[forInstance(v.sp.link, p.name)]
+	switch {
+	case link.trouble != "":
+		v.unknown(p.name+"/link", link.trouble)
+	case link.revision != "":
+		v.known(p.name+"/link", link.revision)
+	}
+	switch {
+	case proc.unknown:
+		v.unknown(p.name+"/process", proc.why)
+		v.unknown(p.name+"/runs", proc.why)
+	case proc.identity != "":
+		v.known(p.name+"/process", proc.identity)
+		if runs := s.runs(p.name, proc.identity, link.revision); runs != "" {
+			v.known(p.name+"/runs", runs)
+		}
+	}
+	if s.fence != "" {
+		v.known(p.name+"/fence", s.fence)
+	}
+	if s.trouble != "" {
+		v.unknown(p.name+"/releases", s.trouble)
+	} else {
+		v.known(p.name+"/releases", strings.Join(sortedKeys(s.releases), " "))
+	}
+	for rev, at := range s.releases {
+		v.known(p.name+"/release-time/"+rev, at.Format(time.RFC3339))
+	}
+	for name, why := range s.ignored {
+		v.known(p.name+"/ignored/"+oneLine(name), why)
+	}
+	v.history(p, s)
+}
+
+func (v *hostView) history(p place, s sight) {
+	var lines []string
+	for _, h := range s.history {
+		if b, err := json.Marshal(h); err == nil && h.of(p.name) && h.Address == v.sp.component.Address() {
+			lines = append(lines, string(b))
+		}
+	}
+	if len(lines) > 0 {
+		v.known(p.name+"/history", strings.Join(lines, "\n"))
+	}
+}
+
+// hashes hashes each release that is asked for once, for all members of the host.
+func (v *hostView) hashes(ctx context.Context, s sight) {
+	wanted := map[string][]string{} // revision -> members
+	for _, p := range v.places {
+		revisions := v.want.below(p.name + "/release")
+		if v.want.all {
+			revisions = sortedKeys(s.releases)
+		}
+		for _, rev := range revisions {
+			if goodRevision(rev) {
+				wanted[rev] = append(wanted[rev], p.name)
+			}
+		}
+	}
+	for _, rev := range sortedKeys(wanted) {
+		hash, exists := "", false
+		err := error(nil)
+		switch _, there := s.releases[rev]; {
+		case s.trouble != "":
+			exists, err = true, astern.Errorf(astern.Denied, "%s", s.trouble)
+		case there:
+			hash, exists, err = hashOf(ctx, v.machine, v.sp.releases+"/"+rev, 10*v.sp.timeout)
+		}
+		for _, name := range wanted[rev] {
+			switch {
+			case err != nil:
+				v.unknown(name+"/release/"+rev, err.Error())
+			case exists:
+				v.known(name+"/release/"+rev, hash)
+			}
+		}
+	}
+}
+
+// observeSource hashes the folders on this machine from which releases are copied.
+func (d *driver) observeSource(ctx context.Context, sp spec, want asked) map[string]astern.Value {
+	revisions := want.below("source")
+	if sp.source == "" || !want.all && len(revisions) == 0 {
+		return nil
+	}
+	v := &hostView{d: d, sp: sp, want: want, values: map[string]astern.Value{}}
+	if want.all {
+		revisions = sources(sp.source)
+	}
+	m, err := d.machine(sp.component, host.Local)
+	for _, rev := range revisions {
+		if !goodRevision(rev) {
+			continue
+		}
+		hash, exists := "", true
+		if err == nil {
+			var hashErr error
+			if hash, exists, hashErr = hashOf(ctx, m, forRevision(sp.source, rev), 10*sp.timeout); hashErr != nil {
+				v.unknown("source/"+rev, hashErr.Error())
+				continue
+			}
+		}
+		switch {
+		case err != nil:
+			v.unknown("source/"+rev, err.Error())
+		case exists:
+			v.known("source/"+rev, hash)
+		}
+	}
+	return v.values
+}
+
+// sources returns the revisions for which the source's pattern names a folder.
+func sources(pattern string) []string {
+	before, after, _ := strings.Cut(pattern, "{revision}")
+	found, err := filepath.Glob(before + "*" + strings.ReplaceAll(after, "{revision}", "*"))
+	if err != nil {
+		return nil // a pattern that holds none of Glob's special characters can't be wrong
+	}
+	var out []string
+	for _, f := range found {
+		rev := strings.TrimPrefix(f, before)
+		if i := strings.IndexByte(rev, '/'); i >= 0 {
+			rev = rev[:i]
+		}
+		if tail, _, _ := strings.Cut(after, "/"); tail != "" {
+			rev = strings.TrimSuffix(rev, tail)
+		}
+		if info, err := os.Stat(f); err == nil && info.IsDir() && goodRevision(rev) && forRevision(pattern, rev) == f {
+			out = append(out, rev)
+		}
+	}
+	sort.Strings(out)
+	return out
+}

@@ -1,0 +1,267 @@
+package hostservice
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// router is the driver's Router. It is pure.
+type router struct{}
+
+// Targets returns every release folder seen on any host and every revision of the history, the newest first.
+func (router) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
+	sp, err := resolve(c)
+	if err != nil {
+		return nil
+	}
+	v := view{sp: sp, s: s, h: h}
+	v.seen = v.latest()
+	v.current = v.onlyLink()
+	revisions := v.revisions()
+	doors := v.doors(revisions)
+	out := make([]astern.Target, 0, len(revisions))
+	for _, rev := range revisions {
+		d, _ := h.Of(rev)
+		t := astern.Target{Address: c.Address(), Revision: rev, Hash: d.Hash, DeployedAt: deployedAt(d),
+			KnownGoodAt: d.KnownGoodAt, Current: rev == v.current, Latched: d.Latched, Evidence: v.evidence(rev, d)}
+		if door, ok := doors[rev]; ok {
+			t.Doors = []astern.Door{door}
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// view is a component with its state and history, for judging its targets.
+type view struct {
+	sp      spec
+	s       astern.State
+	h       astern.History
+	seen    time.Time // of the newest value
+	current string    // "" when the members run several revisions
+}
+
+func (v view) latest() time.Time {
+	var at time.Time
+	for _, val := range v.s.Values {
+		if at.Before(val.At) {
+			at = val.At
+		}
+	}
+	return at
+}
+
+// onlyLink returns the revision that every known link points to.
+func (v view) onlyLink() string {
+	current := ""
+	for _, p := range v.sp.places {
+		link, ok := v.s.Get(p.name + "/link")
+		switch {
+		case ok && !link.Known():
+			continue
+		case !ok, current != "" && current != link.Text:
+			return ""
+		}
+		current = link.Text
+	}
+	return current
+}
+
+func deployedAt(d astern.Deployment) *time.Time {
+	if d.LastAt != nil {
+		return d.LastAt
+	}
+	return d.FirstAt
+}
+
+// revisions returns every revision, the newest first: by the last deployment, then by the folder's time, then by name.
+func (v view) revisions() []string {
+	age := map[string]time.Time{}
+	for _, p := range v.sp.places {
+		for _, path := range v.s.Under(p.name + "/release-time") {
+			rev := strings.TrimPrefix(path, p.name+"/release-time/")
+			at, err := time.Parse(time.RFC3339, v.s.Values[path].Text)
+			if err == nil && age[rev].Before(at) {
+				age[rev] = at
+			} else if _, ok := age[rev]; !ok {
+				age[rev] = time.Time{}
+			}
+		}
+		for _, path := range v.s.Under(p.name + "/release") {
+			if rev := strings.TrimPrefix(path, p.name+"/release/"); age[rev].IsZero() {
+				age[rev] = time.Time{}
+			}
+		}
+	}
+	for _, d := range v.h.Deployments {
+		if at := deployedAt(d); at != nil {
+			age[d.Revision] = *at
+		} else if _, ok := age[d.Revision]; !ok {
+			age[d.Revision] = time.Time{}
+		}
+	}
+	out := make([]string, 0, len(age))
+	for rev := range age {
+		if goodRevision(rev) {
+			out = append(out, rev)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool {
+		if a, b := age[out[i]], age[out[j]]; !a.Equal(b) {
+			return a.After(b)
+		}
+		return out[i] > out[j]
+	})
+	return out
+}
+
+// evidence returns what speaks for and against a revision.
+func (v view) evidence(rev string, d astern.Deployment) []astern.Evidence {
+	var out []astern.Evidence
+	add := func(r astern.Readiness, at time.Time, format string, args ...any) {
+		if at.IsZero() {
+			at = v.seen
+		}
+		out = append(out, astern.Evidence{What: oneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: at})
+	}
+	byHash := map[string][]string{}
+	for _, name := range hosts(v.sp.places) {
+		v.onHost(rev, d, name, byHash, add)
+	}
+	if len(byHash) > 1 && d.Hash == "" {
+		var parts []string
+		for _, hash := range sortedKeys(byHash) {
+			parts = append(parts, short(hash)+" on "+strings.Join(byHash[hash], ", "))
+		}
+		add(astern.Broken, time.Time{}, "the hosts have different files: %s", strings.Join(parts, "; "))
+	}
+	if len(byHash) > 0 && d.Hash == "" {
+		add(astern.AtRisk, time.Time{}, "no content hash was recorded when it was deployed: a change of its files can't be told")
+	}
+	switch {
+	case d.KnownGoodAt != nil:
+		add(astern.Ready, *d.KnownGoodAt, "it completed its watch")
+	default:
+		add(astern.AtRisk, time.Time{}, "it never completed a watch")
+	}
+	if d.Latched != "" {
+		add(astern.AtRisk, time.Time{}, "it is latched: %s", d.Latched)
+	}
+	if w := v.sp.way(v.sp.places[0]); w.unit == "" && w.status == nil && w.pidFile == "" {
+		add(astern.AtRisk, time.Time{}, "after a crash a restart can't be found again: declare status or pid_file")
+	}
+	return out
+}
+
+// onHost adds the evidence that one host gives: the folder is there, with the files that were recorded.
+func (v view) onHost(rev string, d astern.Deployment, name string, byHash map[string][]string,
+	add func(astern.Readiness, time.Time, string, ...any)) {
+	member := on(v.sp.places, name)[0].name
+	listed, asked := v.s.Get(member + "/releases")
+	hash, has := v.s.Get(member + "/release/" + rev)
+	_, timed := v.s.Get(member + "/release-time/" + rev)
+	switch {
+	case !asked:
+		add(astern.ReadyUnknown, time.Time{}, "the releases on %s were not looked at", name)
+	case !listed.Known():
+		add(astern.ReadyUnknown, listed.At, "the releases on %s could not be seen: %s", name, listed.Unknown)
+	case !has && !timed:
+		if src, ok := v.s.Get("source/" + rev); ok && src.Known() && (d.Hash == "" || d.Hash == src.Text) {
+			add(astern.AtRisk, src.At, "the release folder is not on %s; it would be copied from %s", name, forRevision(v.sp.source, rev))
+			return
+		}
+		add(astern.Broken, listed.At, "the release folder %s/%s is not on %s", v.sp.releases, rev, name)
+	case has && !hash.Known() && strings.HasSuffix(hash.Unknown, outside):
+		add(astern.Broken, hash.At, "the release on %s can't be trusted: %s", name, hash.Unknown)
+	case has && !hash.Known():
+		add(astern.ReadyUnknown, hash.At, "the files on %s could not be compared: %s", name, hash.Unknown)
+	case !has:
+		add(astern.ReadyUnknown, listed.At, "the files on %s were not compared", name)
+	case d.Hash != "" && d.Hash != hash.Text:
+		byHash[hash.Text] = append(byHash[hash.Text], name)
+		add(astern.Broken, hash.At, "the files on %s were changed: %s was recorded, %s is there", name, short(d.Hash), short(hash.Text))
+	default:
+		byHash[hash.Text] = append(byHash[hash.Text], name)
+		what := "the release folder is on %s"
+		if d.Hash != "" {
+			what += ", its files are as recorded"
+		}
+		add(astern.Ready, hash.At, what, name)
+	}
+}
+
+// short returns the beginning of a hash, enough to tell two apart.
+func short(hash string) string {
+	hash = strings.TrimPrefix(hash, "sha256:")
+	return hash[:min(12, len(hash))]
+}
+
+// doors tells which further deployment removes which release folder by the retention rule. What runs is kept always and
+// counts as the newest: it was put there last.
+func (v view) doors(revisions []string) map[string]astern.Door {
+	out := map[string]astern.Door{}
+	if v.sp.Retention == nil {
+		return out
+	}
+	running := map[string]bool{}
+	there := map[string]bool{}
+	for _, p := range v.sp.places {
+		if link, ok := v.s.Get(p.name + "/link"); ok && link.Known() {
+			running[link.Text] = true
+		}
+		if listed, ok := v.s.Get(p.name + "/releases"); ok && listed.Known() {
+			for _, rev := range strings.Fields(listed.Text) {
+				there[rev] = true
+			}
+		}
+	}
+	var kept []string
+	for _, rev := range revisions {
+		if there[rev] && !running[rev] {
+			kept = append(kept, rev)
+		}
+	}
+	keep := v.sp.Retention.Keep
+	for i, rev := range kept {
+		further := max(1, keep-len(running)-i)
+		out[rev] = astern.Door{Deployments: further, What: fmt.Sprintf("retention keeps %s: %s further deployment removes %s",
+			releases(keep), ordinal(further), rev)}
+	}
+	return out
+}
+
+func releases(n int) string {
+	if n == 1 {
+		return "1 release"
+	}
+	return fmt.Sprintf("%d releases", n)
+}
+
+func ordinal(n int) string {
+	words := []string{"", "the first", "a second", "a third", "a fourth", "a fifth", "a sixth", "a seventh", "an eighth", "a ninth", "a tenth"}
+	if n < len(words) {
+		return words[n]
+	}
+	suffix := "th"
+	if n%100 < 11 || n%100 > 13 {
+		suffix = []string{"th", "st", "nd", "rd", "th", "th", "th", "th", "th", "th"}[n%10]
+	}
+	return fmt.Sprintf("the %d%s", n, suffix)
+}
+
+// linked returns the distinct revisions that links point to, sorted.
+func linked(sp spec, s astern.State) []string {
+	var out []string
+	for _, p := range sp.places {
+		if link, ok := s.Get(p.name + "/link"); ok && link.Known() && !slices.Contains(out, link.Text) {
+			out = append(out, link.Text)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

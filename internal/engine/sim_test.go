@@ -1,0 +1,380 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/engine"
+	"github.com/astern-dev/astern/internal/engine/enginetest"
+)
+
+// simRuns is how many simulated runs one test makes; ASTERN_SIM_RUNS changes it, ASTERN_SIM_SEED runs one seed.
+const simRuns = 10000
+
+// TestSimulation drives random plans with random faults, lost replies, crashes and operators through the engine's pure
+// part on one simulated thread, so that a seed alone repeats a run. Every run must end, have no effect twice, keep the
+// order of stages, and leave the world as its journal says.
+func TestSimulation(t *testing.T) {
+	if s := os.Getenv("ASTERN_SIM_SEED"); s != "" {
+		seed, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).once) })
+		return
+	}
+	runs := simRuns
+	if s := os.Getenv("ASTERN_SIM_RUNS"); s != "" {
+		var err error
+		if runs, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for seed := range uint64(runs) {
+		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).once) })
+		if t.Failed() {
+			t.Fatalf("reproduce with ASTERN_SIM_SEED=%d go test -run TestSimulation ./internal/engine", seed)
+		}
+	}
+}
+
+// TestLoopSimulation does the same with the loop itself and its goroutines; the order of answers is the scheduler's.
+func TestLoopSimulation(t *testing.T) {
+	for seed := range uint64(1000) {
+		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).loop) })
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// sim is one simulated run.
+type sim struct {
+	t       *testing.T
+	rnd     *rand.Rand
+	plan    astern.Plan
+	world   *enginetest.World
+	journal *enginetest.Journal
+}
+
+func simulate(t *testing.T, seed uint64, once func(*sim) (engine.Result, error)) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	pct := func(most int) int { return rnd.IntN(most + 1) }
+	f := enginetest.Faults{LostAfter: pct(20), LostBefore: pct(20), Transient: pct(20), Permanent: pct(5), Panic: pct(5),
+		Unknown: pct(50), Unreadable: pct(20), CheckFails: pct(5), CheckBlinds: pct(20), Slow: pct(50)}
+	s := &sim{t: t, rnd: rnd, plan: enginetest.RandomPlan(rnd), journal: &enginetest.Journal{}}
+	s.world = enginetest.NewWorld(s.plan, seed, f)
+	s.world.Delay = time.Duration(rnd.IntN(int(enginetest.SettleTime/time.Second))) * time.Second
+	crash := rand.New(rand.NewPCG(seed, 3))
+	crashes := pct(12)
+	s.journal.Crash = func() (before, after bool) {
+		n := crash.IntN(100)
+		return n < crashes/2, n >= crashes/2 && n < crashes
+	}
+	s.run(once)
+	if t.Failed() {
+		t.Logf("seed %d", seed)
+		for _, r := range s.journal.Records() {
+			t.Logf("%4d %s %-10s %s %d %v", r.Seq, r.At.Format("15:04:05.0"), r.Kind, r.Step, r.Attempt, r.Text)
+		}
+	}
+}
+
+// run starts the engine again and again until the execution has ended.
+func (s *sim) run(once func(*sim) (engine.Result, error)) {
+	for range 400 {
+		result, err := once(s)
+		switch {
+		case result.Outcome != "":
+			s.judge(result.Outcome)
+			return
+		case errors.Is(err, enginetest.ErrCrash), errors.Is(err, engine.ErrFenced):
+		case err != nil:
+			s.t.Errorf("the engine stopped: %v", err)
+			return
+		default:
+			s.decide(result.Holds)
+		}
+		time.Sleep(time.Duration(s.rnd.IntN(60)) * time.Second) // simulated: whoever is on call takes a while
+	}
+	s.t.Errorf("the execution has not ended after 400 starts")
+}
+
+// pending is an answer on its way to the simulated loop.
+type pending struct {
+	key     string
+	at      time.Time
+	records []astern.Record
+}
+
+// once is one life of a simulated process: it performs actions as they come and gets their answers a little later, in an
+// order that the seed decides.
+func (s *sim) once() (engine.Result, error) {
+	s.journal.Take(time.Now())
+	fold, err := engine.NewFold(s.plan)
+	if err != nil {
+		return engine.Result{}, err
+	}
+	meddle := time.Now().Add(time.Duration(s.rnd.IntN(120)) * time.Second)
+	busy := map[string]bool{}
+	var due []pending
+	for {
+		records, err := s.journal.Read(context.Background(), "", fold.Seq())
+		if err != nil {
+			return engine.Result{}, err
+		}
+		for _, r := range records {
+			fold.Apply(r)
+		}
+		if fold.Outcome() != "" {
+			return engine.Result{Outcome: fold.Outcome()}, nil
+		}
+		wake, end := s.act(fold, busy, &due)
+		if end != nil {
+			if end.Outcome != "" {
+				err = s.journal.Append(context.Background(), "", fold.Fence(), astern.Record{Kind: astern.RecordEnded, At: time.Now(), Outcome: end.Outcome})
+			}
+			return *end, err
+		}
+		if err := s.deliver(fold, busy, &due, wake); err != nil {
+			return engine.Result{}, err
+		}
+		if time.Now().After(meddle) {
+			meddle = meddle.Add(time.Hour)
+			s.meddle()
+		}
+	}
+}
+
+// act performs every action that is not under way.
+func (s *sim) act(fold *engine.Fold, busy map[string]bool, due *[]pending) (wake time.Time, end *engine.Result) {
+	for _, a := range fold.Decide(time.Now()) {
+		switch {
+		case a.Kind == engine.Wait:
+			wake = a.At
+		case a.Kind == engine.Hold && len(busy) == 0:
+			return wake, &engine.Result{Holds: a.Holds}
+		case a.Kind == engine.End && len(busy) == 0:
+			return wake, &engine.Result{Outcome: a.Outcome}
+		case a.Kind == engine.Hold, a.Kind == engine.End, busy[a.Key()]:
+		default:
+			busy[a.Key()] = true
+			w := engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check}
+			*due = append(*due, pending{a.Key(), time.Now().Add(time.Duration(s.rnd.IntN(2000)) * time.Millisecond),
+				engine.Perform(context.Background(), w, "ex-1", a)})
+		}
+	}
+	return wake, nil
+}
+
+// deliver waits for the next answer, the time to wake up, or a second, and writes down what came.
+func (s *sim) deliver(fold *engine.Fold, busy map[string]bool, due *[]pending, wake time.Time) error {
+	until := time.Now().Add(time.Second)
+	if !wake.IsZero() && wake.Before(until) {
+		until = wake
+	}
+	next := -1
+	for i, p := range *due {
+		if !p.at.After(until) {
+			until, next = p.at, i
+		}
+	}
+	time.Sleep(time.Until(until))
+	if next < 0 {
+		return nil
+	}
+	p := (*due)[next]
+	*due = append((*due)[:next], (*due)[next+1:]...)
+	delete(busy, p.key)
+	news := fold.News(p.records, time.Now())
+	if len(news) == 0 {
+		return nil
+	}
+	return s.journal.Append(context.Background(), "", fold.Fence(), news...)
+}
+
+// loop is one life of the engine's own loop.
+func (s *sim) loop() (engine.Result, error) {
+	e := engine.Engine{Journal: s.journal, Clock: engine.SystemClock{}, Execution: "ex-1", Plan: s.plan,
+		Fence: s.journal.Take(time.Now()), LookEvery: time.Second,
+		World: engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check}}
+	operator := time.AfterFunc(time.Duration(s.rnd.IntN(120))*time.Second, s.meddle)
+	defer operator.Stop()
+	return e.Run(context.Background())
+}
+
+// meddle is an operator who pauses or cancels while the engine runs, or a process that is killed.
+func (s *sim) meddle() {
+	switch s.rnd.IntN(8) {
+	case 0:
+		s.journal.Say(astern.Record{At: time.Now(), Kind: astern.RecordPaused, By: "op"})
+	case 1:
+		s.journal.Say(astern.Record{At: time.Now(), Kind: astern.RecordCancelled, By: "op"})
+	case 2:
+		s.journal.Kill()
+	}
+}
+
+// decide is the operator in front of a held execution; what he says of the world is true.
+func (s *sim) decide(holds []engine.HoldReason) {
+	if len(holds) == 0 {
+		s.t.Errorf("held without a reason")
+	}
+	say := func(r astern.Record) { r.At, r.By = time.Now(), "op"; s.journal.Say(r) }
+	for _, h := range holds {
+		switch h.Kind {
+		case engine.HoldUnsure:
+			s.settle(h.Step, say)
+		case engine.HoldBlocked:
+			say(astern.Record{Kind: astern.RecordSkipped, Step: h.Step})
+		case engine.HoldFailed, engine.HoldRefused:
+			if s.rnd.IntN(4) == 0 {
+				say(astern.Record{Kind: astern.RecordSkipped, Step: h.Step})
+				continue
+			}
+			say(astern.Record{Kind: astern.RecordResumed})
+		default:
+			say(astern.Record{Kind: astern.RecordResumed})
+		}
+	}
+}
+
+func (s *sim) settle(step string, say func(astern.Record)) {
+	var call *astern.Call
+	for _, r := range s.journal.Records() {
+		if r.Kind == astern.RecordIntent && r.Step == step {
+			call = r.Call
+		}
+	}
+	if s.world.Happened(call.Token) {
+		say(astern.Record{Kind: astern.RecordSettled, Step: step, Op: &astern.Op{Status: astern.OpDone,
+			Outputs: map[string]astern.Arg{"token": astern.Text(call.Token)}}})
+		return
+	}
+	say(astern.Record{Kind: astern.RecordSettled, Step: step, Op: &astern.Op{Status: astern.OpFailed, Code: astern.Unavailable}})
+}
+
+// judge compares the end with what must hold.
+func (s *sim) judge(o astern.Outcome) {
+	records := s.journal.Records()
+	fold, err := engine.NewFold(s.plan)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i, r := range records {
+		if r.Seq != int64(i)+1 {
+			s.t.Errorf("record %d has number %d", i+1, r.Seq)
+		}
+		fold.Apply(r)
+	}
+	effects := map[string]int{}
+	var order []string
+	for _, e := range s.world.Effects {
+		effects[e.Step]++
+		order = append(order, e.Step)
+	}
+	status := map[string]engine.StepStatus{}
+	for _, st := range fold.Steps() {
+		status[st.ID] = st
+		n := effects[st.ID]
+		switch {
+		case n > 1:
+			s.t.Errorf("%s had its effect %d times", st.ID, n)
+		case st.Status == "done" && n != 1:
+			s.t.Errorf("%s is done without an effect", st.ID)
+		case st.Status != "done" && n != 0:
+			s.t.Errorf("%s is %s and had its effect", st.ID, st.Status)
+		}
+	}
+	if o == astern.OutcomeDone && len(effects) != len(status) {
+		s.t.Errorf("done with %d of %d steps", len(effects), len(status))
+	}
+	s.judgeOrder(order, status)
+	s.judgeStops(records)
+	s.judgeIntents(records)
+}
+
+// judgeOrder checks that stages follow each other and that a lane's steps do.
+func (s *sim) judgeOrder(order []string, status map[string]engine.StepStatus) {
+	stage := 0
+	for _, id := range order {
+		if n := status[id].Stage; n < stage {
+			s.t.Errorf("%s of stage %d acted after stage %d had begun", id, n, stage)
+		} else {
+			stage = n
+		}
+	}
+}
+
+// judgeStops checks that nothing was started later than a second after a person said stop.
+func (s *sim) judgeStops(records []astern.Record) {
+	var stopped time.Time
+	for _, r := range records {
+		switch r.Kind {
+		case astern.RecordPaused, astern.RecordCancelled:
+			if stopped.IsZero() {
+				stopped = r.At
+			}
+		case astern.RecordResumed:
+			stopped = time.Time{}
+		case astern.RecordIntent:
+			if !stopped.IsZero() && r.At.Sub(stopped) > time.Second {
+				s.t.Errorf("record %d: %s was started %s after a person said stop", r.Seq, r.Step, r.At.Sub(stopped))
+			}
+		}
+	}
+}
+
+// judgeIntents checks the one law that all else rests on: the attempt rises only after a definite "no effect", and the
+// actions that come next from the whole journal are those of the fold that was kept along.
+func (s *sim) judgeIntents(records []astern.Record) {
+	kept, err := engine.NewFold(s.plan)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	attempts := map[string]int{}
+	definite := map[string]bool{}
+	for i, r := range records {
+		switch r.Kind {
+		case astern.RecordIntent:
+			if attempts[r.Step] > 0 && !definite[r.Step] {
+				s.t.Errorf("record %d: attempt %d of %s without a definite end of the one before", r.Seq, r.Attempt, r.Step)
+			}
+			if r.Attempt != attempts[r.Step]+1 {
+				s.t.Errorf("record %d: attempt %d of %s follows %d", r.Seq, r.Attempt, r.Step, attempts[r.Step])
+			}
+			attempts[r.Step], definite[r.Step] = r.Attempt, false
+		case astern.RecordOp, astern.RecordSettled:
+			definite[r.Step] = r.Op.Status == astern.OpFailed
+		case astern.RecordAbsent:
+			definite[r.Step] = true
+		}
+		kept.Apply(r)
+		if i%17 == 0 {
+			fresh, err := engine.Next(s.plan, records[:i+1], r.At)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			if got := kept.Decide(r.At); fmt.Sprint(keys(got)) != fmt.Sprint(keys(fresh)) || !reflect.DeepEqual(got, fresh) {
+				s.t.Errorf("record %d: the kept fold gives %v, the journal %v", r.Seq, keys(got), keys(fresh))
+			}
+		}
+	}
+}
+
+func keys(actions []engine.Action) []string {
+	var out []string
+	for _, a := range actions {
+		out = append(out, a.Key())
+	}
+	return out
+}

@@ -1,0 +1,148 @@
+// Package hosttest starts a real OpenSSH server on loopback for tests.
+package hosttest
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/astern-dev/astern"
+)
+
+// Server is an SSH server that runs until the test ends.
+type Server struct {
+	// SSH reaches it, with a key file and a known_hosts file that has its key.
+	SSH astern.SSH
+	// Folder holds its keys: client (the private key that is let in), host, known_hosts.
+	Folder string
+	// Stop ends it before the test does.
+	Stop func()
+}
+
+// sshd is where distributions put the server.
+const sshd = "/usr/sbin/sshd"
+
+// Start starts a server. Where OpenSSH's is not installed the test is skipped, and fails when CI is "true".
+func Start(t testing.TB) Server {
+	t.Helper()
+	if _, err := os.Stat(sshd); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("the tests over SSH need %s (openssh-server): %v", sshd, err)
+		}
+		t.Skipf("%s is not installed, so nothing over SSH is tested: apt-get install openssh-server", sshd)
+	}
+	if os.Getuid() == 0 { // a server that is started by root wants this folder, which its service would make
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Fatalf("making the folder that sshd wants: %v", err)
+		}
+	}
+	dir := t.TempDir()
+	hostKey, clientKey := WriteKey(t, filepath.Join(dir, "host"), ""), WriteKey(t, filepath.Join(dir, "client"), "")
+	write(t, filepath.Join(dir, "authorized_keys"), ssh.MarshalAuthorizedKey(clientKey))
+	address := freeAddress(t)
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "known_hosts"), fmt.Appendf(nil, "[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(hostKey)))
+	write(t, filepath.Join(dir, "config"), fmt.Appendf(nil, "ListenAddress %s\nHostKey %s/host\nAuthorizedKeysFile %s/authorized_keys\n"+
+		"UsePAM no\nStrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel ERROR\n", address, dir, dir))
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(dir, "config"))
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting sshd: %v", err)
+	}
+	stopped := false
+	stop := func() {
+		if !stopped {
+			stopped = true
+			cmd.Process.Kill() // it may have ended by itself
+			cmd.Wait()         // its end by our signal is no failure
+		}
+	}
+	t.Cleanup(stop)
+	if err := banner(address); err != nil {
+		stop()
+		t.Fatalf("sshd did not come up: %v\n%s", err, log.String())
+	}
+	return Server{Folder: dir, Stop: stop, SSH: astern.SSH{Address: address, User: u.Username,
+		KeyFile: filepath.Join(dir, "client"), KnownHosts: filepath.Join(dir, "known_hosts")}}
+}
+
+// WriteKey writes a new private key to the file and returns its public half.
+func WriteKey(t testing.TB, file, passphrase string) ssh.PublicKey {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var block *pem.Block
+	if passphrase == "" {
+		block, err = ssh.MarshalPrivateKey(private, "astern test")
+	} else {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "astern test", []byte(passphrase))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, pem.EncodeToMemory(block))
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func write(t testing.TB, file string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// banner waits until the server introduces itself.
+func banner(address string) error {
+	var last error
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		conn, err := net.DialTimeout("tcp", address, time.Second)
+		if err != nil {
+			last = err
+			continue
+		}
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		conn.Close()
+		if strings.HasPrefix(line, "SSH-") {
+			return nil
+		}
+		last = err
+	}
+	return last
+}
