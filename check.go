@@ -1,9 +1,6 @@
 package astern
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // Verdict is what a check says. Unknown is never taken for Pass.
 type Verdict string
@@ -80,8 +77,8 @@ type TCPCheck struct {
 	Address string `json:"address"` // host:port
 }
 
-// CommandCheck passes when the command exits with 0, fails on 1, and is unknown on anything else or when it could not
-// be run. It never runs through a shell.
+// CommandCheck passes when the command exits with 0, fails on 1 to 125 (or what FailOn lists), and is unknown on anything
+// else or when it could not be run. It never runs through a shell.
 type CommandCheck struct {
 	Argv []string `json:"argv"`
 	// FailOn lists exit codes that mean fail; empty means 1 to 125. Others than these and 0 are unknown.
@@ -98,52 +95,4 @@ type CheckResult struct {
 	// Seconds is how long it took.
 	Seconds  float64 `json:"seconds"`
 	Attempts int     `json:"attempts"`
-}
-
-// Bind returns the check with the placeholders {revision}, {member} and {address} of all its texts replaced. It returns
-// an Invalid error when a text uses a placeholder whose value is not known ("").
-func (c Check) Bind(revision, member, address string) (Check, error) {
-	values := map[string]string{"{revision}": revision, "{member}": member, "{address}": address}
-	var missing string
-	text := func(s string) string {
-		for p, v := range values {
-			if v == "" && strings.Contains(s, p) {
-				missing = p
-			}
-		}
-		return strings.NewReplacer("{revision}", revision, "{member}", member, "{address}", address).Replace(s)
-	}
-	texts := func(m map[string]string) map[string]string {
-		if m == nil {
-			return nil
-		}
-		out := make(map[string]string, len(m))
-		for k, v := range m {
-			out[k] = text(v)
-		}
-		return out
-	}
-	c.Member = member
-	if c.HTTP != nil {
-		h := *c.HTTP
-		h.URL, h.Body, h.Contains = text(h.URL), text(h.Body), text(h.Contains)
-		h.Headers, h.HeaderEquals, h.JSONEquals = texts(h.Headers), texts(h.HeaderEquals), texts(h.JSONEquals)
-		c.HTTP = &h
-	}
-	if c.TCP != nil {
-		c.TCP = &TCPCheck{Address: text(c.TCP.Address)}
-	}
-	if c.Command != nil {
-		k := *c.Command
-		k.Argv = make([]string, len(c.Command.Argv))
-		for i, a := range c.Command.Argv {
-			k.Argv[i] = text(a)
-		}
-		k.Env = texts(k.Env)
-		c.Command = &k
-	}
-	if missing != "" {
-		return Check{}, Errorf(Invalid, "check %s of %s uses %s, which is not known here", c.Name, c.Address, missing)
-	}
-	return c, nil
 }

@@ -15,14 +15,16 @@ type Plan struct {
 	System    string    `json:"system"`
 	CreatedAt time.Time `json:"created_at"`
 	// ExpiresAt is when it may no longer be applied.
-	ExpiresAt time.Time   `json:"expires_at"`
-	Intent    Intent      `json:"intent"`
-	Asked     Asked       `json:"asked"`
-	Moves     []Move      `json:"moves"`            // what each component is taken from and to, in order
-	Fleets    []Fleet     `json:"fleets,omitempty"` // members listed once, in wave order
-	Facts     []Fact      `json:"facts"`
-	Accepts   []Accept    `json:"accepts,omitempty"`
-	Checks    []Check     `json:"checks,omitempty"` // every check that a stage or a step names, bound
+	ExpiresAt time.Time `json:"expires_at"`
+	Intent    Intent    `json:"intent"`
+	Asked     Asked     `json:"asked"`
+	Moves     []Move    `json:"moves"`            // what each component is taken from and to, in order
+	Fleets    []Fleet   `json:"fleets,omitempty"` // members listed once, in wave order
+	Facts     []Fact    `json:"facts"`
+	Accepts   []Accept  `json:"accepts,omitempty"`
+	// Checks are all that a stage or a step names, bound. One that is made for each member and has none is a pattern: it
+	// keeps {member} and is bound to the members of the stage when it is made.
+	Checks    []Check     `json:"checks,omitempty"`
 	Stages    []Stage     `json:"stages"`
 	Checklist []Checklist `json:"checklist,omitempty"`
 	Loss      []Loss      `json:"loss"`      // counted; empty means nothing is lost
@@ -109,18 +111,29 @@ type LeftOut struct {
 // token. It is read at apply and again right before each of its steps.
 type Fact struct {
 	Address string `json:"address"`
-	// Path may hold the segment {member}; the fact is then one for all members of the address's fleet.
+	// Path may hold the segment {member}; the fact is then one for all members of the address's fleet. Facts of a stage
+	// over a fleet have such paths only: no single step of it knows what the whole has become.
 	Path string `json:"path"`
 	// Value is what was seen. An absent path has Absent set and an empty value.
 	Value  string `json:"value"`
 	Absent bool   `json:"absent,omitempty"`
 	// Unknown is the reason why it could not be read; such a fact must be accepted, and must then still be unknown.
 	Unknown string `json:"unknown,omitempty"`
+	// Last and LastSeen are the last value known of a fact that is unknown.
+	Last     string    `json:"last,omitempty"`
+	LastSeen time.Time `json:"last_seen,omitzero"`
 	// Except holds the members whose value differs from Value.
-	Except map[string]string `json:"except,omitempty"`
-	Seen   time.Time         `json:"seen"`
+	Except map[string]FactValue `json:"except,omitempty"`
+	Seen   time.Time            `json:"seen"`
 	// Steps are the ids (without @MEMBER) of the steps that rest on it.
 	Steps []string `json:"steps"`
+}
+
+// FactValue is what was seen of one member, where that differs from the others. Absent and Unknown are as in Fact.
+type FactValue struct {
+	Value   string `json:"value"`
+	Absent  bool   `json:"absent,omitempty"`
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // Accept is a fact, a check or a loss that a person takes upon himself. The automatic way never accepts.
@@ -137,7 +150,8 @@ type Checklist struct {
 	Items   []ChecklistItem `json:"items"`
 }
 
-// Then says that the end can't be seen from here: when the plan is done, the same intent is planned anew.
+// Then says that the end can't be seen from here: when the plan is done, the same intent is planned anew. When nothing is
+// left to do then, the execution is done.
 type Then struct {
 	Because string `json:"because"`
 	// Allowed limits what a child may do without approvals of its own; nil means it needs its own.

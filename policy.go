@@ -28,7 +28,7 @@ func (p Policy) PlanAge() time.Duration {
 // ApprovalsFor returns how many approvals a plan with that loss needs.
 func (p Policy) ApprovalsFor(loss []Loss) int {
 	for _, l := range loss {
-		if l.Count > 0 && p.ApprovalsOnLoss > p.Approvals {
+		if (l.Count > 0 || l.Unknown != "") && p.ApprovalsOnLoss > p.Approvals {
 			return p.ApprovalsOnLoss
 		}
 	}

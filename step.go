@@ -24,7 +24,7 @@ type Step struct {
 	UndoBecause string `json:"undo_because,omitempty"`
 	// Outputs maps each output's name to its type: string, bool, int or list. No output is a secret.
 	Outputs map[string]string `json:"outputs,omitempty"`
-	// Limits maps outputs to the one value they may have; outside it the execution holds and asks.
+	// Limits maps outputs to the one value they may have (a driver that means "at least" answers a boolean output); outside it the execution holds and asks.
 	Limits   map[string]string `json:"limits,omitempty"`
 	Estimate Estimate          `json:"estimate"`
 	// Command is what a person would type instead, for a POSIX shell; may hold {member}.
@@ -117,6 +117,9 @@ func (a Arg) String() string {
 
 // maxInt is the largest integer that canonical JSON holds exactly (RFC 8785: numbers are IEEE 754 doubles).
 const maxInt = 1<<53 - 1
+
+// IsZero reports whether the argument is neither a literal nor a reference.
+func (a Arg) IsZero() bool { return a.Literal == nil && a.Ref == nil }
 
 // MarshalJSON encodes the literal or the reference.
 func (a Arg) MarshalJSON() ([]byte, error) {

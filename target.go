@@ -66,4 +66,7 @@ type Loss struct {
 	// Unit is rows, items, bytes, or seconds (of writes).
 	Unit  string `json:"unit"`
 	Count int64  `json:"count"`
+	// Unknown says why it could not be counted; it then counts as a loss.
+	Unknown string    `json:"unknown,omitempty"`
+	Seen    time.Time `json:"seen,omitzero"`
 }

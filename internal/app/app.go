@@ -21,7 +21,6 @@ import (
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/ledger"
 	"github.com/astern-dev/astern/internal/proc"
-	"github.com/astern-dev/astern/internal/secret"
 )
 
 // Plans keeps plans by their hash.
@@ -83,7 +82,7 @@ func Open(path string, store Store) (*App, error) {
 	if a.System, err = config.Load(abs, Drivers(nil, nil)); err != nil {
 		return nil, err
 	}
-	a.pool = host.NewPool(a.System, secret.Resolve)
+	a.pool = host.NewPool()
 	a.drivers = Drivers(a.pool, a.System.Component)
 	return a, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/planfile"
+	"github.com/astern-dev/astern/internal/planner"
 	"github.com/astern-dev/astern/internal/proc"
 )
 
@@ -170,6 +171,9 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 		if s.execution.Outcome != "" {
 			return engine.Result{Outcome: s.execution.Outcome}, id, ended(id, engine.Result{Outcome: s.execution.Outcome})
 		}
+		if err := a.approved(ctx, s.plan, s.execution.PlanHash); err != nil {
+			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
+		}
 		fence, err := a.Store.Take(ctx, id, a.Runner, proc.Alive, a.Now())
 		if err != nil {
 			return engine.Result{}, id, fmt.Errorf("taking %s: %w", id, err)
@@ -280,6 +284,9 @@ func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 	} else {
 		planned, err = a.Plan(ctx, ask)
 	}
+	if errors.Is(err, planner.ErrNothingToDo) {
+		return "", nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -291,7 +298,12 @@ func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 	if planned, err = encode(p); err != nil {
 		return "", err
 	}
-	return planned.Hash, a.Store.PutPlan(ctx, planned.Hash, planned.Doc, a.Now())
+	if err := a.Store.PutPlan(ctx, planned.Hash, planned.Doc, a.Now()); err != nil {
+		return "", fmt.Errorf("storing the plan: %w", err)
+	}
+	// The child takes over the leases before its parent ends: nobody else gets a half-way component in between.
+	_, _, err = a.Store.CreateExecution(ctx, astern.Execution{PlanHash: planned.Hash, CreatedAt: a.Now(), Addresses: p.Addresses(), Parent: id}, 0)
+	return planned.Hash, err
 }
 
 // within reports whether a child plan stays inside what its parent's approval allowed.
@@ -333,10 +345,9 @@ func contains(list []string, s string) bool {
 }
 
 func (a *App) childExecution(ctx context.Context, hash string) (string, error) {
-	doc, err := a.Store.Plan(ctx, hash)
-	if err != nil {
-		return "", err
+	e, ok, err := a.executionOf(ctx, hash)
+	if err == nil && !ok {
+		err = astern.Errorf(astern.Internal, "plan %s has no execution", hash)
 	}
-	e, _, err := a.Apply(ctx, doc)
 	return e.ID, err
 }

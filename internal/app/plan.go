@@ -59,6 +59,10 @@ func encode(p astern.Plan) (Planned, error) {
 	if errs := planfile.Validate(p); len(errs) > 0 {
 		return Planned{}, astern.Errorf(astern.Internal, "the plan breaks a law of plans: %w", errs[0]).WithHint("this is a bug of astern: please report it")
 	}
+	p, err := planfile.Seal(p)
+	if err != nil {
+		return Planned{}, err
+	}
 	doc, hash, err := planfile.Encode(p)
 	return Planned{p, hash, doc}, err
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/astern-dev/astern"
@@ -11,13 +10,10 @@ import (
 	"github.com/astern-dev/astern/internal/readiness"
 )
 
-// revisionName is what a revision may be called: it becomes part of paths and commands.
-var revisionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
 func checkRevision(revision string) error {
-	if !revisionName.MatchString(revision) {
+	if !astern.ValidRevision(revision) {
 		return astern.Errorf(astern.Invalid, "%q is no name of a revision", revision).
-			WithHint("letters, digits, dots, dashes and underscores, beginning with a letter or digit, at most 128")
+			WithHint("letters, digits, dots, colons, dashes and underscores, beginning with a letter or digit, at most 128")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -60,7 +61,14 @@ func (a *App) runCheck(ctx context.Context, c astern.Check) astern.CheckResult {
 
 // command runs a check's command on the environment's host of that name; on this machine in the folder of astern.yaml.
 func (a *App) command(ctx context.Context, environment, name string, argv []string, env map[string]string, timeout time.Duration) (int, string, error) {
-	m, err := a.pool.Machine(environment, name)
+	e, _ := a.System.Environment(environment)
+	h := astern.Host{}
+	if i := slices.IndexFunc(e.Hosts, func(h astern.Host) bool { return h.Name == name }); i >= 0 {
+		h = e.Hosts[i]
+	} else if name != "" {
+		return 0, "", astern.Errorf(astern.NotFound, "%s has no host %s", environment, name)
+	}
+	m, err := a.pool.Machine(h, a.System.Folder)
 	if err != nil {
 		return 0, "", err
 	}

@@ -1,3 +1,12 @@
+// Package check proves health or the lack of it: it runs checks (HTTP, TCP, command) and answers with a verdict and one line of evidence, and it is the driver of the step kind "check".
+//
+// How an answer, or the lack of one, becomes a verdict:
+//
+//   - what was asked for came back: pass
+//   - something else came back (a wrong status, header or body, not HTTP at all): fail
+//   - the service is down (connection refused or reset) or hangs (the connection opened, then no answer in time): fail
+//   - the service could not be reached or not be believed (no such name, no route, no connection in time, a TLS
+//     certificate that does not verify, a command that could not be run): unknown, which is never taken for a pass
 package check
 
 import (

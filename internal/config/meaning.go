@@ -19,9 +19,9 @@ import (
 const formatVersion = 1
 
 var (
-	simpleName   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)           // systems, environments, components
-	memberName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)   // hosts, checks
-	revisionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$`) // and no ".."
+	simpleName   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)          // systems, environments, components
+	memberName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)  // hosts, checks
+	revisionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`) // and no ".."
 )
 
 // newer reports a file that was made for a newer astern; what else this one thinks of it would mislead.

@@ -223,7 +223,7 @@ func (r *run) undo(d acted) {
 
 // hostile are names that must be refused before they reach a path, a command line or a terminal.
 var hostile = []string{
-	"", ".", "..", "../../etc", "/etc/passwd", "v1/../v2", "v1..v2", "a/b", `a\b`, "-rf", "--help", "v 1", "v1\nv2", "v1\x00",
+	"", ".", "..", "../../etc", "/etc/passwd", "v1/../v2", "v1..v2", "a/b", `a\b`, "v1+v2", "-rf", "--help", "v 1", "v1\nv2", "v1\x00",
 	"v1;touch pwned", "$(touch pwned)", "`touch pwned`", "v1|true", "v1&", "*", "~", "{member}", "v1\x1b[2J", "ｖ1", "v1\u202e",
 	"very-long-" + string(make([]byte, 300)),
 }

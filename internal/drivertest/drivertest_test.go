@@ -26,6 +26,7 @@ func TestFaultsAreFound(t *testing.T) {
 		"routes anywhere":              "is not refused",
 		"modifies its input":           "modified its input",
 		"untrue fact":                  "was observed",
+		"fact of the whole":            "its path needs {member}",
 		"repeats an id":                "two steps",
 		"unknown verb":                 "does not declare",
 		"refers forward":               "no earlier step",

@@ -143,6 +143,9 @@ func (d *memoryDriver) Route(c astern.Component, s astern.State, t astern.Target
 	if m.is("untrue fact") {
 		r.Facts[0].Value = "v0"
 	}
+	if m.is("fact of the whole") {
+		r.Facts[0].Path = "revision"
+	}
 	step := astern.Step{ID: "set", Address: c.Address(), Kind: "memory", Verb: "set", Title: "set {member}", Command: "set",
 		Args: map[string]astern.Arg{"revision": astern.Text(t.Revision)}, Attempts: 1, TimeoutSeconds: 5,
 		Sets:    []astern.Set{{Path: "{member}/link", Value: astern.Text(t.Revision)}},

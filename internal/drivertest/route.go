@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -63,6 +64,7 @@ func checkRoute(r *run, s astern.State, route astern.Route) {
 	checkMembers(r, route)
 	for _, f := range route.Facts {
 		checkFact(r, s, f, earlier, route.Fleet)
+		checkFleetFact(r, f, route)
 	}
 	for _, l := range route.Loss {
 		if l.Address == "" || l.Unit == "" || l.Count < 0 {
@@ -213,6 +215,21 @@ func checkFact(r *run, s astern.State, f astern.Fact, steps map[string]astern.St
 	}
 }
 
+// checkFleetFact requires that steps of a stage over a fleet rest on facts of their own member: no single step of it knows
+// what the whole has become.
+func checkFleetFact(r *run, f astern.Fact, route astern.Route) {
+	if strings.Contains(f.Path, "{member}") {
+		return
+	}
+	for i, st := range route.Stages {
+		for _, step := range st.Steps {
+			if st.Each != nil && slices.Contains(f.Steps, step.ID) {
+				r.Errorf("the fact %q belongs to step %s of stage %d, which is over a fleet: its path needs {member}", f.Path, step.ID, i)
+			}
+		}
+	}
+}
+
 // seen is what is at a path: a text, nothing, or unknown.
 type seen struct {
 	text            string
@@ -231,8 +248,8 @@ func seenAt(s astern.State, path string) seen {
 }
 
 func factFor(f astern.Fact, member string) seen {
-	if text, ok := f.Except[member]; ok && member != "" {
-		return seen{text: text}
+	if v, ok := f.Except[member]; ok && member != "" {
+		return seen{text: v.Value, absent: v.Absent, unknown: v.Unknown != ""}
 	}
 	if f.Unknown != "" {
 		return seen{unknown: true}

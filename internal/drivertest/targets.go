@@ -2,7 +2,6 @@ package drivertest
 
 import (
 	"encoding/json"
-	"regexp"
 	"strings"
 	"time"
 
@@ -62,13 +61,11 @@ func worst(t astern.Target) astern.Readiness {
 	return out
 }
 
-var revisionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$`)
-
 func lawTargetsEvidence(r *run) {
 	targets := r.driver.Router.Targets(r.world.Component, r.observe(), r.world.History)
 	seen := map[string]bool{}
 	for _, t := range targets {
-		if t.Address != r.world.Component.Address() || !revisionName.MatchString(t.Revision) || strings.Contains(t.Revision, "..") {
+		if t.Address != r.world.Component.Address() || !astern.ValidRevision(t.Revision) {
 			r.Errorf("target %q of %q: wrong address or revision name", t.Revision, t.Address)
 		}
 		if seen[t.Revision] {

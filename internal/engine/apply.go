@@ -25,7 +25,7 @@ func (f *Fold) Apply(r astern.Record) {
 	case astern.RecordRound:
 		f.applyRound(r)
 	case astern.RecordChild:
-		f.child = r.Text
+		f.child, f.nothingLeft = r.Text, r.Text == ""
 	case astern.RecordEnded:
 		f.outcome = r.Outcome
 	case astern.RecordUnprepared:

@@ -195,10 +195,24 @@ func (d *decision) round(st *stage, names []string, gate bool, interval time.Dur
 	checks := make([]astern.Check, 0, len(names))
 	for _, n := range names {
 		if c, ok := d.f.plan.Check(n, ""); ok {
-			checks = append(checks, c)
+			checks = append(checks, d.f.spread(c, st)...)
 		}
 	}
 	d.due(Action{Kind: CheckRound, Stage: d.f.current + 1, Checks: checks, Gate: gate}, at)
+}
+
+// spread binds a check that is a pattern to the members of the stage; any other it returns as it is.
+func (f *Fold) spread(c astern.Check, st *stage) []astern.Check {
+	if !c.Each || c.Member != "" || st.plan.Each == nil {
+		return []astern.Check{c}
+	}
+	var out []astern.Check
+	for _, ln := range st.lanes {
+		if bound, err := c.Bind("", ln.member, ""); err == nil { // planfile.Validate refuses patterns that can't be bound
+			out = append(out, bound)
+		}
+	}
+	return out
 }
 
 func stopInterval(st *astern.Stage) time.Duration {
@@ -250,7 +264,7 @@ func (d *decision) why(s *step) {
 // finish ends a plan whose stages all passed, or has it continued.
 func (d *decision) finish() []Action {
 	f := d.f
-	if f.plan.Then != nil {
+	if f.plan.Then != nil && !f.nothingLeft {
 		if f.planFail != "" {
 			d.holds = append(d.holds, HoldReason{HoldPlan, "", len(f.stages), f.planFail})
 		} else if !f.paused {

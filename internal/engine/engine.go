@@ -36,7 +36,7 @@ type World struct {
 	// Check makes a bound check.
 	Check func(ctx context.Context, c astern.Check) astern.CheckResult
 	// Plan makes and stores the child plan that continues the execution (undo false) or reverses it (undo true), and
-	// returns its hash.
+	// returns its hash; "" when nothing is left to do.
 	Plan func(ctx context.Context, undo bool) (hash string, err error)
 }
 

@@ -53,8 +53,9 @@ func (s *step) over() bool { return s.phase == skipped || s.phase == done && s.o
 
 // lane is a sequence of steps.
 type lane struct {
-	steps []*step
-	next  int // first step that is not over
+	member string
+	steps  []*step
+	next   int // first step that is not over
 }
 
 // stage is the state of one stage.
@@ -91,9 +92,11 @@ type Fold struct {
 	paused    bool
 	cancelled bool
 	child     string
-	planFail  string
-	outcome   astern.Outcome
-	lastAt    time.Time
+	// nothingLeft is true when planning anew found that nothing is left to do.
+	nothingLeft bool
+	planFail    string
+	outcome     astern.Outcome
+	lastAt      time.Time
 }
 
 // NewFold returns the state of a plan whose journal is empty. It returns an Invalid error for a plan whose stages can't
@@ -111,7 +114,7 @@ func NewFold(p astern.Plan) (*Fold, error) {
 			f.byID[st.plan.Steps[k].ID] = &st.plan.Steps[k]
 		}
 		for _, l := range lanes {
-			ln := &lane{}
+			ln := &lane{member: l.Member}
 			for _, ls := range l.Steps {
 				if f.steps[ls.ID] != nil {
 					return nil, astern.Errorf(astern.Invalid, "step id %s is not unique in the plan", ls.ID)
@@ -160,7 +163,7 @@ func (f *Fold) expect(fact *astern.Fact, member string) ExpectedFact {
 	e := ExpectedFact{Address: fact.Address, Path: astern.MemberPath(fact.Path, member), Value: fact.Value,
 		Absent: fact.Absent, Unknown: fact.Unknown != ""}
 	if v, ok := fact.Except[member]; ok && member != "" {
-		e.Value, e.Absent = v, false
+		e.Value, e.Absent, e.Unknown = v.Value, v.Absent, v.Unknown != ""
 	}
 	if v, ok := f.sets[e.Address+" "+e.Path]; ok {
 		e.Value, e.Absent, e.Unknown = v.Text, v.Unknown != "", false

@@ -28,7 +28,7 @@ func fleetPlan() astern.Plan {
 		Evidence: []astern.Evidence{evidence(astern.Ready, "release v2.7.5 is on 9995 of 9995 hosts that were asked, with its recorded hash")}}}
 	swap := []string{"2.swap", "3.swap", "4.swap", "5.swap"}
 	p.Facts = []astern.Fact{
-		{Address: edge, Path: "{member}/link", Value: "v2.8.0", Except: map[string]string{"edge-00042": "v2.7.9", "edge-04711": "v2.7.9"}, Seen: at("03:01:40"), Steps: swap},
+		{Address: edge, Path: "{member}/link", Value: "v2.8.0", Except: map[string]astern.FactValue{"edge-00042": {Value: "v2.7.9"}, "edge-04711": {Value: "v2.7.9"}}, Seen: at("03:01:40"), Steps: swap},
 		{Address: edge, Path: "{member}/release/v2.7.5", Value: "sha256:0d5f6a7c8e9b1a2c3d4e5f60718293a4b5c6d7e8f9000102030405060708090a", Seen: at("03:01:40"), Steps: swap},
 	}
 	p.Checks = []astern.Check{

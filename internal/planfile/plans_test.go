@@ -30,7 +30,7 @@ var hardPlans = []struct {
 	{"dynamodb-undo", dynamodbUndoPlan, "eec51e14801dab6078821438d2ba0369b21e6b71fd5cc2a707175177a6a81e57"},
 	{"stack", stackPlan, "8d99d7e73a76ae40203378295cd83108d7796aed53e11bb480fede6f808f95ba"},
 	{"region", regionPlan, "4960dba5e66302f730202ba8a2a92e273998ad0a79e16ce57d9050ade15f0c9e"},
-	{"fleet", fleetPlan, "d0cb974d62bb4d012339b8e9cd6ea85adf42100a07152d89c67990cb6d5b6adf"},
+	{"fleet", fleetPlan, "74d7cde458221be21c36604c182cb1edd0139eb838853f966d6a4d73c0e97f73"},
 }
 
 func TestPlans(t *testing.T) {

@@ -11,17 +11,12 @@ import (
 )
 
 var (
-	planID        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$`)
-	stepID        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
-	componentName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	memberName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
-	kindName      = regexp.MustCompile(`^[a-z][a-z0-9]*(\.[a-z][a-z0-9]*)?$`)
-	verbName      = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
-	outputName    = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
-	planHash      = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	// revisionName is that of a revision or restore point of any kind; clouds put colons in theirs (api:42, a moment).
-	// Where it becomes part of a path (host.service) it holds no colon.
-	revisionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+:-]{0,511}$`)
+	planID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$`)
+	stepID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
+	kindName   = regexp.MustCompile(`^[a-z][a-z0-9]*(\.[a-z][a-z0-9]*)?$`)
+	verbName   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	outputName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+	planHash   = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
 var (
@@ -126,12 +121,12 @@ func (l *laws) head() {
 }
 
 func validRevision(s, kind string) bool {
-	return revisionName.MatchString(s) && !strings.Contains(s, "..") && (kind != "host.service" || !strings.Contains(s, ":"))
+	return astern.ValidRevision(s) && (kind != "host.service" || !strings.Contains(s, ":"))
 }
 
 func (l *laws) address(a string) {
 	env, name, ok := astern.SplitAddress(a)
-	l.must(ok && componentName.MatchString(env) && componentName.MatchString(name), "%q is not an address (ENV/COMPONENT)", a)
+	l.must(ok && astern.ValidName(env) && astern.ValidName(name), "%q is not an address (ENV/COMPONENT)", a)
 }
 
 func (l *laws) estimate(e astern.Estimate) {
@@ -149,7 +144,9 @@ func (l *laws) moves() {
 		l.must(!seen[m.Address], "the component is moved twice")
 		seen[m.Address] = true
 		l.must(kindName.MatchString(m.Kind), "%q is not a kind", m.Kind)
-		l.must(m.From == "" || validRevision(m.From, m.Kind), "from: %q is not a revision name", m.From)
+		for _, from := range strings.Split(m.From, "+") {
+			l.must(m.From == "" || validRevision(from, m.Kind), "from: %q is not a revision name", from)
+		}
 		l.must(validRevision(m.To, m.Kind), "to: %q is not a revision name", m.To)
 		l.must(slices.Contains(readinesses, m.Readiness), "%q is not a readiness", m.Readiness)
 		for _, e := range m.Evidence {
@@ -167,12 +164,12 @@ func (l *laws) fleets() {
 		seen[f.Address] = true
 		members := map[string]bool{}
 		for _, m := range f.Members {
-			l.must(memberName.MatchString(m), "%q is not a member name", m)
+			l.must(astern.ValidMember(m), "%q is not a member name", m)
 			l.must(!members[m], "member %s is listed twice", m)
 			members[m] = true
 		}
 		for _, o := range f.LeftOut {
-			l.must(memberName.MatchString(o.Member), "%q is not a member name", o.Member)
+			l.must(astern.ValidMember(o.Member), "%q is not a member name", o.Member)
 			l.must(!members[o.Member], "member %s is listed and left out", o.Member)
 			members[o.Member] = true
 			l.must(o.Because != "", "member %s is left out without a reason", o.Member)

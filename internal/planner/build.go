@@ -248,14 +248,18 @@ func bake(g *astern.Gate, secs int64) *astern.Gate {
 	return g
 }
 
-// proofs names the checks that prove a recovery of the component.
+// proofs names the checks that prove a recovery of the component, those that tick its checklist among them.
 func proofs(c astern.Component) []string {
-	if len(c.Validate) > 0 {
-		return c.Validate
+	out := slices.Clone(c.Validate)
+	if len(out) == 0 {
+		for _, k := range c.Checks {
+			out = append(out, k.Name)
+		}
 	}
-	var out []string
-	for _, k := range c.Checks {
-		out = append(out, k.Name)
+	for _, i := range c.Checklist {
+		if i.Check != "" && !slices.Contains(out, i.Check) {
+			out = append(out, i.Check)
+		}
 	}
 	return out
 }
@@ -378,9 +382,10 @@ func (b *builder) effectful(m move, members []string) ([]astern.Step, error) {
 			return nil, err
 		}
 		for _, id := range ids {
+			bound, _ := b.plan.Check(id, "")
 			steps = append(steps, astern.Step{ID: "check-" + strings.ReplaceAll(id, "@", "-"), Address: c.Address(), Kind: "check", Verb: "run",
 				Title: "run check " + id, Args: map[string]astern.Arg{"check": astern.Text(id)}, Undo: astern.UndoNone,
-				Estimate: astern.Estimate{MedianSeconds: 5}, Command: commandOf(check), Attempts: 1,
+				Estimate: astern.Estimate{MedianSeconds: 5}, Command: commandOf(bound), Attempts: 1,
 				TimeoutSeconds: int64(check.TimeoutSeconds) + 10, HoldSeconds: 10})
 		}
 	}

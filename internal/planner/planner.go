@@ -6,10 +6,15 @@
 package planner
 
 import (
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/astern-dev/astern"
 )
+
+// ErrNothingToDo says that every component asked for is already where it should be.
+var ErrNothingToDo = errors.New("nothing to do")
 
 // Part is what is known of one component.
 type Part struct {
@@ -58,7 +63,7 @@ func Plan(r Request) (astern.Plan, error) {
 		return astern.Plan{}, err
 	}
 	if len(moves) == 0 {
-		return astern.Plan{}, astern.Errorf(astern.Refused, "nothing to do: every component asked for is already there")
+		return astern.Plan{}, astern.Errorf(astern.Refused, "%w: %s", ErrNothingToDo, strings.Join(notes, "; "))
 	}
 	moves, orderNotes, err := order(r, moves)
 	if err != nil {

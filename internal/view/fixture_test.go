@@ -117,7 +117,7 @@ func shopPlan() astern.Plan {
 		Fleets: []astern.Fleet{{Address: addr, Members: []string{"shop-1", "shop-2", "shop-3", "shop-4"}, LeftOut: []astern.LeftOut{{Member: "shop-5", Because: "web-9 could not be asked: no route to host"}}}},
 		Facts: []astern.Fact{
 			{Address: addr, Path: "revision", Value: "v1.2.3", Seen: ago(2 * time.Minute), Steps: []string{"1.latch"}},
-			{Address: addr, Path: "{member}/link", Value: "v1.2.3", Except: map[string]string{"shop-4": "v1.2.1"}, Seen: ago(130 * time.Second), Steps: []string{"2.swap", "3.swap"}},
+			{Address: addr, Path: "{member}/link", Value: "v1.2.3", Except: map[string]astern.FactValue{"shop-4": {Value: "v1.2.1"}}, Seen: ago(130 * time.Second), Steps: []string{"2.swap", "3.swap"}},
 			{Address: addr, Path: "{member}/release/v1.2.2", Value: "sha256:4b1d7c", Seen: ago(130 * time.Second), Steps: []string{"2.swap", "3.swap"}},
 			{Address: addr, Path: "shop-3/process", Unknown: "web-2 answers slowly", Seen: ago(130 * time.Second), Steps: []string{"3.restart"}}},
 		Accepts: []astern.Accept{{What: "fact production/shop shop-3/process", By: "ana", Because: "it is restarted anyway"}},

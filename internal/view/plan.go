@@ -316,13 +316,24 @@ func factValue(f astern.Fact) span {
 	return span{clean(f.Value), rolePlain}
 }
 
-func exceptions(m map[string]string) string {
+func exceptions(m map[string]astern.FactValue) string {
 	var out []string
 	for member, v := range m {
-		out = append(out, member+" = "+orDash(v))
+		out = append(out, member+" = "+exceptValue(v))
 	}
 	sort.Strings(out)
 	return list(out, memberLimit)
+}
+
+// exceptValue writes what was seen of one member.
+func exceptValue(v astern.FactValue) string {
+	switch {
+	case v.Unknown != "":
+		return "unknown (" + v.Unknown + ")"
+	case v.Absent:
+		return "absent"
+	}
+	return orDash(v.Value)
 }
 
 // planReturns lists the points of no return.

@@ -2,7 +2,6 @@ package view
 
 import (
 	"io"
-	"os"
 	"time"
 
 	"golang.org/x/term"
@@ -66,7 +65,7 @@ type Style struct {
 func StyleFor(w io.Writer, mode ColorMode, getenv func(string) string, now time.Time) (st Style, live bool) {
 	st = Style{Now: now}
 	isTTY := false
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := w.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
 		isTTY = true
 		if width, height, err := term.GetSize(int(f.Fd())); err == nil {
 			st.Width, st.Height = width, height

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	revisionShape    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$`)
+	revisionShape    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 	nameShape        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 	segmentShape     = regexp.MustCompile(`^[A-Za-z0-9._{}@+][A-Za-z0-9._{}@+-]{0,127}$`)
 	unitShape        = regexp.MustCompile(`^[A-Za-z0-9:_.{}][A-Za-z0-9:_.\\@{}-]{0,254}$`)

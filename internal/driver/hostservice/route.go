@@ -315,9 +315,9 @@ func (j *journey) linkFacts(address string, steps []string) []astern.Fact {
 	for i, f := range each {
 		if f.Value != all.Value {
 			if all.Except == nil {
-				all.Except = map[string]string{}
+				all.Except = map[string]astern.FactValue{}
 			}
-			all.Except[j.moving[i].name] = f.Value
+			all.Except[j.moving[i].name] = astern.FactValue{Value: f.Value}
 		}
 	}
 	return []astern.Fact{all}

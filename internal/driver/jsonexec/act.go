@@ -24,7 +24,7 @@ func (d driver) program(call astern.Call) (program, error) {
 		return program{}, astern.Errorf(astern.NotFound, "there is no component %s", call.Address).
 			WithHint("is it still in astern.yaml?")
 	}
-	if r, ok := call.Args["revision"]; ok && !validRevision(r.String()) {
+	if r, ok := call.Args["revision"]; ok && !astern.ValidRevision(r.String()) {
 		return program{}, astern.Errorf(astern.Invalid, "%q is not the name of a revision", r.String())
 	}
 	return open(c)

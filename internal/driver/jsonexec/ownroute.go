@@ -140,7 +140,7 @@ func (c *routeCheck) route(r astern.Route) {
 		members = len(r.Fleet.Members)
 		c.fault(r.Fleet.Address == address, "fleet.address", "%q is another component", r.Fleet.Address)
 		for i, m := range r.Fleet.Members {
-			c.fault(localID.MatchString(strings.ReplaceAll(m, ".", "-")) && !slices.Contains(r.Fleet.Members[:i], m),
+			c.fault(astern.ValidMember(m) && !slices.Contains(r.Fleet.Members[:i], m),
 				fmt.Sprintf("fleet.members[%d]", i), "%q is not a member's name, or stands twice", m)
 		}
 	}
@@ -164,6 +164,10 @@ func (c *routeCheck) route(r astern.Route) {
 		for _, id := range f.Steps {
 			_, ok := earlier[id]
 			c.fault(ok, at+".steps", "there is no step %q", id)
+			each := slices.ContainsFunc(r.Stages, func(st astern.Stage) bool {
+				return st.Each != nil && slices.ContainsFunc(st.Steps, func(s astern.Step) bool { return s.ID == id })
+			})
+			c.fault(!each || strings.Contains(f.Path, "{member}"), at+".path", "step %q is over a fleet, so its facts need {member} in their path", id)
 		}
 	}
 	for i, l := range r.Loss {

@@ -140,15 +140,15 @@ var behaviours = map[string]func(say func(any)){
 	},
 	"exit-3": func(func(any)) {
 		fmt.Fprintf(os.Stderr, "cannot\x1b[31m go on\nwith %s and %s\x00\n", os.Getenv("KEY"), os.Getenv("PLAIN"))
-		os.Exit(3)
+		syscall.Exit(3)
 	},
-	"ok-but-fails": func(say func(any)) { say(object{"ok": object{}}); os.Exit(1) },
+	"ok-but-fails": func(say func(any)) { say(object{"ok": object{}}); syscall.Exit(1) },
 	"dies":         func(func(any)) { syscall.Kill(os.Getpid(), syscall.SIGKILL); hang() },
 	"chatty": func(func(any)) {
 		for range 1000 {
 			fmt.Fprintln(os.Stderr, strings.Repeat("chatter ", 100), os.Getenv("KEY"))
 		}
-		os.Exit(1)
+		syscall.Exit(1)
 	},
 	"hang":       func(func(any)) { child(false); hang() },
 	"background": func(say func(any)) { child(true); say(object{"ok": object{"revision": "v1"}}) },
@@ -241,6 +241,8 @@ func wrongRoutes() map[string]any {
 		"fact-of-none":  with(stages(step(nil)), "facts", []object{{"path": "revision", "value": "v2", "steps": []string{"none"}}}),
 		"fact-of-other": with(stages(step(nil)), "facts", []object{{"address": "test/other", "path": "revision", "steps": []string{"x"}}}),
 		"left-member":   with(stages(step(nil)), "fleet", object{"members": []string{"a"}}),
+		"fleet-fact": object{"fleet": object{"members": []string{"a"}}, "facts": []object{{"path": "revision", "value": "v2", "steps": []string{"x"}}},
+			"stages": []object{{"title": "t", "each": object{"from": 0, "to": 1}, "steps": []object{step(nil)}}}},
 		"own-gate":      ownGate,
 		"unknown-field": stages(step(object{"retries": 3})),
 		"null-arg":      stages(step(object{"args": object{"x": nil}})),

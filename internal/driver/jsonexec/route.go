@@ -22,9 +22,9 @@ func (d driver) Route(c astern.Component, s astern.State, t astern.Target, o ast
 	if err != nil {
 		return astern.Route{}, err
 	}
-	if !validRevision(t.Revision) {
+	if !astern.ValidRevision(t.Revision) {
 		return astern.Route{}, astern.Errorf(astern.Invalid, "%q is not the name of a revision", t.Revision).
-			WithHint("letters, digits and . _ + - only, at most 128")
+			WithHint("letters, digits and . _ : - only, at most 128")
 	}
 	if p.answers("route") {
 		return p.ownRoute(s, t, o)
@@ -89,7 +89,7 @@ func (d driver) Undo(c astern.Component, call astern.Call, outputs map[string]as
 		return nil, astern.Errorf(astern.Refused, "step %s can't be undone: %s does not answer undo", call.Step, p.name)
 	case before == "":
 		return nil, astern.Errorf(astern.Refused, "step %s can't be undone: nothing ran before it", call.Step)
-	case !validRevision(before):
+	case !astern.ValidRevision(before):
 		return nil, astern.Errorf(astern.Refused, "step %s can't be undone: %q, which ran before it, is not the name of a revision",
 			call.Step, before)
 	}

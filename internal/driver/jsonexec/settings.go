@@ -19,7 +19,6 @@ import (
 )
 
 var (
-	revisionName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$`)
 	variableName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	durationShape = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$`)
 	durationPart  = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)`)
@@ -27,11 +26,6 @@ var (
 		"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
 	}
 )
-
-// validRevision reports whether the name can be a revision's.
-func validRevision(name string) bool {
-	return revisionName.MatchString(name) && !strings.Contains(name, "..")
-}
 
 // duration reads a length of time as astern.yaml writes it.
 func duration(text string, otherwise time.Duration) (time.Duration, error) {

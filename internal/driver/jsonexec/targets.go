@@ -47,7 +47,7 @@ func (d driver) Targets(c astern.Component, s astern.State, h astern.History) []
 func revisionsOf(s astern.State, h astern.History) []string {
 	var out []string
 	add := func(name string) {
-		if validRevision(name) && !slices.Contains(out, name) {
+		if astern.ValidRevision(name) && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
 	}
@@ -143,7 +143,7 @@ func (p program) ownTargets(s astern.State, h astern.History) ([]astern.Target, 
 	var out []astern.Target
 	seen := map[string]bool{}
 	for i, a := range answer.Targets {
-		if !validRevision(a.Revision) || seen[a.Revision] {
+		if !astern.ValidRevision(a.Revision) || seen[a.Revision] {
 			return nil, p.invalid("targets", "targets[%d].revision: %q is not a revision's name, or stands twice", i, a.Revision)
 		}
 		seen[a.Revision] = true

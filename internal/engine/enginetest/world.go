@@ -58,7 +58,7 @@ func NewWorld(p astern.Plan, seed uint64, f Faults) *World {
 		for _, m := range members {
 			value := fact.Value
 			if v, ok := fact.Except[m]; ok {
-				value = v
+				value = v.Value
 			}
 			w.Set(fact.Address, astern.MemberPath(fact.Path, m), value)
 		}

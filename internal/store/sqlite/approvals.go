@@ -9,15 +9,6 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// Approval is what one person says of a plan.
-type Approval struct {
-	PlanHash string    `json:"plan_hash"`
-	By       string    `json:"by"`
-	Verdict  string    `json:"verdict"` // Approve or Reject
-	Reason   string    `json:"reason,omitempty"`
-	At       time.Time `json:"at"`
-}
-
 // The verdicts of an Approval.
 const (
 	Approve = "approve"
@@ -49,14 +40,14 @@ func (s *Store) AddApproval(ctx context.Context, planHash, by, verdict, reason s
 }
 
 // Approvals returns what people said of a plan, the first one first.
-func (s *Store) Approvals(ctx context.Context, planHash string) ([]Approval, error) {
+func (s *Store) Approvals(ctx context.Context, planHash string) ([]astern.Approval, error) {
 	return rows(ctx, s, "reading the approvals of plan "+planHash, scanApproval,
 		selectApproval+` WHERE plan = ? ORDER BY rowid`, planHash)
 }
 
 const selectApproval = `SELECT plan, by, verdict, reason, at FROM approvals`
 
-func scanApproval(r row) (a Approval, err error) {
+func scanApproval(r row) (a astern.Approval, err error) {
 	var at string
 	if err = r.Scan(&a.PlanHash, &a.By, &a.Verdict, &a.Reason, &at); err == nil {
 		a.At, err = unstamp(at)

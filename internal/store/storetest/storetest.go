@@ -65,7 +65,7 @@ type Ledger interface {
 // Approvals keeps what people said of plans.
 type Approvals interface {
 	AddApproval(ctx context.Context, planHash, by, verdict, reason string, at time.Time) error
-	Approvals(ctx context.Context, planHash string) ([]sqlite.Approval, error)
+	Approvals(ctx context.Context, planHash string) ([]astern.Approval, error)
 }
 
 // Run runs the suite; open gives a new, empty store each time and closes it when its test ends.
@@ -570,7 +570,7 @@ func approvals(t *testing.T, s Store) {
 	wants(t, s.AddApproval(ctx, hash("two"), "zoe", sqlite.Approve, "", start), astern.NotFound, hash("two"))
 	got, err := s.Approvals(ctx, hash("one"))
 	must(t, err)
-	same(t, got, []sqlite.Approval{{PlanHash: hash("one"), By: "zoe", Verdict: sqlite.Approve, Reason: "looks right", At: start},
+	same(t, got, []astern.Approval{{PlanHash: hash("one"), By: "zoe", Verdict: sqlite.Approve, Reason: "looks right", At: start},
 		{PlanHash: hash("one"), By: "bob", Verdict: sqlite.Reject, Reason: "not now", At: start.Add(time.Second)}})
 }
 

@@ -1,4 +1,4 @@
-package check
+package astern_test
 
 import (
 	"strings"
@@ -17,17 +17,17 @@ func TestBind(t *testing.T) {
 			SecretHeaders: map[string]astern.Secret{"A": {Env: "{member}"}}},
 		TCP:     &astern.TCPCheck{Address: "{address}"},
 		Command: &astern.CommandCheck{Argv: []string{"./smoke.sh", "{revision} {member}"}, Env: map[string]string{"M": "{member}"}, FailOn: []int{1}}}
-	got, err := Bind(c, "v1.2.3+b7", "shop-1", "[::1]:8081")
+	got, err := c.Bind("v1.2.3-b7", "shop-1", "[::1]:8081")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := astern.Check{Name: "health", Each: true, Host: "shop-1", Member: "shop-1",
-		HTTP: &astern.HTTPCheck{URL: "http://[::1]:8081/v/v1.2.3+b7?rev=v1.2.3%2Bb7", Body: `{"m":"shop-1"}`, Contains: "v1.2.3+b7",
-			Headers: map[string]string{"Host": "shop-1"}, HeaderEquals: map[string]string{"X": "v1.2.3+b7"},
-			JSONEquals: map[string]string{"version": "v1.2.3+b7"}, Status: []int{200},
+		HTTP: &astern.HTTPCheck{URL: "http://[::1]:8081/v/v1.2.3-b7?rev=v1.2.3-b7", Body: `{"m":"shop-1"}`, Contains: "v1.2.3-b7",
+			Headers: map[string]string{"Host": "shop-1"}, HeaderEquals: map[string]string{"X": "v1.2.3-b7"},
+			JSONEquals: map[string]string{"version": "v1.2.3-b7"}, Status: []int{200},
 			SecretHeaders: map[string]astern.Secret{"A": {Env: "{member}"}}},
 		TCP:     &astern.TCPCheck{Address: "[::1]:8081"},
-		Command: &astern.CommandCheck{Argv: []string{"./smoke.sh", "v1.2.3+b7 shop-1"}, Env: map[string]string{"M": "shop-1"}, FailOn: []int{1}}}
+		Command: &astern.CommandCheck{Argv: []string{"./smoke.sh", "v1.2.3-b7 shop-1"}, Env: map[string]string{"M": "shop-1"}, FailOn: []int{1}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -42,25 +42,25 @@ func TestBindRefuses(t *testing.T) {
 	c := astern.Check{Name: "health", Address: "production/shop", HTTP: &astern.HTTPCheck{URL: "http://{address}/{member}/{revision}"}}
 	for _, bad := range []string{"", "a@b", "a/b", "a?b", "a#b", "a b", "a\\b", "10.0.0.1:0", "10.0.0.1:99999", "http://a", "a:b:c", "[::1", "-a", "a\n", "{member}",
 		"a%2f", strings.Repeat("a", 300)} {
-		if _, err := Bind(c, "v1", "m", bad); astern.CodeOf(err) != astern.Invalid {
+		if _, err := c.Bind("v1", "m", bad); astern.CodeOf(err) != astern.Invalid {
 			t.Errorf("address %q: %v", bad, err)
 		}
 	}
 	for _, bad := range []string{"", "../x", "a..b", "-rf", "v1;rm", "$(x)", "a b", "{member}", "v1/x", strings.Repeat("v", 200)} {
-		if _, err := Bind(c, bad, "m", "a:1"); astern.CodeOf(err) != astern.Invalid {
+		if _, err := c.Bind(bad, "m", "a:1"); astern.CodeOf(err) != astern.Invalid {
 			t.Errorf("revision %q: %v", bad, err)
 		}
-		if _, err := Bind(c, "v1", bad, "a:1"); bad != "a..b" && astern.CodeOf(err) != astern.Invalid {
+		if _, err := c.Bind("v1", bad, "a:1"); bad != "a..b" && astern.CodeOf(err) != astern.Invalid {
 			t.Errorf("member %q: %v", bad, err)
 		}
 	}
-	if _, err := Bind(astern.Check{Name: "x", Each: true, TCP: &astern.TCPCheck{Address: "a:1"}}, "v1", "", ""); astern.CodeOf(err) != astern.Invalid {
+	if _, err := (astern.Check{Name: "x", Each: true, TCP: &astern.TCPCheck{Address: "a:1"}}).Bind("v1", "", ""); astern.CodeOf(err) != astern.Invalid {
 		t.Error("a check for each member was bound to none")
 	}
-	if _, err := Bind(astern.Check{Name: "x", HTTP: &astern.HTTPCheck{URL: "ftp://a/"}}, "v1", "", ""); astern.CodeOf(err) != astern.Invalid {
+	if _, err := (astern.Check{Name: "x", HTTP: &astern.HTTPCheck{URL: "ftp://a/"}}).Bind("v1", "", ""); astern.CodeOf(err) != astern.Invalid {
 		t.Error("a URL that is not HTTP was bound")
 	}
-	if _, err := Bind(astern.Check{Name: "x", TCP: &astern.TCPCheck{Address: "a:1"}}, "", "", ""); err != nil {
+	if _, err := (astern.Check{Name: "x", TCP: &astern.TCPCheck{Address: "a:1"}}).Bind("", "", ""); err != nil {
 		t.Errorf("values that are not used are not needed: %v", err)
 	}
 }

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/view"
+)
+
+func (s *session) check() *cobra.Command {
+	return &cobra.Command{
+		Use: "check", Short: "say what could not be brought back now, and why", Args: takes(0, 0),
+		Long: `Observes every component, judges its way back against its objectives, and makes the checks that have no effects.
+It says which door closes next, and when. The exit code is 4 unless every component passes.
+
+  astern check
+  astern check -e production -o json`,
+		RunE: s.runs(func(ctx context.Context, _ []string) error {
+			return s.with(ctx, reading, func(a *app.App) error { return s.checked(ctx, a) })
+		}),
+	}
+}
+
+func (s *session) checked(ctx context.Context, a *app.App) error {
+	es, name, err := s.scope(a)
+	if err != nil {
+		return err
+	}
+	r := view.CheckReport{Environment: name, Verdict: astern.Pass}
+	for _, e := range es {
+		found, err := a.Check(ctx, e)
+		if err != nil {
+			return err
+		}
+		for _, c := range found {
+			r.Components = append(r.Components, checkedComponent(a, c))
+		}
+	}
+	var bad []string
+	for _, c := range r.Components {
+		r.Verdict = worse(r.Verdict, c.Verdict)
+		if c.Verdict != astern.Pass {
+			bad = append(bad, c.Address)
+		}
+	}
+	err = s.result(r, func(w io.Writer, st view.Style) error {
+		r.Environment = label(r.Environment)
+		return view.Check(w, st, r)
+	})
+	if err == nil && len(bad) > 0 {
+		err = astern.Errorf(astern.NotReady, "%d of %d components do not pass: %s", len(bad), len(r.Components), strings.Join(bad, ", "))
+	}
+	return err
+}
+
+func (s *session) targets() *cobra.Command {
+	return &cobra.Command{
+		Use: "targets [COMPONENT]", Short: "list what each component can go back to", Args: takes(0, 1),
+		ValidArgsFunction: s.componentArgs,
+		Long: `Lists every target of every component: whether it can be reached now, on what evidence and how old that is, how long
+the way takes, what it loses, who must approve, and what closes the door next. A component that can't be reached never hides
+the others.
+
+  astern targets shop
+  astern targets -v`,
+		RunE: s.runs(func(ctx context.Context, args []string) error {
+			return s.with(ctx, reading, func(a *app.App) error { return s.targetsOf(ctx, a, strings.Join(args, "")) })
+		}),
+	}
+}
+
+func (s *session) targetsOf(ctx context.Context, a *app.App, component string) error {
+	es, name, err := s.named(a, component)
+	if err != nil {
+		return err
+	}
+	r := view.TargetsReport{Environment: name}
+	for _, e := range es {
+		found, err := a.Targets(ctx, e, short(component))
+		if err != nil {
+			return err
+		}
+		for _, c := range found {
+			r.Components = append(r.Components, targetsOfComponent(c))
+		}
+	}
+	return s.result(r, func(w io.Writer, st view.Style) error {
+		r.Environment = label(r.Environment)
+		return view.Targets(w, st, r)
+	})
+}
+
+// short takes the environment off an address.
+func short(component string) string {
+	if _, name, ok := astern.SplitAddress(component); ok {
+		return name
+	}
+	return component
+}

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
+)
+
+// access is what a command does with the state.
+type access int
+
+const (
+	without access = iota // needs no state
+	reading
+	dry // goes through everything that writing would do, and writes nothing
+	writing
+)
+
+// changing returns the access of a command that writes, or only pretends to.
+func changing(dryRun bool) access {
+	if dryRun {
+		return dry
+	}
+	return writing
+}
+
+// folder returns the state folder.
+func (s *session) folder() string {
+	if s.state != "" {
+		return s.state
+	}
+	return filepath.Join(filepath.Dir(s.file), ".astern")
+}
+
+// with opens the system, calls f and closes it again.
+func (s *session) with(ctx context.Context, m access, f func(a *app.App) error) (err error) {
+	a, err := app.Open(s.file, nil)
+	if err != nil {
+		return err
+	}
+	closing := func(c interface{ Close() error }) {
+		if e := c.Close(); err == nil {
+			err = e
+		}
+	}
+	defer closing(a)
+	if m != without {
+		store, err := s.Open(ctx, s.folder(), m != writing)
+		if err != nil {
+			return err
+		}
+		defer func() { closing(store) }()
+		if a.Store = store; m == dry {
+			a.Store = pretend{store}
+		}
+	}
+	return f(a)
+}
+
+// scope returns the environments that a knowing command shows, and the name for its report: "" for several.
+func (s *session) scope(a *app.App) (es []astern.Environment, name string, err error) {
+	es, err = a.Environments(s.environment)
+	if len(es) == 1 {
+		name = es[0].Name
+	}
+	return es, name, err
+}
+
+// named returns the environments that have the component; all of the scope when name is "".
+func (s *session) named(a *app.App, name string) (es []astern.Environment, env string, err error) {
+	if es, env, err = s.scope(a); err != nil || name == "" {
+		return es, env, err
+	}
+	if len(es) > 1 && !strings.Contains(name, "/") {
+		var have []astern.Environment
+		for _, e := range es {
+			if _, ok := e.Component(name); ok {
+				have = append(have, e)
+			}
+		}
+		if len(have) > 0 {
+			return have, "", nil
+		}
+	}
+	c, err := a.Component(s.environment, name)
+	if err != nil {
+		return nil, "", err
+	}
+	es, err = a.Environments(c.Environment)
+	return es, c.Environment, err
+}
+
+// label is what a table says for the environment of a report that covers several.
+func label(environment string) string {
+	if environment == "" {
+		return "all environments"
+	}
+	return environment
+}

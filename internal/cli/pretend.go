@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// pretend is a state folder for a dry run: it reads from the real one and takes every change without writing it.
+type pretend struct{ Store }
+
+// PutPlan writes nothing.
+func (pretend) PutPlan(context.Context, string, []byte, time.Time) error { return nil }
+
+// CreateExecution answers as if the execution had been made.
+func (pretend) CreateExecution(_ context.Context, e astern.Execution, _ int64) (astern.Execution, bool, error) {
+	return e, true, nil
+}
+
+// Append writes nothing.
+func (pretend) Append(context.Context, string, int64, ...astern.Record) error { return nil }
+
+// AddEvent answers as if the event had been added.
+func (pretend) AddEvent(_ context.Context, e astern.Event) (astern.Event, error) { return e, nil }
+
+// AddApproval writes nothing.
+func (pretend) AddApproval(context.Context, string, string, string, string, time.Time) error {
+	return nil
+}

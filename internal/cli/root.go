@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/view"
+)
+
+const rootLong = `astern brings systems back: it knows which earlier good states each part of a system can return to, proves that
+the way there still works, and takes it on command.
+
+It reads astern.yaml in the working directory and keeps its state in .astern beside it. The knowing commands change
+nothing. The others plan first, show the plan, and ask; --yes answers, --dry-run stops after the plan.
+
+Each global flag can also be given as a variable of the environment: ASTERN_FILE, ASTERN_STATE, ASTERN_ENVIRONMENT,
+ASTERN_OUTPUT, ASTERN_COLOR, ASTERN_VERBOSE. NO_COLOR is respected.`
+
+// exitCodes is part of the help and of every man page.
+const exitCodes = `Exit codes:
+  0    done
+  1    failed
+  2    wrong usage or input
+  3    refused: a guard, the policy, a latch or a changed world forbids it
+  4    not ready: a component without a ready way back, or a check that fails or is unknown
+  5    waiting: for an approval, or paused
+  6    held half-way: a person must decide
+  130  interrupted, or cancelled by a person`
+
+// The groups of commands in the help.
+const (
+	groupKnowing   = "knowing"
+	groupDoing     = "doing"
+	groupRunning   = "running"
+	groupRecording = "recording"
+)
+
+// mayRunbook marks commands that know `-o runbook`.
+const mayRunbook = "runbook"
+
+func (s *session) root() *cobra.Command {
+	root := group("astern", "brings systems back to a good state", rootLong)
+	root.Example = "  astern check\n  astern rollback shop --to v1.2.2 --percent 50 --bake 5m --reason 'errors since 03:07'"
+	root.Version = s.Version
+	root.SetVersionTemplate("astern {{.Version}}\n")
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddGroup(&cobra.Group{ID: groupKnowing, Title: "Knowing (changes nothing):"}, &cobra.Group{ID: groupDoing, Title: "Doing:"},
+		&cobra.Group{ID: groupRunning, Title: "Running:"}, &cobra.Group{ID: groupRecording, Title: "Recording:"})
+	root.SetHelpCommandGroupID(groupKnowing)
+	root.SetCompletionCommandGroupID(groupKnowing)
+	root.SetUsageTemplate(root.UsageTemplate() + "\n" + exitCodes + "\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
+	f := root.PersistentFlags()
+	f.StringVarP(&s.file, "file", "f", "astern.yaml", "declaration of the system")
+	f.StringVar(&s.state, "state", "", "state folder (default .astern beside the file)")
+	f.StringVarP(&s.environment, "environment", "e", "", "environment (default: the only one; knowing commands: all)")
+	f.StringVarP(&s.output, "output", "o", "table", "table, json or yaml; plans also runbook")
+	f.StringVar(&s.color, "color", "auto", "auto, always or never")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "show all evidence, facts and records")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return s.globals(cmd) }
+	complete(root, "output", "table", "json", "yaml", "runbook")
+	complete(root, "color", "auto", "always", "never")
+	_ = root.RegisterFlagCompletionFunc("environment", s.environments) // fails only for a flag that does not exist
+	for id, commands := range map[string][]*cobra.Command{
+		groupKnowing: {s.initCommand(), s.validate(), s.schema(), s.kinds(), s.status(), s.check(), s.targets(), s.history(),
+			s.ledger(), s.mayGroup(), s.planGroup(), s.export(), s.version()},
+		groupDoing: append(s.intents(), s.apply()),
+		groupRunning: {s.executions(), s.show(), s.follow(), s.pause(), s.resume(), s.cancel(), s.skip(), s.settle(), s.allow(),
+			s.approve(), s.reject(), s.tick()},
+		groupRecording: {s.record(), s.latch()},
+	} {
+		for _, c := range commands {
+			c.GroupID = id
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(s.docs())
+	return root
+}
+
+// complete names the values of a flag for the shell.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // as above
+}
+
+// globals takes from the environment what the command line does not say, and judges it.
+func (s *session) globals(cmd *cobra.Command) error {
+	var wrong error
+	cmd.Root().PersistentFlags().VisitAll(func(f *pflag.Flag) {
+		name := "ASTERN_" + strings.ToUpper(f.Name)
+		if v := s.env(name); v != "" && !f.Changed && wrong == nil {
+			if err := f.Value.Set(v); err != nil {
+				wrong = astern.Errorf(astern.Invalid, "the variable %s is %s: %w", name, strconv.Quote(v), err)
+			}
+		}
+	})
+	if wrong != nil {
+		return wrong
+	}
+	if _, err := view.ParseColorMode(s.color); err != nil {
+		return err
+	}
+	formats := []string{"table", "json", "yaml"}
+	if cmd.Annotations[mayRunbook] != "" {
+		formats = append(formats, mayRunbook)
+	}
+	if !slices.Contains(formats, s.output) {
+		asked := s.output
+		s.output = "table"
+		return astern.Errorf(astern.Invalid, "%s has no output %s", cmd.CommandPath(), strconv.Quote(asked)).
+			WithHint("use one of: %s", strings.Join(formats, ", "))
+	}
+	return nil
+}
+
+// runs makes a command's RunE: from here on errors are not of usage.
+func (s *session) runs(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		s.ran = true
+		return f(cmd.Context(), args)
+	}
+}
+
+// group makes a command that only holds others.
+func group(use, short, long string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.ArbitraryArgs, RunE: func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) > 0:
+			return unknownCommand(cmd, args[0])
+		case !cmd.HasParent():
+			return cmd.Help()
+		}
+		return astern.Errorf(astern.Invalid, "%s needs one of: %s", cmd.CommandPath(), strings.Join(children(cmd), ", ")).
+			WithHint("%s --help", cmd.CommandPath())
+	}}
+}
+
+func children(cmd *cobra.Command) []string {
+	var out []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			out = append(out, c.Name())
+		}
+	}
+	return out
+}
+
+// unknownCommand suggests the nearest.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	e := astern.Errorf(astern.Invalid, "%s has no command %s", cmd.CommandPath(), strconv.Quote(name))
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		for i := range near {
+			near[i] = cmd.CommandPath() + " " + near[i]
+		}
+		return e.WithHint("did you mean: %s", strings.Join(near, ", "))
+	}
+	return e.WithHint("%s --help lists them", cmd.CommandPath())
+}
+
+// usage turns an error from before a command began into one for a person who typed something wrong.
+func usage(cmd *cobra.Command, err error) error {
+	var own *astern.Error
+	if errors.As(err, &own) {
+		return err
+	}
+	return astern.Errorf(astern.Invalid, "%w", err).WithHint("%s --help", cmd.CommandPath())
+}
+
+// takes demands between least and most arguments; most < 0 means any number.
+func takes(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= least && (most < 0 || len(args) <= most) {
+			return nil
+		}
+		_, want, _ := strings.Cut(cmd.Use, " ")
+		if want == "" {
+			want = "no arguments"
+		}
+		return astern.Errorf(astern.Invalid, "%s takes %s; %d were given", cmd.CommandPath(), want, len(args)).
+			WithHint("%s --help", cmd.CommandPath())
+	}
+}
