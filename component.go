@@ -28,10 +28,11 @@ type Component struct {
 	Folder string `json:"-"`
 }
 
-// Objectives are the recovery objectives as wanted. Zero means none was declared.
+// Objectives are the recovery objectives as wanted. An RTO of zero means none was declared; an RPO of zero means that
+// nothing may be lost.
 type Objectives struct {
-	RTOSeconds int64 `json:"rto_seconds,omitempty"`
-	RPOSeconds int64 `json:"rpo_seconds,omitempty"`
+	RTOSeconds int64  `json:"rto_seconds,omitempty"`
+	RPOSeconds *int64 `json:"rpo_seconds,omitempty"`
 	// ProofSeconds is how long a proof of readiness counts; older ones make a target at risk. Zero means 90 days.
 	ProofSeconds int64 `json:"proof_seconds,omitempty"`
 }

@@ -60,6 +60,15 @@ func (d Duration) MarshalText() ([]byte, error) {
 func (d Duration) wholeSeconds() bool { return time.Duration(d)%time.Second == 0 }
 
 // seconds returns the whole seconds of d; a nil d has none.
+// optional returns the seconds, or nil for a duration that was not declared.
+func (d *Duration) optional() *int64 {
+	if d == nil {
+		return nil
+	}
+	n := d.seconds()
+	return &n
+}
+
 func (d *Duration) seconds() int64 {
 	if d == nil {
 		return 0

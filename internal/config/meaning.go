@@ -191,6 +191,12 @@ func (f *file) judgeComponent(path, name string, c Component, s scope) {
 		f.judgeCheck(join(path, "checks", check), ch, s)
 	}
 	f.references(join(path, "ready"), c.Ready, checks, known, "check")
+	for i, name := range c.Ready {
+		if ch, ok := c.Checks[name]; ok && (ch.Effects == "some" || ch.Effects == "" && ch.Command != nil) {
+			f.at(join(path, "ready", strconv.Itoa(i)), "check "+show(name)+" has effects, and waiting makes it again and again",
+				"say `effects: none` in the check if it has none, or make it part of validate only")
+		}
+	}
 	f.references(join(path, "validate"), c.Validate, checks, known, "check")
 	f.judgeChecklist(join(path, "checklist"), c.Checklist, checks, known)
 }

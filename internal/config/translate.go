@@ -50,7 +50,7 @@ func component(env astern.Environment, name string, c Component, tree *value, fo
 		Settings:    settings(tree.get("with")),
 		Objectives: astern.Objectives{
 			RTOSeconds:   c.Objectives.RTO.seconds(),
-			RPOSeconds:   c.Objectives.RPO.seconds(),
+			RPOSeconds:   c.Objectives.RPO.optional(),
 			ProofSeconds: c.Objectives.Proof.seconds(),
 		},
 		Ready:     c.Ready,

@@ -41,7 +41,7 @@ func forward(ctx context.Context, t *telling) error {
 
 // look asks astern what is wrong and where the shop can go back to.
 func look(ctx context.Context, t *telling) error {
-	if err := t.exits(ctx, 4, "check", "shop"); err != nil {
+	if err := t.exits(ctx, 4, "check"); err != nil {
 		return err
 	}
 	return t.exits(ctx, 0, "targets", "shop")

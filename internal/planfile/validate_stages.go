@@ -189,7 +189,7 @@ func (l *laws) checks() {
 		l.must(n == 1, "it is %d of http, tcp and command, not one", n)
 		l.must(c.Command == nil || len(c.Command.Argv) > 0, "it has no command")
 		l.must(c.Effects == astern.EffectsNone || c.Effects == astern.EffectsSome, "effects is %q, not none or some", c.Effects)
-		l.must(c.Member == "" || memberName.MatchString(c.Member), "%q is not a member name", c.Member)
+		l.must(c.Member == "" || astern.ValidMember(c.Member), "%q is not a member name", c.Member)
 		l.must(c.TimeoutSeconds > 0, "its time-out is %v s", c.TimeoutSeconds)
 		l.must(c.Attempts >= 1, "attempts is %d", c.Attempts)
 		l.must(c.IntervalSeconds >= 0, "its interval is %v s", c.IntervalSeconds)

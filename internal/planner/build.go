@@ -141,20 +141,18 @@ func membersOf(st astern.Stage) []string {
 // stage adds a stage: its steps get the stage's number before their names, and references follow.
 func (b *builder) stage(st astern.Stage, ids map[string]string) {
 	n := len(b.plan.Stages) + 1
-	steps := slices.Clone(st.Steps)
 	mine := map[string]string{}
-	for i := range steps {
-		local := steps[i].ID
-		steps[i].ID = fmt.Sprintf("%d.%s", n, local)
-		mine[local] = steps[i].ID
+	for _, step := range st.Steps {
+		id := fmt.Sprintf("%d.%s", n, step.ID)
+		mine[step.ID] = id
 		if ids != nil {
-			ids[fmt.Sprintf("%d %s", n, local)] = steps[i].ID
-			if _, ok := ids[local]; !ok {
-				ids[local] = steps[i].ID
+			ids[fmt.Sprintf("%d %s", n, step.ID)] = id
+			if _, ok := ids[step.ID]; !ok {
+				ids[step.ID] = id
 			}
 		}
 	}
-	rename := func(local string) string {
+	steps := renamed(st.Steps, func(local string) string {
 		if id, ok := mine[local]; ok {
 			return id
 		}
@@ -162,8 +160,19 @@ func (b *builder) stage(st astern.Stage, ids map[string]string) {
 			return id
 		}
 		return local
+	})
+	st.Steps = steps
+	if st.Steps == nil {
+		st.Steps = []astern.Step{}
 	}
+	b.plan.Stages = append(b.plan.Stages, st)
+}
+
+// renamed returns the steps with their ids, and all that refers to them, renamed.
+func renamed(steps []astern.Step, rename func(string) string) []astern.Step {
+	steps = slices.Clone(steps)
 	for i := range steps {
+		steps[i].ID = rename(steps[i].ID)
 		steps[i].Args = renameArgs(steps[i].Args, rename)
 		steps[i].Guards = slices.Clone(steps[i].Guards)
 		for k := range steps[i].Guards {
@@ -174,11 +183,7 @@ func (b *builder) stage(st astern.Stage, ids map[string]string) {
 			steps[i].Sets[k].Value = renameArg(steps[i].Sets[k].Value, rename)
 		}
 	}
-	st.Steps = steps
-	if st.Steps == nil {
-		st.Steps = []astern.Step{}
-	}
-	b.plan.Stages = append(b.plan.Stages, st)
+	return steps
 }
 
 func renameArgs(args map[string]astern.Arg, rename func(string) string) map[string]astern.Arg {

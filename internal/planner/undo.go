@@ -28,9 +28,9 @@ func Undo(r Request, parent astern.Plan, done []Done) (astern.Plan, error) {
 		if err != nil {
 			return astern.Plan{}, err
 		}
-		for k := range inverse {
-			inverse[k].ID = fmt.Sprintf("undo-%d-%s", i+1, strings.TrimLeft(inverse[k].ID, ".0123456789"))
-		}
+		inverse = renamed(inverse, func(local string) string {
+			return fmt.Sprintf("undo-%d-%s", i+1, strings.TrimLeft(local, ".0123456789"))
+		})
 		if d.Step.Kind == ledger.Kind {
 			ledgers = append(ledgers, inverse...)
 			continue

@@ -1,9 +1,10 @@
+//go:build unix
+
 // Package hosttest starts a real OpenSSH server on loopback for tests.
 package hosttest
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -14,6 +15,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -65,8 +67,14 @@ func Start(t testing.TB) Server {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(dir, "config"))
-	var log bytes.Buffer
-	cmd.Stderr = &log
+	// The server's children, one for each connection, must not keep the test waiting: no pipe, and a group of their own.
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close() // the server has its own
+	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting sshd: %v", err)
 	}
@@ -74,14 +82,15 @@ func Start(t testing.TB) Server {
 	stop := func() {
 		if !stopped {
 			stopped = true
-			cmd.Process.Kill() // it may have ended by itself
-			cmd.Wait()         // its end by our signal is no failure
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended by itself
+			cmd.Wait()                                      // its end by our signal is no failure
 		}
 	}
 	t.Cleanup(stop)
 	if err := banner(address); err != nil {
 		stop()
-		t.Fatalf("sshd did not come up: %v\n%s", err, log.String())
+		said, _ := os.ReadFile(log.Name())
+		t.Fatalf("sshd did not come up: %v\n%s", err, said)
 	}
 	return Server{Folder: dir, Stop: stop, SSH: astern.SSH{Address: address, User: u.Username,
 		KeyFile: filepath.Join(dir, "client"), KnownHosts: filepath.Join(dir, "known_hosts")}}
