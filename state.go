@@ -55,3 +55,21 @@ func (s State) Under(prefix string) []string {
 func MemberPath(pattern, member string) string {
 	return strings.ReplaceAll(pattern, "{member}", member)
 }
+
+// Every kind that keeps revisions shows the content hash of each at release/REVISION or, where each member has its own
+// copy, at MEMBER/release/REVISION; what runs at revision (mixed: joined by "+") and MEMBER/link; where a member is
+// reached at MEMBER/address; and the highest fence that acted on it at MEMBER/fence.
+
+// ContentHash returns the hash of a revision's content when it is known and the same everywhere.
+func (s State) ContentHash(revision string) (hash string, ok bool) {
+	for path, v := range s.Values {
+		if path != "release/"+revision && !strings.HasSuffix(path, "/release/"+revision) {
+			continue
+		}
+		if !v.Known() || hash != "" && v.Text != hash {
+			return "", false
+		}
+		hash = v.Text
+	}
+	return hash, hash != ""
+}

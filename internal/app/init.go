@@ -68,8 +68,9 @@ func (a *App) remembered(ctx context.Context, s inventory.Seen, tags []tag) (eve
 		if known(t.Revision) {
 			continue
 		}
+		hash, _ := s.State.ContentHash(t.Revision)
 		ev := astern.Event{At: placedAt(s.State, t.Revision, a.Now()), Address: address, Kind: astern.EventImported, Revision: t.Revision,
-			Hash: t.Hash, By: "init", Reason: "found in place: deployed, unproven", Token: "import " + address + " " + t.Revision}
+			Hash: hash, By: "init", Reason: "found in place: deployed, unproven", Token: "import " + address + " " + t.Revision}
 		for _, g := range tags {
 			if g.name == t.Revision {
 				ev.Commit = g.commit

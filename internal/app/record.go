@@ -63,11 +63,11 @@ func (a *App) contentHash(ctx context.Context, c astern.Component, revision stri
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(d.Router.Targets(c, s, astern.History{}), func(t astern.Target) bool { return t.Revision == revision })
-	if i < 0 {
-		return "", astern.Errorf(astern.NotFound, "%s has no revision %s in place", c.Address(), revision)
+	hash, ok := s.ContentHash(revision)
+	if !ok {
+		return "", astern.Errorf(astern.NotFound, "%s does not show one content of %s on all its members", c.Address(), revision)
 	}
-	return d.Router.Targets(c, s, astern.History{})[i].Hash, nil
+	return hash, nil
 }
 
 // RecordKnownGood marks a revision known-good on a person's word.

@@ -65,10 +65,14 @@ type session struct {
 
 // interrupted makes errors that came of the user's signal say so.
 func interrupted(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) || astern.CodeOf(err) == astern.Interrupted {
+	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	return astern.Errorf(astern.Interrupted, "interrupted: %w", err)
+	switch astern.CodeOf(err) {
+	case astern.Internal, astern.Unavailable, astern.Throttled, astern.NotReady: // what was cut off could not be asked or proven
+		return astern.Errorf(astern.Interrupted, "interrupted: %w", err)
+	}
+	return err
 }
 
 // complain writes an error to stderr: for a person, or as a JSON document.

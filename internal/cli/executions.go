@@ -117,7 +117,7 @@ func (s *session) followIt(ctx context.Context, a *app.App, id string, timeout d
 		defer cancel()
 	}
 	sh, err := s.watch(looking, a, id, refresh)
-	if errors.Is(err, errTimeout) || err != nil && errors.Is(context.Cause(looking), errTimeout) {
+	if err != nil && errors.Is(context.Cause(looking), errTimeout) {
 		return astern.Errorf(astern.Waiting, "%s has not ended after %s", id, timeout.String()).WithHint("astern follow %s", id)
 	}
 	if err != nil {

@@ -147,7 +147,7 @@ func (s *session) watch(ctx context.Context, a *app.App, id string, refresh func
 		}
 		select {
 		case <-ctx.Done():
-			return sh, context.Cause(ctx)
+			return sh, ctx.Err()
 		case <-ticks.C:
 		}
 	}
@@ -201,4 +201,3 @@ func (s *session) fresh(a *app.App) (refresh func(context.Context) error, closin
 
 // live is for a store that sees changes by itself.
 func live(context.Context) error { return nil }
-

@@ -14,6 +14,7 @@ import (
 	"io"
 	"sort"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -153,28 +154,33 @@ type kept struct {
 	limit     int
 	text      []byte
 	truncated bool
+	written   atomic.Int64 // all bytes, for telling that more arrive
 }
 
 // Write never fails and never keeps more than the limit.
 func (k *kept) Write(p []byte) (int, error) {
 	room := min(len(p), k.limit-len(k.text))
 	k.text = append(k.text, p[:room]...)
+	k.written.Add(int64(len(p)))
 	if room < len(p) {
 		k.truncated = true
 	}
 	return len(p), nil
 }
 
-// mayHaveRun marks an error after which the command may have had an effect. It keeps code and hint.
-func mayHaveRun(e *astern.Error) error { return &unsure{e} }
+// MayHaveRun marks an error as one after which the command may have had an effect. It keeps code and hint.
+func MayHaveRun(e error) error { return &unsure{e} }
 
-type unsure struct{ err *astern.Error }
+type unsure struct{ err error }
 
 // Error returns the message of the error that is marked.
 func (u *unsure) Error() string { return u.err.Error() }
 
-// Unwrap returns the error that is marked, and ErrMayHaveRun.
-func (u *unsure) Unwrap() []error { return []error{u.err, ErrMayHaveRun} }
+// Unwrap returns the error that is marked.
+func (u *unsure) Unwrap() error { return u.err }
+
+// Is makes errors.Is find ErrMayHaveRun.
+func (u *unsure) Is(target error) bool { return target == ErrMayHaveRun }
 
 // overdue words the end of a command whose context ended first.
 func overdue(ctx context.Context, doing string, timeout time.Duration) *astern.Error {

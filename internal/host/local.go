@@ -48,11 +48,11 @@ func (local) Run(ctx context.Context, c Command) (Result, error) {
 	}
 	err := cmd.Wait()
 	if ctx.Err() != nil && !cmd.ProcessState.Success() {
-		return Result{}, mayHaveRun(overdue(ctx, doing, c.timeout()))
+		return Result{}, MayHaveRun(overdue(ctx, doing, c.timeout()))
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState == nil {
-		return Result{}, mayHaveRun(astern.Errorf(astern.Internal, "%s: %w", doing, err))
+		return Result{}, MayHaveRun(astern.Errorf(astern.Internal, "%s: %w", doing, err))
 	}
 	return Result{ExitCode: exitCode(cmd.ProcessState), Stdout: string(out.text), Stderr: string(errs.text),
 		Truncated: out.truncated || errs.truncated}, nil

@@ -77,9 +77,9 @@ func (m *sshMachine) Run(ctx context.Context, c Command) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		session, err := conn.session(ctx)
+		s, err := conn.session(ctx)
 		if err == nil {
-			return m.finish(ctx, conn, session, c, doing)
+			return m.finish(ctx, conn, s, c, doing)
 		}
 		if ctx.Err() != nil {
 			m.drop(conn)
@@ -91,91 +91,6 @@ func (m *sshMachine) Run(ctx context.Context, c Command) (Result, error) {
 		}
 		m.drop(conn)
 	}
-}
-
-// session opens a session. When ctx ends first the connection is closed, for it does not answer.
-func (c *connection) session(ctx context.Context) (*ssh.Session, error) {
-	stop := context.AfterFunc(ctx, func() { c.client.Close() }) // what it says does not matter any more
-	defer stop()
-	return c.client.NewSession()
-}
-
-// finish runs the command in the session to its end.
-func (m *sshMachine) finish(ctx context.Context, conn *connection, session *ssh.Session, c Command, doing string) (Result, error) {
-	defer session.Close() // an error says that it is closed already
-	stdout, err := session.StdoutPipe()
-	if err != nil {
-		return Result{}, astern.Errorf(astern.Internal, "%s: %w", doing, err)
-	}
-	stderr, err := session.StderrPipe()
-	if err != nil {
-		return Result{}, astern.Errorf(astern.Internal, "%s: %w", doing, err)
-	}
-	session.Stdin = c.Stdin
-	words := append([]string{"sh", "-c", remote, "sh", c.Dir}, append(c.assignments(), c.Argv...)...)
-	out, errs := &kept{limit: c.keep()}, &kept{limit: c.keep()}
-	var outputs sync.WaitGroup
-	ended := make(chan error, 1)
-	if err := session.Start(QuoteAll(words...)); err != nil {
-		m.probe(conn)
-		return Result{}, mayHaveRun(astern.Errorf(astern.Unavailable, "%s: starting it: %w", doing, err))
-	}
-	outputs.Go(func() { io.Copy(out, stdout) })  // what arrived is kept; why no more came shows in the exit code
-	outputs.Go(func() { io.Copy(errs, stderr) }) // as above
-	outputs.Go(func() { ended <- session.Wait() })
-	over := true
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		over = false
-		m.kill(conn, session)
-	}
-	// A child that holds the outputs does not keep us; nor does a server that keeps the session open for it.
-	lingering := time.AfterFunc(grace, func() { session.Close() })
-	dead := time.AfterFunc(grace+probeTimeout, func() { m.drop(conn) })
-	outputs.Wait()
-	lingering.Stop()
-	dead.Stop()
-	switch {
-	case !over:
-		return Result{}, mayHaveRun(overdue(ctx, doing, c.timeout()))
-	case err != nil && !isExit(err):
-		m.probe(conn)
-		return Result{}, mayHaveRun(astern.Errorf(astern.Unavailable, "%s: the connection was lost: %w", doing, err))
-	}
-	return exited(err, c, out, errs, doing)
-}
-
-// kill ends a command whose time is over. Its peer may be gone: asking it must not take long.
-func (m *sshMachine) kill(conn *connection, session *ssh.Session) {
-	if err := conn.raw.SetDeadline(time.Now().Add(probeTimeout)); err != nil {
-		m.drop(conn)
-		return
-	}
-	session.Signal(ssh.SIGKILL) // a server that does not know signals leaves it running: the error says so either way
-	session.Close()             // as above
-	m.probe(conn)
-}
-
-func isExit(err error) bool {
-	var exit *ssh.ExitError
-	return errors.As(err, &exit)
-}
-
-// exited returns the result of a command that ended by itself.
-func exited(err error, c Command, out, errs *kept, doing string) (Result, error) {
-	r := Result{Stdout: string(out.text), Stderr: string(errs.text), Truncated: out.truncated || errs.truncated}
-	var exit *ssh.ExitError
-	if errors.As(err, &exit) {
-		r.ExitCode = exit.ExitStatus()
-		if exit.Signal() != "" && r.ExitCode < 128 {
-			r.ExitCode = 128
-		}
-	}
-	if r.ExitCode == exitNoFolder && c.Dir != "" && r.Stdout == "" {
-		return Result{}, astern.Errorf(astern.NotFound, "%s: its folder %s: %s", doing, c.Dir, r.LastLines(1))
-	}
-	return r, nil
 }
 
 // connected returns the open connection, or makes one; made tells which.

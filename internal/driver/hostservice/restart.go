@@ -99,19 +99,10 @@ func (o *order) run(ctx context.Context, argv []string) (code int, text string, 
 	first, rest, _ := strings.Cut(r.Stdout, "\n")
 	code, convErr := strconv.Atoi(first)
 	if r.ExitCode != 0 || convErr != nil {
-		return 0, "", &mayHaveRun{astern.Errorf(astern.Internal, "%s: %s", o.doing(), orCode(r))}
+		return 0, "", host.MayHaveRun(astern.Errorf(astern.Internal, "%s: %s", o.doing(), orCode(r)))
 	}
 	return code, host.Result{Stdout: rest}.LastLines(5), nil
 }
-
-// mayHaveRun marks an error after which the user's command may have run.
-type mayHaveRun struct{ err error }
-
-// Error returns the message of the error that is marked.
-func (m *mayHaveRun) Error() string { return m.err.Error() }
-
-// Unwrap returns the error that is marked, and host.ErrMayHaveRun.
-func (m *mayHaveRun) Unwrap() []error { return []error{m.err, host.ErrMayHaveRun} }
 
 // afterRun judges an error of command i: before the first nothing happened; after it the instance may be stopped.
 func (o *order) afterRun(ctx context.Context, i int, err error) astern.Op {

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+
+	"github.com/spf13/cobra"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/planfile"
+)
+
+func (s *session) apply() *cobra.Command {
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use: "apply PLAN", Short: "carry out a plan", Args: takes(1, 1),
+		Long: `Carries out exactly the plan: a file, - for standard input, or the hash of a plan in the state folder. It is refused when
+the world has changed in what the plan rests on, when it was edited, or when an approval is missing. A plan has one execution: a
+second apply shows the first.
+
+  astern plan rollback shop --to v1.2.2 --out plan.json
+  astern apply plan.json`,
+		RunE: s.runs(func(ctx context.Context, args []string) error {
+			return s.with(ctx, changing(dryRun), func(a *app.App) error {
+				doc, err := s.planDocument(ctx, a, args[0])
+				if err != nil {
+					return err
+				}
+				if dryRun {
+					return s.mayApply(ctx, a, doc)
+				}
+				return s.applyPlan(ctx, a, doc)
+			})
+		}),
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether it could be applied now")
+	return cmd
+}
+
+// mayApply goes through everything that may refuse the plan.
+func (s *session) mayApply(ctx context.Context, a *app.App, doc []byte) error {
+	e, created, err := a.Apply(ctx, doc)
+	if err != nil {
+		return err
+	}
+	what := "the plan can be applied now"
+	if !created {
+		what = "the plan was applied before: " + e.ID
+	}
+	return s.say(done{What: what, Plan: planfile.Hash(doc), Execution: e.ID, DryRun: true})
+}
+
+var hashShape = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+
+// planDocument reads a plan from a file, from standard input, or from the state folder by its hash.
+func (s *session) planDocument(ctx context.Context, a *app.App, arg string) ([]byte, error) {
+	if arg == "-" {
+		return readPlan("standard input", s.stdin)
+	}
+	f, err := os.Open(arg)
+	switch {
+	case err == nil:
+		defer f.Close() // opened for reading only
+		return readPlan(arg, f)
+	case errors.Is(err, fs.ErrNotExist) && hashShape.MatchString(arg):
+		return a.Store.Plan(ctx, arg)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, astern.Errorf(astern.NotFound, "there is no plan file %s", arg).
+			WithHint("give a file that astern plan … --out FILE wrote, - for standard input, or a plan's hash")
+	}
+	return nil, astern.Errorf(astern.Invalid, "reading the plan: %w", err)
+}
+
+func readPlan(name string, r io.Reader) ([]byte, error) {
+	doc, err := io.ReadAll(io.LimitReader(r, planfile.MaxSize+1)) // one more than is allowed shows that it is too large
+	if err != nil {
+		return nil, astern.Errorf(astern.Invalid, "reading the plan from %s: %w", name, err)
+	}
+	return doc, nil
+}
+
+// awaitApproval stores a plan that lacks approvals, so that others can approve it by its hash.
+func (s *session) awaitApproval(ctx context.Context, a *app.App, doc []byte, wait *astern.Error) error {
+	p, hash, err := planfile.Decode(doc)
+	if err != nil {
+		return err
+	}
+	if err := a.Store.PutPlan(ctx, hash, doc, a.Now()); err != nil {
+		return fmt.Errorf("storing the plan: %w", err)
+	}
+	return wait.WithHint("somebody other than %s types: astern approve %s --reason …; then: astern apply %s", p.Asked.By, hash[:12], hash[:12])
+}
+
+func (s *session) approve() *cobra.Command {
+	return s.word("approve", "approve a plan that somebody else asked for", "looked at it with Ana", false)
+}
+
+func (s *session) reject() *cobra.Command {
+	return s.word("reject", "reject a plan, for good", "the database is being migrated", true)
+}
+
+// word makes the command by which a person says approve or reject of a plan.
+func (s *session) word(verdict, short, reason string, must bool) *cobra.Command {
+	var f changeFlags
+	cmd := &cobra.Command{
+		Use: verdict + " PLAN", Short: short, Args: takes(1, 1),
+		Long: fmt.Sprintf(`Records your word on a plan: a file, - for standard input, or the hash of a plan in the state folder. One person has one
+word on each plan; your name is that of your login.
+
+  astern %s plan.json --reason '%s'`, verdict, reason),
+		RunE: s.runs(func(ctx context.Context, args []string) error {
+			if err := f.given(); must && err != nil {
+				return err
+			}
+			return s.with(ctx, changing(f.dryRun), func(a *app.App) error {
+				doc, err := s.planDocument(ctx, a, args[0])
+				if err != nil {
+					return err
+				}
+				hash, err := a.Approve(ctx, doc, verdict, f.reason)
+				if err != nil {
+					return err
+				}
+				d := done{What: fmt.Sprintf("%s: %s says %s", hash, a.By, verdict), Plan: hash, DryRun: f.dryRun}
+				if verdict == "approve" {
+					d.Next = []string{"astern apply " + hash[:12]}
+				}
+				return s.say(d)
+			})
+		}),
+	}
+	f.add(cmd, must)
+	return cmd
+}

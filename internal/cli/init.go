@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/config"
+	"github.com/astern-dev/astern/internal/view"
+)
+
+const schemaFile = "astern.schema.json"
+
+func (s *session) initCommand() *cobra.Command {
+	var f changeFlags
+	var rebuild bool
+	cmd := &cobra.Command{
+		Use: "init [PLACE…]", Short: "write astern.yaml, or import what hosts remember", Args: takes(0, -1),
+		Long: `Without an astern.yaml: looks at the places (default: this folder) for what can be brought back and writes a commented
+astern.yaml and its schema beside it. It never overwrites one.
+
+With an astern.yaml: imports what the hosts' folders and git tags remember into the ledger, as deployed and unproven.
+--rebuild does the same after the state folder was lost, and says how far the hosts remember.
+
+  astern init /srv
+  astern init --rebuild`,
+		RunE: s.runs(func(ctx context.Context, args []string) error {
+			_, err := os.Lstat(s.file)
+			switch missing := errors.Is(err, fs.ErrNotExist); {
+			case missing && rebuild:
+				return astern.Errorf(astern.NotFound, "there is no %s to rebuild the state of", s.file).WithHint("write it first: astern init")
+			case missing:
+				return s.writeConfig(ctx, args, f.dryRun)
+			case len(args) > 0:
+				return astern.Errorf(astern.Conflict, "%s exists and is never overwritten", s.file).
+					WithHint("astern init without places imports what hosts remember; astern init -f OTHER PLACE… writes another file")
+			}
+			return s.with(ctx, changing(f.dryRun), func(a *app.App) error { return s.importAll(ctx, a, f.dryRun) })
+		}),
+	}
+	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "after a lost state folder: rebuild the ledger as far as the hosts remember")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only say what would be written")
+	return cmd
+}
+
+// imported is the document of an import.
+type imported struct {
+	Kind    string         `json:"kind"` // always "Imported"
+	Version int            `json:"version"`
+	DryRun  bool           `json:"dry_run,omitempty"`
+	Events  []astern.Event `json:"events"`
+	Notes   []string       `json:"notes"`
+}
+
+func (s *session) importAll(ctx context.Context, a *app.App, dryRun bool) error {
+	es, _, err := s.scope(a)
+	if err != nil {
+		return err
+	}
+	r := imported{Kind: "Imported", Version: view.DocumentVersion, DryRun: dryRun}
+	for _, e := range es {
+		found, err := a.Import(ctx, e)
+		if err != nil {
+			return err
+		}
+		r.Events, r.Notes = append(r.Events, found.Events...), append(r.Notes, found.Notes...)
+	}
+	return s.result(r, func(w io.Writer, _ view.Style) error {
+		var lines []string
+		if dryRun {
+			lines = append(lines, "dry run, nothing was written")
+		}
+		revisions := map[string][]string{}
+		var order []string
+		for _, e := range r.Events {
+			if e.Kind != astern.EventImported {
+				continue
+			}
+			if revisions[e.Address] == nil {
+				order = append(order, e.Address)
+			}
+			revisions[e.Address] = append(revisions[e.Address], e.Revision)
+		}
+		for _, address := range order {
+			lines = append(lines, fmt.Sprintf("%s: %d revisions as deployed, unproven: %s", address, len(revisions[address]), strings.Join(revisions[address], ", ")))
+		}
+		return text(w, append(lines, r.Notes...)...)
+	})
+}
+
+// writeConfig discovers components and writes astern.yaml and its schema.
+func (s *session) writeConfig(ctx context.Context, places []string, dryRun bool) error {
+	if len(places) == 0 {
+		places = []string{"."}
+	}
+	for _, p := range places {
+		if _, err := os.Stat(p); err != nil {
+			return astern.Errorf(astern.NotFound, "looking at %s: %w", p, err)
+		}
+	}
+	found, err := app.Discover(ctx, places)
+	if err != nil {
+		return err
+	}
+	abs, err := filepath.Abs(s.file)
+	if err != nil {
+		return astern.Errorf(astern.Invalid, "finding %s: %w", s.file, err)
+	}
+	content, err := declaration(nameOf(filepath.Base(filepath.Dir(abs)), "system"), found)
+	if err != nil {
+		return err
+	}
+	if dryRun {
+		if _, err := s.stdout.Write(content); err != nil {
+			return fmt.Errorf("writing the output: %w", err)
+		}
+		return nil
+	}
+	beside := filepath.Join(filepath.Dir(s.file), schemaFile)
+	if _, err := os.Lstat(beside); errors.Is(err, fs.ErrNotExist) {
+		if err := writeFile(beside, config.Schema(), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := writeFile(s.file, content, 0o644); err != nil {
+		return err
+	}
+	if _, err := config.Parse(s.file, content, filepath.Dir(abs), app.Drivers(nil, nil)); err != nil {
+		s.warn(fmt.Sprintf("%s needs your hand before it is valid:\n%v", s.file, err))
+	}
+	return s.say(done{What: fmt.Sprintf("%s written, components found: %d; look at every line that says guessed", s.file, len(found)), File: s.file,
+		Next: []string{"astern validate", "astern init    (imports what the hosts remember)", "astern check"}})
+}
+
+var notInName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// nameOf makes a valid name of a text.
+func nameOf(text, otherwise string) string {
+	n := strings.Trim(notInName.ReplaceAllString(strings.ToLower(text), "-"), "-")
+	if n == "" {
+		return otherwise
+	}
+	return strings.TrimRight(n[:min(len(n), 63)], "-")
+}
+
+const configHead = `# yaml-language-server: $schema=` + schemaFile + `
+# What astern brings back. Written by astern init: look at every line that says guessed, then run astern validate.
+version: 1
+# guessed: the name of this folder
+system: %s
+environments:
+  # guessed: rename it, or add others beside it
+  production:
+    # How long a new or restored revision is watched before it counts as known-good, and who must approve.
+    policy: {watch: 30m, approvals: 0, approvals_on_loss: 1}
+    components:
+`
+
+const configExample = `      # Nothing was found. A component looks like this:
+      #
+      # shop:
+      #   kind: host.service
+      #   objectives: {rto: 5m}
+      #   checks:
+      #     health: {http: {url: "http://{address}/health"}, each: true}
+      #   with:
+      #     root: /srv/shop
+      #     instances: [{name: shop-1, address: "127.0.0.1:8080"}]
+      #     systemd: {unit: "shop@{instance}.service"}
+`
+
+// declaration writes an astern.yaml that declares what was found.
+func declaration(system string, found []astern.Discovered) ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, configHead, system)
+	if len(found) == 0 {
+		b.WriteString(configExample)
+	}
+	used := map[string]bool{}
+	for _, d := range found {
+		name := nameOf(d.Name, "service")
+		for n := 2; used[name]; n++ {
+			name = fmt.Sprintf("%s-%d", nameOf(d.Name, "service"), n)
+		}
+		used[name] = true
+		for _, g := range d.Guessed {
+			fmt.Fprintf(&b, "      # guessed: %s\n", oneLine(g))
+		}
+		fmt.Fprintf(&b, "      %s:\n        kind: %s\n", name, d.Kind)
+		b.WriteString("        # How long going back may take, and how much of the newest data may be lost.\n        objectives: {rto: 5m, rpo: 0s}\n")
+		if err := settings(&b, d.Settings); err != nil {
+			return nil, err
+		}
+	}
+	return b.Bytes(), nil
+}
+
+// settings writes the kind's own part below `with`.
+func settings(b *bytes.Buffer, v any) error {
+	doc, err := json.Marshal(v)
+	if err != nil {
+		return astern.Errorf(astern.Internal, "writing what was found: %w", err)
+	}
+	var out bytes.Buffer
+	if err := view.YAML(&out, json.RawMessage(doc)); err != nil {
+		return err
+	}
+	b.WriteString("        with:\n")
+	for line := range strings.Lines(out.String()) {
+		b.WriteString("          " + line)
+	}
+	return nil
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

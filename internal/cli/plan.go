@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/view"
+)
+
+// askFlags are the flags of what a person can ask for.
+type askFlags struct {
+	changeFlags
+	to                 string
+	all                bool
+	percent            int
+	bake, watch        duration
+	withoutUnreachable bool
+	yes                bool
+	out                string
+}
+
+// intent is one thing that a person can ask for: by `astern VERB`, which plans and applies, and by `astern plan VERB`.
+type intent struct {
+	verb        astern.Verb
+	use         string
+	short, long string
+	example     string
+	least, most int
+}
+
+var intentTable = []intent{
+	{astern.VerbRollback, "rollback [COMPONENT…]", "take components back to an earlier state",
+		`Takes components back to an earlier revision: without --to the newest ready known-good one before the current, and it
+says why not a newer. What is left behind is latched. With --all --to TIME the whole environment goes back to how it was, as
+one plan in the order of its dependencies.`,
+		"%s shop --to v1.2.2 --percent 50 --bake 5m --reason 'errors since 03:07'\n  %s --all --to 14:02 --reason 'back to before the sale'", 0, -1},
+	{astern.VerbDeploy, "deploy COMPONENT REVISION", "go forward to a revision",
+		`Goes forward to a revision with the same plan, engine and watch as a rollback; after its watch it is known-good.`,
+		"%s shop v1.2.3 --percent 50 --bake 5m --reason 'monthly release'", 2, 2},
+	{astern.VerbRedeploy, "redeploy COMPONENT", "deploy again what runs now",
+		`Deploys the current revision again: links, processes and checks, member by member.`,
+		"%s shop --reason 'memory leak'", 1, 1},
+	{astern.VerbUndo, "undo ID", "reverse what an execution did",
+		`Reverses a finished execution by a new plan, the last step first, only while the world is as the execution left it. It is
+exempt from latches.`,
+		"%s ex-1 --reason 'it was not the release'", 1, 1},
+}
+
+// command makes the intent's command below prefix, without what it does.
+func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command {
+	name := prefix + " " + string(in.verb)
+	cmd := &cobra.Command{Use: in.use, Short: in.short, Args: takes(in.least, in.most),
+		Long: in.long + "\n\n  " + strings.ReplaceAll(in.example, "%s", name), Annotations: map[string]string{mayRunbook: "yes"}}
+	flags := cmd.Flags()
+	flags.StringVar(&f.reason, "reason", "", "why; it is recorded and shown")
+	flags.Var(&f.watch, "watch", "how long the whole is watched at the end (default: the policy's)")
+	flags.StringVar(&f.out, "out", "", "write the plan to this file")
+	flags.BoolVar(&f.withoutUnreachable, "without-unreachable", false, "leave out members that can't be asked; you take that upon yourself")
+	f.percent = 100
+	switch in.verb {
+	case astern.VerbUndo:
+		cmd.ValidArgsFunction = s.executionArgs(false)
+		return cmd
+	case astern.VerbDeploy:
+		cmd.ValidArgsFunction = s.revisionArgs
+	case astern.VerbRedeploy:
+		cmd.ValidArgsFunction = s.componentArgs
+	case astern.VerbRollback:
+		cmd.ValidArgsFunction = s.componentsArgs
+		flags.StringVar(&f.to, "to", "", "the revision, or with --all the time, to go back to")
+		flags.BoolVar(&f.all, "all", false, "every component of the environment")
+		_ = cmd.RegisterFlagCompletionFunc("to", s.revisions) // fails only for a flag that does not exist
+	}
+	flags.IntVar(&f.percent, "percent", f.percent, "share of the instances taken first, 1 to 100, rounded up to whole ones")
+	flags.Var(&f.bake, "bake", "how long that share is watched before the rest follows")
+	return cmd
+}
+
+// ask turns arguments and flags into what is asked of the planner.
+func (f *askFlags) ask(s *session, verb astern.Verb, args []string) (app.Ask, error) {
+	ask := app.Ask{Verb: verb, Environment: s.environment, Percent: f.percent, BakeSeconds: f.bake.seconds, WatchSeconds: -1, Reason: f.reason,
+		WithoutUnreachable: f.withoutUnreachable, Way: "cli", At: s.began, All: f.all}
+	if f.watch.set {
+		ask.WatchSeconds = f.watch.seconds
+	}
+	switch {
+	case f.percent < 1 || f.percent > 100:
+		return ask, astern.Errorf(astern.Invalid, "--percent %d is not between 1 and 100", f.percent)
+	case f.bake.seconds > 0 && f.percent == 100:
+		return ask, astern.Errorf(astern.Invalid, "--bake needs --percent below 100: it is the time between the first share and the rest").
+			WithHint("to watch the whole at the end: --watch %s", f.bake.String())
+	case verb == astern.VerbRollback && f.all && len(args) > 0:
+		return ask, astern.Errorf(astern.Invalid, "--all and names of components exclude each other")
+	case verb == astern.VerbRollback && f.all && f.to == "":
+		return ask, astern.Errorf(astern.Invalid, "--all needs --to TIME").WithHint("astern ledger releases lists how it was")
+	case verb == astern.VerbRollback && !f.all && len(args) == 0:
+		return ask, astern.Errorf(astern.Invalid, "no component was named").WithHint("name one, or take all of them with --all --to TIME")
+	case f.withoutUnreachable && strings.TrimSpace(f.reason) == "":
+		return ask, astern.Errorf(astern.Invalid, "--without-unreachable needs --reason: you take it upon yourself")
+	}
+	switch {
+	case verb == astern.VerbDeploy:
+		ask.Components, ask.Revision = args[:1], args[1]
+	case f.all:
+		moment, err := parseTime(f.to, time.Now())
+		if err != nil {
+			return ask, err
+		}
+		ask.Moment = &moment
+	case verb != astern.VerbUndo:
+		ask.Components, ask.Revision = args, f.to
+	}
+	return ask, nil
+}
+
+// plan makes the plan that is asked for.
+func (s *session) plan(ctx context.Context, a *app.App, verb astern.Verb, f *askFlags, args []string) (app.Planned, error) {
+	ask, err := f.ask(s, verb, args)
+	if err != nil {
+		return app.Planned{}, err
+	}
+	if verb == astern.VerbUndo {
+		return a.PlanUndo(ctx, args[0], ask)
+	}
+	return a.Plan(ctx, ask)
+}
+
+func (s *session) planGroup() *cobra.Command {
+	group := group("plan", "make a plan and print it", `Makes a plan and prints it, without applying it. With -o json it prints exactly the plan file, with -o runbook the same plan
+as Markdown for hands; --out FILE writes the plan file, which astern apply FILE carries out.
+
+  astern plan rollback shop --to v1.2.2 --out plan.json
+  astern plan rollback shop -o runbook`)
+	for _, in := range intentTable {
+		f := &askFlags{}
+		cmd := s.command(in, "astern plan", f)
+		cmd.Short = "plan to " + in.short
+		cmd.RunE = s.runs(func(ctx context.Context, args []string) error {
+			return s.with(ctx, reading, func(a *app.App) error {
+				p, err := s.plan(ctx, a, in.verb, f, args)
+				if err != nil {
+					return err
+				}
+				if f.out != "" {
+					return s.writePlan(p, f.out)
+				}
+				return s.showPlan(ctx, a, p, in, args)
+			})
+		})
+		group.AddCommand(cmd)
+	}
+	return group
+}
+
+// writePlan writes the plan file and says so.
+func (s *session) writePlan(p app.Planned, file string) error {
+	if err := writeFile(file, p.Doc, 0o600); err != nil {
+		return err
+	}
+	return s.say(done{What: fmt.Sprintf("%s: written to %s, hash %s", view.PlanTitle(p.Plan), file, p.Hash), Plan: p.Hash, File: file,
+		Next: planNext(p, file)})
+}
+
+// planNext are the commands that follow a stored plan.
+func planNext(p app.Planned, name string) []string {
+	apply := "astern apply " + name
+	if p.Plan.Approvals > 0 {
+		return []string{"astern approve " + name + "    (somebody other than " + p.Plan.Asked.By + ")", apply}
+	}
+	return []string{apply}
+}
+
+// showPlan writes the plan as the command's result.
+func (s *session) showPlan(ctx context.Context, a *app.App, p app.Planned, in intent, args []string) error {
+	v, err := planView(ctx, a, p)
+	if err != nil {
+		return err
+	}
+	v.Next = []string{"astern plan " + strings.Join(append([]string{string(in.verb)}, args...), " ") + " … --out plan.json", "astern apply plan.json"}
+	switch s.output {
+	case "json": // exactly the plan file
+		if _, err := s.stdout.Write(p.Doc); err != nil {
+			return fmt.Errorf("writing the output: %w", err)
+		}
+		return nil
+	case mayRunbook:
+		return view.Runbook(s.stdout, s.style(s.stdout), v)
+	}
+	return s.result(p.Plan, func(w io.Writer, st view.Style) error { return view.Plan(w, st, v) })
+}
+
+// planView adds to a plan what people said of it.
+func planView(ctx context.Context, a *app.App, p app.Planned) (view.PlanView, error) {
+	v := view.PlanView{Plan: p.Plan, Hash: p.Hash}
+	words, err := a.Store.Approvals(ctx, p.Hash)
+	if err != nil {
+		return v, err
+	}
+	for _, w := range words {
+		if w.Verdict == "reject" {
+			v.Refusals = append(v.Refusals, "rejected by "+w.By+": "+w.Reason)
+		} else {
+			v.Approved = append(v.Approved, w.By)
+		}
+	}
+	return v, nil
+}

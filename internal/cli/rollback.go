@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/view"
+)
+
+// intents are the commands that plan, ask, and carry out.
+func (s *session) intents() []*cobra.Command {
+	var out []*cobra.Command
+	for _, in := range intentTable {
+		f := &askFlags{}
+		cmd := s.command(in, "astern", f)
+		cmd.Flags().BoolVar(&f.yes, "yes", false, "go on without asking; it never replaces an approval")
+		cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "make the plan, show it, and stop")
+		cmd.RunE = s.runs(func(ctx context.Context, args []string) error {
+			if s.output == mayRunbook && !f.dryRun {
+				return astern.Errorf(astern.Invalid, "-o runbook is for plans").WithHint("astern plan %s … -o runbook", in.verb)
+			}
+			if !f.yes && !f.dryRun {
+				if err := s.canAsk(); err != nil {
+					return err
+				}
+			}
+			return s.with(ctx, changing(f.dryRun), func(a *app.App) error { return s.planAndApply(ctx, a, in, f, args) })
+		})
+		out = append(out, cmd)
+	}
+	return out
+}
+
+func (s *session) planAndApply(ctx context.Context, a *app.App, in intent, f *askFlags, args []string) error {
+	p, err := s.plan(ctx, a, in.verb, f, args)
+	if err != nil {
+		return err
+	}
+	if f.out != "" {
+		if err := writeFile(f.out, p.Doc, 0o600); err != nil {
+			return err
+		}
+	}
+	if f.dryRun {
+		return s.showPlan(ctx, a, p, in, args)
+	}
+	if err := view.Plan(s.stderr, s.style(s.stderr), view.PlanView{Plan: p.Plan, Hash: p.Hash}); err != nil {
+		return err
+	}
+	if !f.yes {
+		word := "all"
+		if addresses := p.Plan.Intent.Addresses; len(addresses) == 1 && !f.all {
+			word = short(addresses[0])
+		}
+		if err := s.askFor(ctx, word, "to go on"); err != nil {
+			return err
+		}
+	}
+	return s.applyPlan(ctx, a, p.Doc)
+}
+
+// applyPlan makes the plan an execution and carries it out, or shows the one that it has.
+func (s *session) applyPlan(ctx context.Context, a *app.App, doc []byte) error {
+	e, created, err := a.Apply(ctx, doc)
+	var wait *astern.Error
+	if errors.As(err, &wait) && wait.Code == astern.Waiting {
+		return s.awaitApproval(ctx, a, doc, wait)
+	}
+	if err != nil {
+		return err
+	}
+	if created {
+		return s.carry(ctx, a, e.ID)
+	}
+	s.warn(fmt.Sprintf("this plan was applied before: %s", e.ID))
+	if err := s.outcome(ctx, a, e.ID); err != nil {
+		return err
+	}
+	sh, err := a.Show(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	return standing(sh)
+}

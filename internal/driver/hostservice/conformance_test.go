@@ -1,0 +1,70 @@
+package hostservice
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/drivertest"
+	"github.com/astern-dev/astern/internal/host"
+)
+
+func TestConformance(t *testing.T) {
+	for name, change := range map[string]func(t testing.TB) func(string, *astern.Component, *Settings){
+		"local": func(testing.TB) func(string, *astern.Component, *Settings) { return nil },
+		"ssh":   overSSH,
+		"drained": func(testing.TB) func(string, *astern.Component, *Settings) {
+			return func(_ string, c *astern.Component, s *Settings) {
+				s.Commands.Drain, s.Commands.Undrain = []string{"./ctl", "drain", "{instance}"}, []string{"./ctl", "undrain", "{instance}"}
+				s.Commands.Start, s.Commands.Stop, s.Commands.Restart = []string{"./ctl", "start", "{instance}"}, []string{"./ctl", "stop", "{instance}"}, nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { conform(t, change) })
+	}
+}
+
+func conform(t *testing.T, change func(t testing.TB) func(string, *astern.Component, *Settings)) {
+	labs := map[string]*lab{}
+	pool := host.NewPool()
+	t.Cleanup(func() { pool.Close() })
+	suite := drivertest.Suite{
+		Driver: New(pool, func(address string) (astern.Component, bool) {
+			l, ok := labs[address]
+			if !ok {
+				return astern.Component{}, false
+			}
+			return l.c, true
+		}),
+		New: func(t testing.TB) drivertest.World {
+			l := newLab(t, change(t))
+			l.c.Name = fmt.Sprintf("w%d", len(labs))
+			labs[l.c.Address()] = l
+			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history(),
+				Snapshot: func(t testing.TB) map[string]string {
+					files := drivertest.Files(t, l.root)
+					for _, name := range []string{"a", "b"} {
+						files["process "+name] = fmt.Sprint(l.pid(name))
+					}
+					return files
+				}}
+		},
+		Breaks: []drivertest.Break{
+			{Name: "the release is gone", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
+				os.RemoveAll(filepath.Join(labs[w.Component.Address()].root, "releases/v1"))
+			}},
+			{Name: "a file was changed", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
+				labs[w.Component.Address()].write("releases/v1/data/version", "v1?", 0o644)
+			}},
+			{Name: "a file became executable", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
+				os.Chmod(filepath.Join(labs[w.Component.Address()].root, "releases/v1/data/version"), 0o755)
+			}},
+			{Name: "a link leads out", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
+				os.Symlink("../../../etc", filepath.Join(labs[w.Component.Address()].root, "releases/v1/data/etc"))
+			}},
+		},
+	}
+	suite.Run(t)
+}
