@@ -62,7 +62,7 @@ func layOut(env *testscript.Env) error {
 			return os.MkdirAll(to, 0o755)
 		}
 		if _, err := os.Stat(to); err == nil {
-			return nil
+			return os.Chmod(to, 0o755)
 		}
 		content, err := os.ReadFile(path)
 		if err != nil {

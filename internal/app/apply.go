@@ -205,7 +205,15 @@ func stopped(id string, err error) error {
 	if astern.CodeOf(err) == astern.Interrupted {
 		return err
 	}
-	return astern.Errorf(astern.CodeOf(err), "%w", err).WithHint("nothing is done twice: mend the cause, then astern resume %s", id)
+	cause := orElse(astern.HintOf(err), "mend the cause")
+	return astern.Errorf(astern.CodeOf(err), "%w", err).WithHint("%s; then astern resume %s: nothing is done twice", cause, id)
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
 }
 
 // ended words the result of a run as an error; nil when everything was done.

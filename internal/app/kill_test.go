@@ -72,7 +72,7 @@ func parseKill(at string) (when string, n int) {
 
 func complain(err error) int {
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, err, astern.HintOf(err))
 	}
 	return astern.ExitCode(err)
 }

@@ -241,8 +241,10 @@ func nextCommands(sh app.Shown) []string {
 		return []string{"astern resume " + id, "astern cancel " + id}
 	case sh.Alive:
 		return []string{"astern follow " + id, "astern pause " + id, "astern cancel " + id}
+	case len(sh.Holds) > 0:
+		return sh.Ways
 	}
-	return sh.Ways
+	return []string{"astern resume " + id, "astern cancel " + id}
 }
 
 // shortView leaves only the verdict, where the time went, the checklist and the next commands.

@@ -98,6 +98,9 @@ func (s *session) outcome(ctx context.Context, a *app.App, id string) error {
 	if err != nil {
 		return err
 	}
+	if sh.Runner == a.Runner {
+		sh.Alive = false // this process has stopped carrying it out
+	}
 	v := executionView(a, sh)
 	return s.result(v, func(w io.Writer, st view.Style) error {
 		var b bytes.Buffer

@@ -29,7 +29,9 @@ const (
 type Action struct {
 	Kind    ActionKind
 	Step    string // id in its lane
-	Attempt int
+	Attempt int    // of the step; for CheckRound which look at the stage's checks
+	// Within is how long performing it may take.
+	Within time.Duration
 	// Call is complete for Start, Find and Poll; for Prepare it has no image yet.
 	Call  *astern.Call
 	Op    *astern.Op     // Poll

@@ -10,7 +10,11 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// Apply folds one record into the state. Records must come in the order of the journal.
+// noTime is the time that stands for none.
+var noTime time.Time
+
+// Apply folds one record into the state. Records must come in the order of the journal. A record that answers what is no
+// longer asked, because a person has settled or skipped the step in between, changes nothing.
 func (f *Fold) Apply(r astern.Record) {
 	f.seq, f.lastAt = r.Seq, r.At
 	switch r.Kind {
@@ -25,7 +29,7 @@ func (f *Fold) Apply(r astern.Record) {
 	case astern.RecordRound:
 		f.applyRound(r)
 	case astern.RecordChild:
-		f.child, f.nothingLeft = r.Text, r.Text == ""
+		f.applyChild(r)
 	case astern.RecordEnded:
 		f.outcome = r.Outcome
 	case astern.RecordUnprepared:
@@ -33,25 +37,67 @@ func (f *Fold) Apply(r astern.Record) {
 			f.planFail = r.Text
 		}
 	}
-	if s := f.steps[r.Step]; s != nil && r.Kind != astern.RecordTicked {
+	if s := f.steps[r.Step]; s != nil && f.answers(s, r) {
+		was := s.phase
 		f.applyStep(s, r)
+		if s.phase == done && was != done {
+			f.undone[s.plan.ID]--
+		}
+		f.changed(s)
 	}
 	f.advance()
 }
 
-// News completes the records that answer actions with time and fence, and leaves out those that say nothing new: a
-// running step with the progress that is known, which is then asked again after its pause, and the intent of a step that
-// was prepared when a person said stop.
+// answers reports whether a record about the step is about what the step is now.
+func (f *Fold) answers(s *step, r astern.Record) bool {
+	switch r.Kind {
+	case astern.RecordIntent:
+		return s.phase == waiting && r.Attempt == s.attempt+1 && r.Call != nil
+	case astern.RecordRefused, astern.RecordUnprepared:
+		return s.phase == waiting && r.Attempt == s.attempt+1
+	case astern.RecordOp:
+		return s.inFlight() && r.Attempt == s.attempt && r.Op != nil
+	case astern.RecordAbsent, astern.RecordDoubt:
+		return s.phase == doubt && r.Attempt == s.attempt
+	case astern.RecordSettled:
+		return f.Settleable(s.id) && (r.Attempt == 0 || r.Attempt == s.attempt) && r.Op != nil
+	case astern.RecordAllowed:
+		return s.phase == done
+	case astern.RecordSkipped:
+		return f.Skippable(s.id) == ""
+	}
+	return false
+}
+
+// News completes the records that answer actions with time and fence, and leaves out those that say nothing new: answers
+// to what is no longer asked, a running step with the progress that is known, a round of checks like the one before
+// (both are then asked again after their pause), and the intent of a step that may no longer start because somebody
+// said stop, or the stage stopped, in the meantime.
 func (f *Fold) News(records []astern.Record, now time.Time) []astern.Record {
 	news := records[:0:0]
+	var wanted map[string]Action
 	for _, r := range records {
 		s := f.steps[r.Step]
-		if s != nil && r.Kind == astern.RecordOp && s.phase == running && !s.tells(r, now) {
-			s.notBefore = now.Add(pollPause(r.Op))
+		switch {
+		case r.Kind == astern.RecordRound:
+			if !f.tellsRound(r, now) {
+				continue
+			}
+		case s != nil && !f.answers(s, r):
 			continue
-		}
-		if r.Kind == astern.RecordIntent && (f.paused || f.cancelled) {
+		case s != nil && r.Kind == astern.RecordOp && s.phase == running && !s.tells(r, now):
+			s.wait = alarm{now.Add(pollPause(r.Op)), now}
 			continue
+		case r.Kind == astern.RecordIntent:
+			if wanted == nil {
+				wanted = f.prepared(now)
+			}
+			a, ok := wanted[r.Step]
+			if !ok {
+				continue
+			}
+			call := *r.Call // the step's time begins with its intent
+			call.Deadline, r.Call = a.Call.Deadline, &call
 		}
 		r.At, r.Fence = now, f.fence
 		news = append(news, r)
@@ -59,10 +105,27 @@ func (f *Fold) News(records []astern.Record, now time.Time) []astern.Record {
 	return news
 }
 
+// prepared returns the actions that prepare a step now, by step.
+func (f *Fold) prepared(now time.Time) map[string]Action {
+	out := map[string]Action{}
+	for _, a := range f.Decide(now) {
+		if a.Kind == Prepare {
+			out[a.Step] = a
+		}
+	}
+	return out
+}
+
+// progressPause is how long a running step's progress is not written again when nothing else changes.
+const progressPause = 2 * time.Second
+
 // tells reports whether a running step's answer says anything that the journal does not know.
 func (s *step) tells(r astern.Record, now time.Time) bool {
-	return r.Op.Status != astern.OpRunning || r.Op.Progress != s.op.Progress || !maps.Equal(r.Op.Handle, s.op.Handle) ||
-		s.call != nil && now.After(s.call.Deadline)
+	if r.Op.Status != astern.OpRunning || !maps.Equal(r.Op.Handle, s.op.Handle) || now.After(s.call.Deadline) {
+		return true
+	}
+	since := now.Sub(s.told)
+	return r.Op.Progress != s.op.Progress && (since >= progressPause || since < 0)
 }
 
 // applyTaken notes that a new engine holds the execution: what the old one had started and not written down is in
@@ -70,89 +133,74 @@ func (s *step) tells(r astern.Record, now time.Time) bool {
 func (f *Fold) applyTaken(r astern.Record) {
 	f.fence = r.Fence
 	for _, s := range f.steps {
-		s.notBefore = time.Time{}
+		s.wait = alarm{}
 		switch s.phase {
 		case intended:
 			s.phase, s.since, s.lost = doubt, r.At, false
+		case waiting:
+			s.since, s.unread = noTime, 0
 		}
 		s.asking, s.stuck = r.At, false
 	}
-	for _, st := range f.stages {
-		st.lastPass, st.asked = time.Time{}, time.Time{}
-		if !st.entered.IsZero() {
-			st.lastGood = r.At
-		}
-		st.gateStuck = ""
+	if st := f.stage(); st != nil {
+		st.lookAgain()
+		st.lastGood, st.gateStuck = r.At, ""
 	}
 }
 
 // applyResumed gives what failed without effect another attempt, and gates another look.
 func (f *Fold) applyResumed(r astern.Record) {
 	f.paused, f.planFail = false, ""
+	st := f.stage()
 	for _, s := range f.steps {
-		s.notBefore, s.tries, s.stuck = time.Time{}, 0, false
-		switch s.phase {
-		case failed, refused:
-			s.phase, s.since, s.diffs, s.text = waiting, time.Time{}, nil, ""
+		s.wait, s.tries, s.unread, s.stuck, s.asking = alarm{}, 0, 0, false, r.At
+		if s.failed() && s.stage == f.current { // what earlier stages tolerated stays so
+			s.phase, s.since, s.diffs, s.text = waiting, noTime, nil, ""
 		}
-		s.asking = r.At
 	}
-	for _, st := range f.stages {
+	if st != nil {
 		st.gateFail, st.gateStuck, st.stopped = "", "", ""
-		st.lastPass, st.asked = time.Time{}, time.Time{}
-		if !st.entered.IsZero() {
-			st.lastGood = r.At
-		}
+		st.lookAgain()
+		st.lastGood = r.At
+		f.judgeAll(st)
 	}
 }
 
-// applyRound counts a round of checks: of the gate, or judged while the stage runs.
-func (f *Fold) applyRound(r astern.Record) {
-	if r.Stage < 1 || r.Stage > len(f.stages) {
-		return
-	}
-	st := f.stages[r.Stage-1]
-	st.asked = r.At
-	verdict, text := worst(r.Results)
-	if !r.Gate {
-		if verdict == astern.Fail {
-			st.stopped = text
-		}
-		return
-	}
-	switch verdict {
-	case astern.Pass:
-		if !st.lastPass.IsZero() && r.At.After(st.lastPass) {
-			st.baked += r.At.Sub(st.lastPass)
-		}
-		st.lastPass, st.lastGood = r.At, r.At
-		if st.baked >= seconds(st.plan.Gate.BakeSeconds) {
-			st.passed = true
-		}
-	case astern.Fail:
-		st.lastPass, st.gateFail = time.Time{}, text
+// applyChild notes the plan that continues or reverses the execution. None means that nothing is left to do, or that
+// nothing was done that could be reversed.
+func (f *Fold) applyChild(r astern.Record) {
+	switch {
+	case r.Text != "":
+		f.child = r.Text
+	case f.current == len(f.stages):
+		f.nothingLeft = true
 	default:
-		st.lastPass = time.Time{}
-		if r.At.Sub(st.lastGood) >= seconds(st.plan.Gate.TimeoutSeconds) {
-			st.gateStuck = text
-		}
+		f.planFail = "nothing was done that could be undone"
 	}
+}
+
+// stage returns the current stage, nil when all have passed.
+func (f *Fold) stage() *stage {
+	if f.current == len(f.stages) {
+		return nil
+	}
+	return f.stages[f.current]
 }
 
 func (f *Fold) applyStep(s *step, r astern.Record) {
 	switch r.Kind {
 	case astern.RecordIntent:
-		s.phase, s.attempt, s.call, s.op, s.since, s.stuck = intended, r.Attempt, r.Call, nil, time.Time{}, false
-		f.execution = r.Call.Execution
+		s.phase, s.attempt, s.call, s.op, s.since, s.unread, s.stuck = intended, r.Attempt, r.Call, nil, noTime, 0, false
+		s.lane.begun = true
 	case astern.RecordRefused:
 		s.phase, s.diffs, s.text = refused, r.Differences, describe(r.Differences)
 	case astern.RecordUnprepared:
 		f.applyUnprepared(s, r)
-	case astern.RecordOp:
+	case astern.RecordOp, astern.RecordSettled:
 		f.applyOp(s, r)
 	case astern.RecordAbsent:
 		s.text = "not found in the world"
-		if r.Asked.Sub(s.since) < seconds(s.plan.SettleSeconds) {
+		if age(&s.since, r.Asked) < seconds(s.plan.SettleSeconds) {
 			f.stillInDoubt(s, r)
 			return
 		}
@@ -163,8 +211,6 @@ func (f *Fold) applyStep(s *step, r astern.Record) {
 	case astern.RecordDoubt:
 		s.text = r.Text
 		f.stillInDoubt(s, r)
-	case astern.RecordSettled:
-		f.applyOp(s, r)
 	case astern.RecordAllowed:
 		s.overLimit = ""
 	case astern.RecordSkipped:
@@ -172,10 +218,19 @@ func (f *Fold) applyStep(s *step, r astern.Record) {
 	}
 }
 
+// age returns how long ago since was. A clock that was set back starts it anew: rather too long than too short.
+func age(since *time.Time, now time.Time) time.Duration {
+	if now.Before(*since) {
+		*since = now
+	}
+	return now.Sub(*since)
+}
+
 // stillInDoubt decides when to ask again, and when a person must say.
 func (f *Fold) stillInDoubt(s *step, r astern.Record) {
-	s.notBefore = r.At.Add(pause(s.id, 1+int(r.At.Sub(s.asking)/(5*time.Second))))
-	if r.At.Sub(s.asking) >= seconds(s.plan.SettleSeconds+s.plan.HoldSeconds) {
+	asking := age(&s.asking, r.At)
+	s.wait = alarm{r.At.Add(pause(s.id, 1+int(asking/(5*time.Second)))), r.At}
+	if asking >= seconds(s.plan.SettleSeconds+s.plan.HoldSeconds) {
 		s.stuck = true
 	}
 }
@@ -185,22 +240,21 @@ func (f *Fold) applyUnprepared(s *step, r astern.Record) {
 	if s.since.IsZero() {
 		s.since = r.At
 	}
-	s.text, s.tries = r.Text, s.tries+1
-	if !r.Code.Transient() || r.At.Sub(s.since) >= seconds(s.plan.HoldSeconds) {
+	s.text, s.unread = r.Text, s.unread+1
+	if !r.Code.Transient() || age(&s.since, r.At) >= seconds(s.plan.HoldSeconds) {
 		s.phase = failed
 		return
 	}
-	s.notBefore = r.At.Add(pause(s.id, s.tries))
+	s.wait = alarm{r.At.Add(pause(s.id, s.unread)), r.At}
 }
 
 func (f *Fold) applyOp(s *step, r astern.Record) {
 	op := r.Op
-	s.op = op
+	s.op, s.told = op, r.At
 	switch op.Status {
 	case astern.OpRunning:
-		s.phase = running
-		s.notBefore = r.At.Add(pollPause(op))
-		if s.call != nil && r.At.After(s.call.Deadline.Add(seconds(s.plan.HoldSeconds))) {
+		s.phase, s.wait, s.text = running, alarm{r.At.Add(pollPause(op)), r.At}, ""
+		if r.At.After(s.call.Deadline.Add(seconds(s.plan.HoldSeconds))) {
 			s.stuck, s.text = true, "still running past its time: "+op.Progress
 		}
 	case astern.OpDone:
@@ -235,7 +289,7 @@ func (f *Fold) again(s *step, r astern.Record, code astern.Code) {
 	}
 	s.phase = waiting
 	if s.tries > 0 {
-		s.notBefore = r.At.Add(pause(s.id, s.tries))
+		s.wait = alarm{r.At.Add(pause(s.id, s.tries)), r.At}
 	}
 }
 
@@ -258,57 +312,6 @@ func (f *Fold) applySets(s *step) {
 	}
 }
 
-// advance moves lanes and stages on as far as the records allow.
-func (f *Fold) advance() {
-	for f.current < len(f.stages) {
-		st := f.stages[f.current]
-		if st.begun.IsZero() {
-			st.begun = f.lastAt
-		}
-		bad, open := 0, false
-		for _, ln := range st.lanes {
-			for ln.next < len(ln.steps) && ln.steps[ln.next].over() {
-				ln.next++
-			}
-			switch {
-			case ln.next == len(ln.steps):
-			case f.laneFailed(ln):
-				bad++
-			default:
-				open = true
-			}
-		}
-		if open || bad > st.plan.Tolerate || st.stopped != "" {
-			return
-		}
-		if st.entered.IsZero() {
-			st.entered, st.lastGood = f.lastAt, f.lastAt
-		}
-		if st.plan.Gate != nil && !st.passed {
-			return
-		}
-		st.passed = true
-		f.current++
-	}
-}
-
-// laneFailed reports whether the lane's next step can't be done.
-func (f *Fold) laneFailed(ln *lane) bool {
-	s := ln.steps[ln.next]
-	return s.phase == failed || s.phase == refused
-}
-
-// worst returns the verdict of a round, fail before unknown before pass, and the evidence of the first such result.
-func worst(results []astern.CheckResult) (astern.Verdict, string) {
-	verdict, text := astern.Pass, ""
-	for _, r := range results {
-		if r.Verdict == astern.Fail && verdict != astern.Fail || r.Verdict == astern.Unknown && verdict == astern.Pass {
-			verdict, text = r.Verdict, r.Check+": "+r.Evidence
-		}
-	}
-	return verdict, text
-}
-
 // overLimit returns the first output that is outside its limit, as a sentence.
 func overLimit(s *astern.Step, outputs map[string]astern.Arg) string {
 	names := make([]string, 0, len(s.Limits))
@@ -317,7 +320,10 @@ func overLimit(s *astern.Step, outputs map[string]astern.Arg) string {
 	}
 	sort.Strings(names)
 	for _, n := range names {
-		if got := outputs[n]; got.Literal == nil || got.String() != s.Limits[n] {
+		switch got := outputs[n]; {
+		case got.IsZero():
+			return "output " + n + " is missing, the plan allows " + s.Limits[n]
+		case got.String() != s.Limits[n]:
 			return "output " + n + " is " + got.String() + ", the plan allows " + s.Limits[n]
 		}
 	}
@@ -335,19 +341,27 @@ func describe(diffs []astern.Difference) string {
 // pause is how long to wait before try n+1: 0.5 s doubled up to 30 s, with up to a quarter of jitter that depends on
 // the step only, so that replaying the journal gives the same times.
 func pause(id string, n int) time.Duration {
-	d := 500 * time.Millisecond << min(n-1, 6)
-	d = min(max(d, 500*time.Millisecond), 30*time.Second)
+	d := min(500*time.Millisecond<<min(n-1, 6), 30*time.Second)
 	h := fnv.New32a()
 	h.Write([]byte(id)) // never fails
 	return d + d*time.Duration(h.Sum32()%256)/1024
 }
 
+// A driver is asked no more often than every tenth of a second and no less often than every five minutes.
+const (
+	pollLeast = 100 * time.Millisecond
+	pollMost  = 5 * time.Minute
+)
+
 // pollPause is when the driver wants to be asked again, a quarter of a second where it does not say.
 func pollPause(op *astern.Op) time.Duration {
-	if op.PollSeconds <= 0 {
-		return 250 * time.Millisecond
+	switch p := op.PollSeconds; {
+	case p > pollMost.Seconds():
+		return pollMost
+	case p > 0:
+		return max(time.Duration(p*float64(time.Second)), pollLeast)
 	}
-	return time.Duration(op.PollSeconds * float64(time.Second))
+	return 250 * time.Millisecond
 }
 
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }

@@ -13,28 +13,29 @@ func (f *Fold) Decide(now time.Time) []Action {
 	}
 	d := &decision{f: f, now: now}
 	d.inFlight()
-	if f.child != "" {
-		return d.endWith(astern.OutcomeContinued)
-	}
 	if f.cancelled {
 		return d.endWith(astern.OutcomeCancelled)
 	}
-	if f.current == len(f.stages) {
+	if f.child != "" && !f.paused {
+		return d.endWith(astern.OutcomeContinued)
+	}
+	st := f.stage()
+	if st == nil {
 		return d.finish()
 	}
-	st := f.stages[f.current]
 	stop := d.failing(st)
 	if !f.paused {
 		d.lanes(st, stop)
-		if !stop && st.plan.StopWhen != nil && st.entered.IsZero() {
-			d.round(st, st.plan.StopWhen, false, stopInterval(st.plan))
-		}
-		if !st.entered.IsZero() && !stop {
-			d.round(st, st.plan.Gate.Checks, true, seconds(st.plan.Gate.IntervalSeconds))
+		switch moving := len(d.actions) > 0 || !d.wake.IsZero(); {
+		case stop:
+		case !st.entered.IsZero():
+			d.round(st, true)
+		case moving && st.plan.StopWhen != nil: // what stands still must say why, not be watched for ever
+			d.round(st, false)
 		}
 	}
 	if len(d.actions) == 0 && d.wake.IsZero() {
-		d.stand(st, stop)
+		d.stand(st)
 	}
 	return d.result()
 }
@@ -47,14 +48,11 @@ type decision struct {
 	holds   []HoldReason
 }
 
-// inFlight goes on with everything that may be under way, whatever else is decided. Only the next step of a lane of the
-// current stage can be.
+// inFlight goes on with everything that may be under way, whatever else is decided. Only the next step of an active lane of
+// the current stage can be.
 func (d *decision) inFlight() {
-	if d.f.current == len(d.f.stages) {
-		return
-	}
-	for _, ln := range d.f.stages[d.f.current].lanes {
-		if ln.next < len(ln.steps) {
+	if st := d.f.stage(); st != nil {
+		for _, ln := range st.active {
 			d.goOn(ln.steps[ln.next])
 		}
 	}
@@ -68,7 +66,7 @@ func (d *decision) goOn(s *step) {
 		d.holds = append(d.holds, HoldReason{HoldUnsure, s.id, s.stage + 1, s.text})
 		return
 	}
-	a := Action{Step: s.id, Attempt: s.attempt, Call: s.call, At: d.now}
+	a := Action{Step: s.id, Attempt: s.attempt, Call: s.call, At: d.now, Within: within(s)}
 	switch s.phase {
 	case intended:
 		a.Kind = Start
@@ -77,166 +75,113 @@ func (d *decision) goOn(s *step) {
 	case running:
 		a.Kind, a.Op = Poll, s.op
 	}
-	d.due(a, s.notBefore)
+	d.due(a, s.wait)
 }
+
+// within is how long performing an action of the step may take: its own time, and some more for a driver that looks at the
+// deadline itself.
+func within(s *step) time.Duration { return seconds(s.plan.TimeoutSeconds) + 10*time.Second }
 
 // due adds the action when its time has come, else notes when to wake up.
-func (d *decision) due(a Action, at time.Time) {
-	if at.After(d.now) {
-		if d.wake.IsZero() || at.Before(d.wake) {
-			d.wake = at
-		}
-		return
+func (d *decision) due(a Action, when alarm) {
+	if d.isDue(when) {
+		d.actions = append(d.actions, a)
 	}
-	d.actions = append(d.actions, a)
 }
 
-// failing reports whether the stage may not start anything new: too many lanes failed, or its checks stopped it.
+// isDue reports whether the time has come, and notes when to wake up if not.
+func (d *decision) isDue(when alarm) bool {
+	if !when.at.After(d.now) || d.now.Before(when.set) {
+		return true
+	}
+	if d.wake.IsZero() || when.at.Before(d.wake) {
+		d.wake = when.at
+	}
+	return false
+}
+
+// failing reports whether the stage may not start anything new: too many lanes failed, or its checks stopped it. Unsure
+// counts as failed.
 func (d *decision) failing(st *stage) bool {
-	bad := 0
-	for _, ln := range st.lanes {
-		if ln.next < len(ln.steps) && d.bad(ln) {
+	bad := st.count[laneFailed] + st.count[laneBlocked]
+	for _, ln := range st.active {
+		if s := ln.steps[ln.next]; s.stuck || s.overLimit != "" {
 			bad++
 		}
 	}
 	return bad > st.plan.Tolerate || st.stopped != "" || st.gateFail != "" || st.gateStuck != ""
 }
 
-// bad reports whether the lane can't go on by itself; unsure counts as failed.
-func (d *decision) bad(ln *lane) bool {
-	s := ln.steps[ln.next]
-	return d.f.laneFailed(ln) || s.stuck || s.overLimit != "" || d.blocked(s) != ""
-}
-
 // lanes starts what may be started: the next step of every lane under way, and new lanes up to the stage's width
 // unless the stage is failing.
 func (d *decision) lanes(st *stage, stop bool) {
-	width := max(1, st.plan.Parallel)
-	var fresh []*lane
-	for _, ln := range st.lanes {
-		if ln.next == len(ln.steps) || d.f.laneFailed(ln) || d.blocked(ln.steps[ln.next]) != "" {
-			continue
-		}
-		s := ln.steps[ln.next]
-		if ln.next == 0 && s.phase == waiting && s.attempt == 0 && s.tries == 0 {
-			fresh = append(fresh, ln)
-			continue
-		}
-		width--
-		d.prepare(s)
+	for _, ln := range st.active {
+		d.prepare(ln.steps[ln.next])
 	}
-	for _, ln := range fresh {
-		if width <= 0 || stop {
-			return
+	width := max(1, st.plan.Parallel) - len(st.active)
+	for i := st.queue; i < len(st.lanes) && width > 0 && !stop; i++ {
+		if ln := st.lanes[i]; ln.state == laneQueued {
+			width--
+			d.prepare(ln.steps[ln.next])
 		}
-		width--
-		d.prepare(ln.steps[0])
 	}
 }
 
 func (d *decision) prepare(s *step) {
-	if s.phase != waiting {
+	if s.phase != waiting || !d.isDue(s.wait) {
 		return
 	}
-	args, _ := d.f.resolve(s) // what is missing was found by blocked
-	d.due(Action{Kind: Prepare, Step: s.id, Attempt: s.attempt + 1, Facts: d.f.Expected(s.plan, s.member), Call: &astern.Call{
-		Step: s.id, Address: s.plan.Address, Kind: s.plan.Kind, Verb: s.plan.Verb, Member: s.member, Args: args, Fence: d.f.fence,
-		Deadline: d.now.Add(seconds(s.plan.TimeoutSeconds)),
-	}}, s.notBefore)
-}
-
-// blocked says why the step can never run: a guard or an output that it needs was skipped or failed.
-func (d *decision) blocked(s *step) string {
-	if s.phase != waiting {
-		return ""
-	}
-	for _, g := range s.plan.Guards {
-		if !d.f.allDone(g, s.member) {
-			return "its guard " + g + " was not done"
-		}
-	}
-	if _, missing := d.f.resolve(s); missing != "" {
-		return "it uses an output of " + missing + ", which was not done"
-	}
-	return ""
-}
-
-// allDone reports whether the step named in the plan was done: in the member's own lane where it is there, else in
-// every lane that has it.
-func (f *Fold) allDone(id, member string) bool {
-	if s := f.steps[f.laneID(id, member)]; s != nil {
-		return s.phase == done
-	}
-	found := false
-	for _, st := range f.stages {
-		for _, ln := range st.lanes {
-			for _, s := range ln.steps {
-				if s.plan.ID == id {
-					found = true
-					if s.phase != done {
-						return false
-					}
-				}
-			}
-		}
-	}
-	return found
+	d.actions = append(d.actions, Action{Kind: Prepare, Step: s.id, Attempt: s.attempt + 1, Within: within(s),
+		Facts: d.f.Expected(s.plan, s.member), Call: &astern.Call{
+			Step: s.id, Address: s.plan.Address, Kind: s.plan.Kind, Verb: s.plan.Verb, Member: s.member, Args: d.f.resolve(s),
+			Fence: d.f.fence, Deadline: d.now.Add(seconds(s.plan.TimeoutSeconds)),
+		}})
 }
 
 // round makes the stage's checks when their interval is over.
-func (d *decision) round(st *stage, names []string, gate bool, interval time.Duration) {
-	at := st.asked
-	switch {
-	case !at.IsZero():
-		at = at.Add(interval)
+func (d *decision) round(st *stage, gate bool) {
+	when := alarm{st.asked, st.asked}
+	switch interval := st.interval(gate); {
+	case !st.asked.IsZero():
+		when.at = st.asked.Add(interval)
 	case !gate:
-		at = st.begun.Add(interval)
+		when = alarm{st.begunAt.Add(interval), st.begunAt}
 	}
-	checks := make([]astern.Check, 0, len(names))
-	for _, n := range names {
-		if c, ok := d.f.plan.Check(n, ""); ok {
-			checks = append(checks, d.f.spread(c, st)...)
-		}
-	}
-	d.due(Action{Kind: CheckRound, Stage: d.f.current + 1, Checks: checks, Gate: gate}, at)
+	checks := st.side(gate).bound
+	d.due(Action{Kind: CheckRound, Stage: d.f.current + 1, Attempt: st.look, Checks: checks, Gate: gate, Within: roundTime(checks)}, when)
 }
 
-// spread binds a check that is a pattern to the members of the stage; any other it returns as it is.
-func (f *Fold) spread(c astern.Check, st *stage) []astern.Check {
-	if !c.Each || c.Member != "" || st.plan.Each == nil {
-		return []astern.Check{c}
+// roundTime is how long a round may take: as long as the slowest of its checks, and some more.
+func roundTime(checks []astern.Check) time.Duration {
+	longest := 0.0
+	for _, c := range checks {
+		longest = max(longest, float64(max(1, c.Attempts))*(c.TimeoutSeconds+c.IntervalSeconds))
 	}
-	var out []astern.Check
-	for _, ln := range st.lanes {
-		if bound, err := c.Bind("", ln.member, ""); err == nil { // planfile.Validate refuses patterns that can't be bound
-			out = append(out, bound)
-		}
-	}
-	return out
+	waves := 1 + len(checks)/roundWidth
+	return time.Duration(waves)*time.Duration(min(longest, 3600)*float64(time.Second)) + 10*time.Second
 }
 
-func stopInterval(st *astern.Stage) time.Duration {
-	if st.Gate != nil && st.Gate.IntervalSeconds > 0 {
-		return seconds(st.Gate.IntervalSeconds)
-	}
-	return 5 * time.Second
-}
+// planTime is how long making a child plan may take.
+const planTime = 10 * time.Minute
 
-// stand says why nothing can be done: by itself the plan holds, or is undone.
-func (d *decision) stand(st *stage, stop bool) {
+// stand says why nothing can be done: by itself the plan holds, or is undone. It is undone only for what certainly failed; what
+// is unsure, unknown, blocked or outside its limit is asked of a person.
+func (d *decision) stand(st *stage) {
 	f := d.f
 	if f.planFail != "" {
 		d.holds = append(d.holds, HoldReason{HoldPlan, "", f.current + 1, f.planFail})
 		return
 	}
-	if stop && st.plan.OnFailure == astern.OnFailureUndo && len(d.holds) == 0 && !f.paused {
-		d.actions = append(d.actions, Action{Kind: MakePlan, Undo: true})
-		return
-	}
+	asks := len(d.holds) > 0 || st.gateStuck != "" || f.paused
 	for _, ln := range st.lanes {
 		if ln.next < len(ln.steps) {
-			d.why(ln.steps[ln.next])
+			asks = d.why(ln.steps[ln.next], ln.reason) || asks
 		}
+	}
+	if !asks && st.plan.OnFailure == astern.OnFailureUndo {
+		d.holds = nil
+		d.actions = append(d.actions, Action{Kind: MakePlan, Undo: true, Within: planTime})
+		return
 	}
 	for _, text := range []string{st.stopped, st.gateFail, st.gateStuck} {
 		if text != "" {
@@ -248,17 +193,21 @@ func (d *decision) stand(st *stage, stop bool) {
 	}
 }
 
-func (d *decision) why(s *step) {
-	switch blocked := d.blocked(s); {
+// why adds what keeps the step from going on. It reports whether that is a question, not a failure.
+func (d *decision) why(s *step, blocked string) (asks bool) {
+	switch {
 	case s.overLimit != "":
 		d.holds = append(d.holds, HoldReason{HoldLimit, s.id, s.stage + 1, s.overLimit})
+		return true
 	case s.phase == failed:
 		d.holds = append(d.holds, HoldReason{HoldFailed, s.id, s.stage + 1, s.text})
 	case s.phase == refused:
 		d.holds = append(d.holds, HoldReason{HoldRefused, s.id, s.stage + 1, s.text})
 	case blocked != "":
 		d.holds = append(d.holds, HoldReason{HoldBlocked, s.id, s.stage + 1, blocked})
+		return true
 	}
+	return false
 }
 
 // finish ends a plan whose stages all passed, or has it continued.
@@ -268,7 +217,7 @@ func (d *decision) finish() []Action {
 		if f.planFail != "" {
 			d.holds = append(d.holds, HoldReason{HoldPlan, "", len(f.stages), f.planFail})
 		} else if !f.paused {
-			d.actions = append(d.actions, Action{Kind: MakePlan})
+			d.actions = append(d.actions, Action{Kind: MakePlan, Within: planTime})
 		} else {
 			d.holds = append(d.holds, HoldReason{HoldPaused, "", len(f.stages), "paused"})
 		}

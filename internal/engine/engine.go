@@ -3,7 +3,7 @@
 // can drive the same function: the journal is the truth in each.
 //
 // Reading order: engine.go (what it needs from outside), action.go, fold.go and apply.go (the journal read into a
-// state), decide.go (the state read into actions), loop.go.
+// state), lanes.go and rounds.go (how lanes and gates stand), decide.go (the state read into actions), loop.go.
 package engine
 
 import (

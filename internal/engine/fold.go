@@ -30,12 +30,15 @@ type step struct {
 	plan   *astern.Step
 	stage  int // from 0
 
+	lane      *lane
 	phase     phase
 	attempt   int // of the newest intent, from 1
 	call      *astern.Call
 	op        *astern.Op
-	tries     int // failed attempts since the start or the last resume
-	notBefore time.Time
+	told      time.Time // when op was written
+	tries     int       // failed attempts since the start or the last resume
+	unread    int       // failed preparations since the last intent, start or resume
+	wait      alarm     // when its next action is due
 	since     time.Time // when the doubt, or the failing to prepare, began
 	asking    time.Time // since when this engine asks what became of it
 	lost      bool      // the doubt began with a lost reply, not with a crash
@@ -48,31 +51,69 @@ type step struct {
 // inFlight reports whether something of the step may be under way in the world.
 func (s *step) inFlight() bool { return s.phase == intended || s.phase == doubt || s.phase == running }
 
+// failed reports whether the step can't be done as it is.
+func (s *step) failed() bool { return s.phase == failed || s.phase == refused }
+
 // over reports whether the lane may go on after the step.
 func (s *step) over() bool { return s.phase == skipped || s.phase == done && s.overLimit == "" }
 
+// alarm is when something is due, and when that was settled: a clock that was set back since makes it due at once.
+type alarm struct{ at, set time.Time }
+
 // lane is a sequence of steps.
 type lane struct {
+	index  int // in its stage
 	member string
 	steps  []*step
-	next   int // first step that is not over
+	next   int  // first step that is not over
+	begun  bool // an intent was written since it was last queued
+	state  laneState
+	reason string // why it is blocked
 }
+
+// laneState is where a lane of the current stage stands.
+type laneState int
+
+const (
+	laneQueued  laneState = iota // its turn has not come
+	laneActive                   // under way: it takes a place of the stage's width
+	laneBlocked                  // its next step can never run
+	laneFailed                   // its next step failed or was refused
+	laneOver
+	laneStates
+)
 
 // stage is the state of one stage.
 type stage struct {
 	plan    *astern.Stage
 	lanes   []*lane
-	begun   time.Time // when it became the current stage
-	entered time.Time // when its lanes were over and its gate began to count
+	count   [laneStates]int
+	active  []*lane         // in the order of the stage
+	queue   int             // no lane before this one is queued
+	needs   map[string]bool // ids without @MEMBER of the steps that its own name as guards or use outputs of
+	checks  [2]checks       // of stop_when and of the gate
+	begun   bool            // it became the current stage
+	begunAt time.Time
+	entered time.Time // when its lanes were over and its gate began to count, zero while they are not
 
+	look      int // rises with each fresh look at its checks: answers to an older one do not count
 	passed    bool
 	lastPass  time.Time // of the gate's last round, zero after anything but a pass
 	lastGood  time.Time // since when the gate waits for a round in which all pass
 	baked     time.Duration
-	asked     time.Time // last round of either sort
+	asked     time.Time      // last round of either sort
+	told      time.Time      // last round that was written
+	verdict   astern.Verdict // of that
 	gateFail  string
 	gateStuck string
 	stopped   string // why stop_when stopped it
+}
+
+// checks are those that a stage names, bound.
+type checks struct {
+	bound []astern.Check
+	// unbound names the first that could not be bound or is not in the plan; such a round is unknown.
+	unbound string
 }
 
 // Fold is a plan's journal read into a state. It is not safe for concurrent use.
@@ -82,13 +123,12 @@ type Fold struct {
 	steps  map[string]*step
 	facts  map[string][]*astern.Fact        // by step id without @MEMBER
 	sets   map[string]astern.Value          // "ADDRESS PATH" -> what done steps made of it; empty and unknown "absent" when removed
-	byID   map[string]*astern.Step          // by step id without @MEMBER
+	undone map[string]int                   // by step id without @MEMBER: how many are not done
 	outs   map[string]map[string]astern.Arg // by step id in its lane
 
 	current   int // stage
 	fence     int64
 	seq       int64
-	execution string
 	paused    bool
 	cancelled bool
 	child     string
@@ -102,25 +142,26 @@ type Fold struct {
 // NewFold returns the state of a plan whose journal is empty. It returns an Invalid error for a plan whose stages can't
 // be expanded.
 func NewFold(p astern.Plan) (*Fold, error) {
-	f := &Fold{plan: &p, steps: map[string]*step{}, facts: map[string][]*astern.Fact{}, byID: map[string]*astern.Step{},
+	f := &Fold{plan: &p, steps: map[string]*step{}, facts: map[string][]*astern.Fact{}, undone: map[string]int{},
 		sets: map[string]astern.Value{}, outs: map[string]map[string]astern.Arg{}}
 	for i := range p.Stages {
 		lanes, err := p.Lanes(i)
 		if err != nil {
 			return nil, err
 		}
-		st := &stage{plan: &p.Stages[i]}
+		st := &stage{plan: &p.Stages[i], needs: map[string]bool{}}
 		for k := range st.plan.Steps {
-			f.byID[st.plan.Steps[k].ID] = &st.plan.Steps[k]
+			needs(&st.plan.Steps[k], st.needs)
 		}
-		for _, l := range lanes {
-			ln := &lane{member: l.Member}
+		for n, l := range lanes {
+			ln := &lane{index: n, member: l.Member}
 			for _, ls := range l.Steps {
 				if f.steps[ls.ID] != nil {
 					return nil, astern.Errorf(astern.Invalid, "step id %s is not unique in the plan", ls.ID)
 				}
-				s := &step{id: ls.ID, member: l.Member, plan: ls.Step, stage: i}
+				s := &step{id: ls.ID, member: l.Member, plan: ls.Step, stage: i, lane: ln}
 				f.steps[ls.ID] = s
+				f.undone[ls.Step.ID]++
 				ln.steps = append(ln.steps, s)
 			}
 			st.lanes = append(st.lanes, ln)
@@ -133,6 +174,18 @@ func NewFold(p astern.Plan) (*Fold, error) {
 		}
 	}
 	return f, nil
+}
+
+// needs adds the ids that the step names as guards or uses outputs of.
+func needs(s *astern.Step, ids map[string]bool) {
+	for _, g := range s.Guards {
+		ids[g] = true
+	}
+	for _, a := range s.Args {
+		if a.Ref != nil {
+			ids[a.Ref.From] = true
+		}
+	}
 }
 
 // Seq returns the sequence number of the last record applied.
@@ -219,18 +272,13 @@ func Token(execution, step string, attempt int) string {
 	return "ast-" + hex.EncodeToString(h[:10])
 }
 
-// resolve returns the step's arguments with its references replaced by outputs, or the id of the step whose output is
-// missing.
-func (f *Fold) resolve(s *step) (args map[string]astern.Arg, missing string) {
-	args = make(map[string]astern.Arg, len(s.plan.Args))
+// resolve returns the step's arguments with its references replaced by outputs. A step that is not blocked has them all.
+func (f *Fold) resolve(s *step) map[string]astern.Arg {
+	args := make(map[string]astern.Arg, len(s.plan.Args))
 	for name, a := range s.plan.Args {
-		v, ok := f.value(a, s.member)
-		if !ok {
-			return nil, a.Ref.From
-		}
-		args[name] = v
+		args[name], _ = f.value(a, s.member)
 	}
-	return args, ""
+	return args
 }
 
 // value returns the literal, or the output that the reference names; within a fleet's lane first that of the lane.

@@ -40,6 +40,8 @@ type loop struct {
 	busy    map[string]bool // keys of actions under way
 	answers chan answer
 	owner   sync.WaitGroup
+	look    time.Time // when the journal is read next
+	closing bool      // nothing new may be started
 }
 
 // answer is what came of an action.
@@ -75,7 +77,7 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 	stopping := ctx.Done()
 	for {
 		var wake time.Time
-		if ctx.Err() == nil {
+		if l.closing = ctx.Err() != nil; !l.closing {
 			end, at, err := l.runOnce(work)
 			if err != nil || end != nil {
 				if end == nil {
@@ -88,19 +90,20 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 			return Result{}, astern.Errorf(astern.Interrupted, "%s was interrupted", l.Execution).
 				WithHint("nothing is lost: astern resume %s goes on", l.Execution)
 		}
-		look := l.Clock.Now().Add(l.lookEvery())
-		if wake.IsZero() || look.Before(wake) {
-			wake = look
+		if wake.IsZero() || l.look.Before(wake) {
+			wake = l.look
 		}
 		select {
 		case a := <-l.answers:
-			delete(l.busy, a.key)
-			if err := l.write(work, a.records); err != nil {
+			if err := l.write(work, l.collect(a)); err != nil {
 				return Result{}, err
 			}
 		case <-stopping:
 			stopping = nil
 		case <-l.Clock.After(wake):
+		}
+		// Answers may come so fast that the clock never gets its turn: people are heard all the same.
+		if now := l.Clock.Now(); !now.Before(l.look) || l.look.Sub(now) > l.lookEvery() {
 			if err := l.read(work); err != nil {
 				return Result{}, err
 			}
@@ -108,11 +111,27 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 	}
 }
 
+// collect takes the answer and all others that wait, so that they are written at once.
+func (l *loop) collect(a answer) []astern.Record {
+	records := a.records
+	delete(l.busy, a.key)
+	for len(l.busy) > 0 {
+		select {
+		case a = <-l.answers:
+			records = append(records, a.records...)
+			delete(l.busy, a.key)
+		default:
+			return records
+		}
+	}
+	return records
+}
+
 // runOnce starts every action that is due and not under way. It returns a result when the run is over, else when to
 // look again (zero when only an answer can bring news).
 func (l *loop) runOnce(ctx context.Context) (*Result, time.Time, error) {
 	if l.fold.outcome != "" {
-		return &Result{Outcome: l.fold.outcome, Child: l.fold.child}, time.Time{}, nil
+		return l.ended(), time.Time{}, nil
 	}
 	var wake time.Time
 	for _, a := range l.fold.Decide(l.Clock.Now()) {
@@ -128,15 +147,25 @@ func (l *loop) runOnce(ctx context.Context) (*Result, time.Time, error) {
 				continue
 			}
 			r := astern.Record{Kind: astern.RecordEnded, Outcome: a.Outcome}
-			if err := l.write(ctx, []astern.Record{r}); err != nil {
+			if err := l.append(ctx, []astern.Record{r}); err != nil {
 				return nil, wake, err
 			}
-			return &Result{Outcome: a.Outcome, Child: l.fold.child}, wake, nil
+			return l.ended(), wake, nil
 		default:
 			l.launch(ctx, a)
 		}
 	}
 	return nil, wake, nil
+}
+
+// ended is the result of an execution that has ended. One that was cancelled is not continued, even where its child plan was
+// made at the same moment.
+func (l *loop) ended() *Result {
+	r := &Result{Outcome: l.fold.outcome}
+	if r.Outcome == astern.OutcomeContinued {
+		r.Child = l.fold.child
+	}
+	return r
 }
 
 // launch runs the action beside the loop, once.
@@ -165,8 +194,25 @@ func (l *loop) drain() {
 	}
 }
 
-// write appends what is new in the records, and folds it with whatever people wrote in between.
+// write appends what is new in the records, and folds it with whatever people wrote in between. Intents come last: what
+// else was answered, and what people said, may forbid them.
 func (l *loop) write(ctx context.Context, records []astern.Record) error {
+	var answers, intents []astern.Record
+	for _, r := range records {
+		switch {
+		case r.Kind != astern.RecordIntent:
+			answers = append(answers, r)
+		case !l.closing:
+			intents = append(intents, r)
+		}
+	}
+	if err := l.append(ctx, answers); err != nil {
+		return err
+	}
+	return l.append(ctx, intents)
+}
+
+func (l *loop) append(ctx context.Context, records []astern.Record) error {
 	news := l.fold.News(records, l.Clock.Now())
 	if len(news) == 0 {
 		return nil
@@ -189,6 +235,7 @@ func (l *loop) read(ctx context.Context) error {
 			l.Observe(r)
 		}
 	}
+	l.look = l.Clock.Now().Add(l.lookEvery())
 	if l.fold.fence > l.Fence {
 		return fmt.Errorf("%s: %w", l.Execution, ErrFenced)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/astern-dev/astern"
 )
 
@@ -11,6 +13,8 @@ import (
 // A panic of a driver is an answer too: nobody knows what it did.
 func Perform(ctx context.Context, w World, execution string, a Action) (records []astern.Record) {
 	r := astern.Record{Step: a.Step, Attempt: a.Attempt}
+	ctx, cancel := context.WithTimeoutCause(ctx, a.Within, fmt.Errorf("no answer within %s", a.Within))
+	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
 			records = []astern.Record{panicked(a, r, p)}
@@ -33,10 +37,19 @@ func Perform(ctx context.Context, w World, execution string, a Action) (records 
 		hash, err := w.Plan(ctx, a.Undo)
 		r.Kind, r.Text = astern.RecordChild, hash
 		if err != nil {
-			r.Kind, r.Code, r.Text = astern.RecordUnprepared, astern.CodeOf(err), err.Error()
+			r.Kind = astern.RecordUnprepared
+			r.Code, r.Text = late(ctx, err)
 		}
 	}
 	return []astern.Record{r}
+}
+
+// late tells an error that came because the time was over, which trying again can help, from others.
+func late(ctx context.Context, err error) (astern.Code, string) {
+	if ctx.Err() != nil {
+		return astern.Unavailable, context.Cause(ctx).Error() + ": " + err.Error()
+	}
+	return astern.CodeOf(err), err.Error()
 }
 
 func panicked(a Action, r astern.Record, p any) astern.Record {
@@ -65,7 +78,8 @@ func prepare(ctx context.Context, w World, execution string, a Action, r astern.
 		call.Image, err = w.Actor.Before(ctx, call)
 	}
 	if err != nil {
-		r.Kind, r.Code, r.Text = astern.RecordUnprepared, astern.CodeOf(err), err.Error()
+		r.Kind = astern.RecordUnprepared
+		r.Code, r.Text = late(ctx, err)
 		return r
 	}
 	r.Kind, r.Call = astern.RecordIntent, &call
@@ -108,23 +122,31 @@ func find(ctx context.Context, w World, a Action, r astern.Record) astern.Record
 	return r
 }
 
+// roundWidth is how many checks of a round are made side by side.
+const roundWidth = 64
+
 // round makes the checks of a stage side by side.
 func round(ctx context.Context, w World, a Action) astern.Record {
 	results := make([]astern.CheckResult, len(a.Checks))
-	done := make(chan struct{})
+	var group errgroup.Group
+	group.SetLimit(roundWidth)
 	for i, c := range a.Checks {
-		go func() {
-			defer func() {
-				if p := recover(); p != nil {
-					results[i] = astern.CheckResult{Check: c.ID(), Verdict: astern.Unknown, Evidence: fmt.Sprintf("the check panicked: %v", p)}
-				}
-				done <- struct{}{}
-			}()
-			results[i] = w.Check(ctx, c)
-		}()
+		group.Go(func() error {
+			results[i] = check(ctx, w, c)
+			return nil
+		})
 	}
-	for range a.Checks {
-		<-done
-	}
-	return astern.Record{Kind: astern.RecordRound, Stage: a.Stage, Gate: a.Gate, Results: results}
+	_ = group.Wait() // none of them returns an error
+	return astern.Record{Kind: astern.RecordRound, Stage: a.Stage, Attempt: a.Attempt, Gate: a.Gate, Results: results}
+}
+
+// check makes one check. A panic is unknown.
+func check(ctx context.Context, w World, c astern.Check) (r astern.CheckResult) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = astern.CheckResult{Verdict: astern.Unknown, Evidence: fmt.Sprintf("the check panicked: %v", p)}
+		}
+		r.Check = c.ID()
+	}()
+	return w.Check(ctx, c)
 }

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,13 +66,23 @@ type sim struct {
 	plan    astern.Plan
 	world   *enginetest.World
 	journal *enginetest.Journal
+	clock   skewed
+	jumped  bool
 }
+
+// skewed is a clock that can be set.
+type skewed struct{ skew atomic.Int64 }
+
+func (c *skewed) Now() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }
+
+func (c *skewed) After(at time.Time) <-chan time.Time { return time.After(at.Sub(c.Now())) }
 
 func simulate(t *testing.T, seed uint64, once func(*sim) (engine.Result, error)) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	pct := func(most int) int { return rnd.IntN(most + 1) }
 	f := enginetest.Faults{LostAfter: pct(20), LostBefore: pct(20), Transient: pct(20), Permanent: pct(5), Panic: pct(5),
-		Unknown: pct(50), Unreadable: pct(20), CheckFails: pct(5), CheckBlinds: pct(20), Slow: pct(50)}
+		Unknown: pct(50), Unreadable: pct(20), CheckFails: pct(5), CheckBlinds: pct(20), Slow: pct(50),
+		Odd: pct(20), PlanFails: pct(50)}
 	s := &sim{t: t, rnd: rnd, plan: enginetest.RandomPlan(rnd), journal: &enginetest.Journal{}}
 	s.world = enginetest.NewWorld(s.plan, seed, f)
 	s.world.Delay = time.Duration(rnd.IntN(int(enginetest.SettleTime/time.Second))) * time.Second
@@ -119,15 +131,15 @@ type pending struct {
 // once is one life of a simulated process: it performs actions as they come and gets their answers a little later, in an
 // order that the seed decides.
 func (s *sim) once() (engine.Result, error) {
-	s.journal.Take(time.Now())
+	s.journal.Take(s.clock.Now())
 	fold, err := engine.NewFold(s.plan)
 	if err != nil {
 		return engine.Result{}, err
 	}
-	meddle := time.Now().Add(time.Duration(s.rnd.IntN(120)) * time.Second)
+	meddle := time.Now().Add(s.soon())
 	busy := map[string]bool{}
 	var due []pending
-	for {
+	for range 20000 {
 		records, err := s.journal.Read(context.Background(), "", fold.Seq())
 		if err != nil {
 			return engine.Result{}, err
@@ -141,7 +153,7 @@ func (s *sim) once() (engine.Result, error) {
 		wake, end := s.act(fold, busy, &due)
 		if end != nil {
 			if end.Outcome != "" {
-				err = s.journal.Append(context.Background(), "", fold.Fence(), astern.Record{Kind: astern.RecordEnded, At: time.Now(), Outcome: end.Outcome})
+				err = s.journal.Append(context.Background(), "", fold.Fence(), astern.Record{Kind: astern.RecordEnded, At: s.clock.Now(), Outcome: end.Outcome})
 			}
 			return *end, err
 		}
@@ -149,15 +161,20 @@ func (s *sim) once() (engine.Result, error) {
 			return engine.Result{}, err
 		}
 		if time.Now().After(meddle) {
-			meddle = meddle.Add(time.Hour)
+			meddle = time.Now().Add(s.soon())
 			s.meddle()
 		}
 	}
+	s.t.Errorf("the execution neither goes on nor holds")
+	return engine.Result{Outcome: "none"}, nil
 }
+
+// soon is when somebody meddles next: some runs are left alone.
+func (s *sim) soon() time.Duration { return time.Duration(s.rnd.IntN(120)) * time.Second }
 
 // act performs every action that is not under way.
 func (s *sim) act(fold *engine.Fold, busy map[string]bool, due *[]pending) (wake time.Time, end *engine.Result) {
-	for _, a := range fold.Decide(time.Now()) {
+	for _, a := range fold.Decide(s.clock.Now()) {
 		switch {
 		case a.Kind == engine.Wait:
 			wake = a.At
@@ -168,7 +185,7 @@ func (s *sim) act(fold *engine.Fold, busy map[string]bool, due *[]pending) (wake
 		case a.Kind == engine.Hold, a.Kind == engine.End, busy[a.Key()]:
 		default:
 			busy[a.Key()] = true
-			w := engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check}
+			w := engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check, Plan: s.world.Plan}
 			*due = append(*due, pending{a.Key(), time.Now().Add(time.Duration(s.rnd.IntN(2000)) * time.Millisecond),
 				engine.Perform(context.Background(), w, "ex-1", a)})
 		}
@@ -179,8 +196,8 @@ func (s *sim) act(fold *engine.Fold, busy map[string]bool, due *[]pending) (wake
 // deliver waits for the next answer, the time to wake up, or a second, and writes down what came.
 func (s *sim) deliver(fold *engine.Fold, busy map[string]bool, due *[]pending, wake time.Time) error {
 	until := time.Now().Add(time.Second)
-	if !wake.IsZero() && wake.Before(until) {
-		until = wake
+	if w := time.Now().Add(wake.Sub(s.clock.Now())); !wake.IsZero() && w.Before(until) {
+		until = w
 	}
 	next := -1
 	for i, p := range *due {
@@ -195,7 +212,7 @@ func (s *sim) deliver(fold *engine.Fold, busy map[string]bool, due *[]pending, w
 	p := (*due)[next]
 	*due = append((*due)[:next], (*due)[next+1:]...)
 	delete(busy, p.key)
-	news := fold.News(p.records, time.Now())
+	news := fold.News(p.records, s.clock.Now())
 	if len(news) == 0 {
 		return nil
 	}
@@ -204,77 +221,153 @@ func (s *sim) deliver(fold *engine.Fold, busy map[string]bool, due *[]pending, w
 
 // loop is one life of the engine's own loop.
 func (s *sim) loop() (engine.Result, error) {
-	e := engine.Engine{Journal: s.journal, Clock: engine.SystemClock{}, Execution: "ex-1", Plan: s.plan,
-		Fence: s.journal.Take(time.Now()), LookEvery: time.Second,
-		World: engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check}}
-	operator := time.AfterFunc(time.Duration(s.rnd.IntN(120))*time.Second, s.meddle)
-	defer operator.Stop()
+	e := engine.Engine{Journal: s.journal, Clock: &s.clock, Execution: "ex-1", Plan: s.plan,
+		Fence: s.journal.Take(s.clock.Now()), LookEvery: time.Second,
+		World: engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check, Plan: s.world.Plan}}
+	over, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(s.soon()):
+				s.meddle()
+			}
+		}
+	}()
+	defer func() {
+		close(over)
+		<-gone
+	}()
 	return e.Run(context.Background())
 }
 
-// meddle is an operator who pauses or cancels while the engine runs, or a process that is killed.
+// meddle is what may come at any moment: an operator, somebody else who changes the world, a clock that is set, a process that
+// is killed. What the operator says of the world is true; whether it is still asked for is the engine's to know.
 func (s *sim) meddle() {
-	switch s.rnd.IntN(8) {
+	steps := s.fold(s.journal.Records()).Steps()
+	step := steps[s.rnd.IntN(len(steps))].ID
+	switch s.rnd.IntN(24) {
 	case 0:
-		s.journal.Say(astern.Record{At: time.Now(), Kind: astern.RecordPaused, By: "op"})
+		s.say(astern.Record{Kind: astern.RecordPaused})
 	case 1:
-		s.journal.Say(astern.Record{At: time.Now(), Kind: astern.RecordCancelled, By: "op"})
+		s.say(astern.Record{Kind: astern.RecordCancelled})
 	case 2:
 		s.journal.Kill()
+	case 3, 4:
+		s.say(astern.Record{Kind: astern.RecordResumed})
+	case 5:
+		s.say(astern.Record{Kind: astern.RecordSkipped, Step: step})
+	case 6:
+		s.say(astern.Record{Kind: astern.RecordAllowed, Step: step})
+	case 7, 8, 9:
+		s.settle(step)
+	case 10, 11:
+		f := s.plan.Facts[s.rnd.IntN(len(s.plan.Facts))]
+		member := ""
+		if fl, ok := s.plan.Fleet(f.Address); ok {
+			member = fl.Members[s.rnd.IntN(len(fl.Members))]
+		}
+		s.world.Disturb(f.Address, astern.MemberPath(f.Path, member))
+	case 12:
+		s.world.Mend()
+	case 13:
+		s.jump()
 	}
 }
 
-// decide is the operator in front of a held execution; what he says of the world is true.
+// jump sets the clock back, or forward where nothing takes time to become visible: how long ago a doubt began is told by the
+// clock alone.
+func (s *sim) jump() {
+	by := -time.Duration(s.rnd.IntN(48*3600)) * time.Second
+	if s.world.Delay == 0 && s.rnd.IntN(2) == 0 {
+		by = -by
+	}
+	s.jumped = true
+	s.clock.skew.Add(int64(by))
+}
+
+func (s *sim) say(r astern.Record) { r.At, r.By = s.clock.Now(), "op"; s.journal.Say(r) }
+
+// decide is the operator in front of a held execution.
 func (s *sim) decide(holds []engine.HoldReason) {
 	if len(holds) == 0 {
 		s.t.Errorf("held without a reason")
 	}
-	say := func(r astern.Record) { r.At, r.By = time.Now(), "op"; s.journal.Say(r) }
 	for _, h := range holds {
+		if h.Text == "" {
+			s.t.Errorf("held as %s of %q without a text", h.Kind, h.Step)
+		}
 		switch h.Kind {
 		case engine.HoldUnsure:
-			s.settle(h.Step, say)
+			s.settle(h.Step)
 		case engine.HoldBlocked:
-			say(astern.Record{Kind: astern.RecordSkipped, Step: h.Step})
+			s.say(astern.Record{Kind: astern.RecordSkipped, Step: h.Step})
+		case engine.HoldLimit:
+			s.say(astern.Record{Kind: astern.RecordAllowed, Step: h.Step})
 		case engine.HoldFailed, engine.HoldRefused:
 			if s.rnd.IntN(4) == 0 {
-				say(astern.Record{Kind: astern.RecordSkipped, Step: h.Step})
+				s.say(astern.Record{Kind: astern.RecordSkipped, Step: h.Step})
 				continue
 			}
-			say(astern.Record{Kind: astern.RecordResumed})
+			s.world.Mend()
+			s.say(astern.Record{Kind: astern.RecordResumed})
+		case engine.HoldPlan:
+			if s.rnd.IntN(3) == 0 {
+				s.say(astern.Record{Kind: astern.RecordCancelled})
+				continue
+			}
+			s.say(astern.Record{Kind: astern.RecordResumed})
 		default:
-			say(astern.Record{Kind: astern.RecordResumed})
+			s.say(astern.Record{Kind: astern.RecordResumed})
 		}
 	}
 }
 
-func (s *sim) settle(step string, say func(astern.Record)) {
-	var call *astern.Call
+// settle says what became of the step's last attempt, unless that is still being started.
+func (s *sim) settle(step string) {
+	var last astern.Record
 	for _, r := range s.journal.Records() {
 		if r.Kind == astern.RecordIntent && r.Step == step {
-			call = r.Call
+			last = r
 		}
 	}
-	if s.world.Happened(call.Token) {
-		say(astern.Record{Kind: astern.RecordSettled, Step: step, Op: &astern.Op{Status: astern.OpDone,
-			Outputs: map[string]astern.Arg{"token": astern.Text(call.Token)}}})
+	if last.Call == nil {
 		return
 	}
-	say(astern.Record{Kind: astern.RecordSettled, Step: step, Op: &astern.Op{Status: astern.OpFailed, Code: astern.Unavailable}})
+	op := &astern.Op{Status: astern.OpFailed, Code: astern.Unavailable}
+	if s.world.Happened(last.Call.Token) {
+		op = &astern.Op{Status: astern.OpDone, Outputs: s.world.Outputs(*last.Call)}
+	}
+	s.say(astern.Record{Kind: astern.RecordSettled, Step: step, Attempt: last.Attempt, Op: op})
+}
+
+func (s *sim) fold(records []astern.Record) *engine.Fold {
+	fold, err := engine.NewFold(s.plan)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, r := range records {
+		fold.Apply(r)
+	}
+	return fold
 }
 
 // judge compares the end with what must hold.
 func (s *sim) judge(o astern.Outcome) {
 	records := s.journal.Records()
-	fold, err := engine.NewFold(s.plan)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	fold := s.fold(records)
 	for i, r := range records {
 		if r.Seq != int64(i)+1 {
 			s.t.Errorf("record %d has number %d", i+1, r.Seq)
 		}
-		fold.Apply(r)
+	}
+	if len(records) > 4000 {
+		s.t.Errorf("%d records", len(records))
+	}
+	for _, w := range s.world.Wrong {
+		s.t.Error(w)
 	}
 	effects := map[string]int{}
 	var order []string
@@ -299,7 +392,10 @@ func (s *sim) judge(o astern.Outcome) {
 		s.t.Errorf("done with %d of %d steps", len(effects), len(status))
 	}
 	s.judgeOrder(order, status)
-	s.judgeStops(records)
+	if !s.jumped {
+		s.judgeStops(records)
+	}
+	s.judgeGates(records, status)
 	s.judgeIntents(records)
 }
 
@@ -334,13 +430,47 @@ func (s *sim) judgeStops(records []astern.Record) {
 	}
 }
 
+// judgeGates checks that no step of a later stage was started before the gates of those before it had opened: a pass after
+// the last step, and between passes that follow each other as much time as it bakes.
+func (s *sim) judgeGates(records []astern.Record, status map[string]engine.StepStatus) {
+	type gate struct {
+		last  time.Time
+		pass  bool
+		baked time.Duration
+	}
+	gates := make([]gate, len(s.plan.Stages))
+	for _, r := range records {
+		switch r.Kind {
+		case astern.RecordTaken, astern.RecordResumed:
+			for i := range gates {
+				gates[i].last = time.Time{}
+			}
+		case astern.RecordRound:
+			g := &gates[r.Stage-1]
+			if g.pass = r.Gate && !slices.ContainsFunc(r.Results, func(c astern.CheckResult) bool { return c.Verdict != astern.Pass }); !g.pass {
+				g.last = time.Time{}
+				continue
+			}
+			if !g.last.IsZero() {
+				g.baked += max(0, r.At.Sub(g.last))
+			}
+			g.last = r.At
+		case astern.RecordIntent:
+			n := status[r.Step].Stage
+			gates[n-1] = gate{}
+			for i, st := range s.plan.Stages[:n-1] {
+				if st.Gate != nil && (!gates[i].pass || gates[i].baked < time.Duration(st.Gate.BakeSeconds)*time.Second) {
+					s.t.Errorf("record %d: %s was started before the gate of stage %d had opened: %+v", r.Seq, r.Step, i+1, gates[i])
+				}
+			}
+		}
+	}
+}
+
 // judgeIntents checks the one law that all else rests on: the attempt rises only after a definite "no effect", and the
 // actions that come next from the whole journal are those of the fold that was kept along.
 func (s *sim) judgeIntents(records []astern.Record) {
-	kept, err := engine.NewFold(s.plan)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	kept := s.fold(nil)
 	attempts := map[string]int{}
 	definite := map[string]bool{}
 	for i, r := range records {
@@ -359,6 +489,7 @@ func (s *sim) judgeIntents(records []astern.Record) {
 			definite[r.Step] = true
 		}
 		kept.Apply(r)
+		s.judgeWidth(r, kept)
 		if i%17 == 0 {
 			fresh, err := engine.Next(s.plan, records[:i+1], r.At)
 			if err != nil {
@@ -367,6 +498,24 @@ func (s *sim) judgeIntents(records []astern.Record) {
 			if got := kept.Decide(r.At); fmt.Sprint(keys(got)) != fmt.Sprint(keys(fresh)) || !reflect.DeepEqual(got, fresh) {
 				s.t.Errorf("record %d: the kept fold gives %v, the journal %v", r.Seq, keys(got), keys(fresh))
 			}
+		}
+	}
+}
+
+// judgeWidth checks that no more lanes act at once than the stage allows: in each, one step at a time.
+func (s *sim) judgeWidth(r astern.Record, kept *engine.Fold) {
+	if r.Kind != astern.RecordIntent {
+		return
+	}
+	acting := map[int]int{}
+	for _, st := range kept.Steps() {
+		if in, _ := kept.InFlight(st.ID); in {
+			acting[st.Stage]++
+		}
+	}
+	for n, most := range acting {
+		if most > max(1, s.plan.Stages[n-1].Parallel) || len(acting) > 1 {
+			s.t.Errorf("record %d: %v lanes act at once by stage", r.Seq, acting)
 		}
 	}
 }

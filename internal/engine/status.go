@@ -31,7 +31,7 @@ func (f *Fold) Steps() []StepStatus {
 		for _, ln := range st.lanes {
 			for k, s := range ln.steps {
 				v := s.status(i)
-				if k > ln.next && f.laneFailed(ln) {
+				if k > ln.next && ln.steps[ln.next].failed() {
 					v.Status = "dropped"
 				}
 				out = append(out, v)
@@ -45,8 +45,8 @@ func (s *step) status(stage int) StepStatus {
 	v := StepStatus{ID: s.id, Title: astern.MemberPath(s.plan.Title, s.member), Stage: stage + 1, Status: phaseWords[s.phase],
 		Attempt: s.attempt, Attempts: s.plan.Attempts, Error: s.text}
 	switch {
-	case s.phase == waiting && s.tries > 0:
-		v.Status, v.NextAt = "retrying", s.notBefore
+	case s.phase == waiting && s.tries+s.unread > 0:
+		v.Status, v.NextAt = "retrying", s.wait.at
 	case s.phase == running && s.op != nil && !s.stuck:
 		v.Progress, v.Error = s.op.Progress, ""
 	case s.overLimit != "":
@@ -99,11 +99,11 @@ func (f *Fold) Dependents(id string) []string {
 	var out []string
 	for _, o := range f.Steps() {
 		t := f.steps[o.ID]
-		needs := slices.Contains(t.plan.Guards, s.plan.ID)
-		for _, a := range t.plan.Args {
-			needs = needs || a.Ref != nil && f.laneID(a.Ref.From, t.member) == id
-		}
-		if needs && t != s {
+		ids := map[string]bool{}
+		needs(t.plan, ids)
+		// In a lane of its own it needs only the step of that lane; from elsewhere the steps of all lanes.
+		own := f.steps[f.laneID(s.plan.ID, t.member)]
+		if ids[s.plan.ID] && t != s && (own == nil || own == s) {
 			out = append(out, t.id)
 		}
 	}
@@ -184,7 +184,7 @@ func Phases(p astern.Plan, records []astern.Record) (astern.Phases, error) {
 			continue
 		}
 		if !last.IsZero() {
-			*f.phaseNow(&ph) += r.At.Sub(last).Seconds()
+			*f.phaseNow(&ph) += max(0, r.At.Sub(last).Seconds()) // a clock that was set back took no time
 		}
 		f.Apply(r)
 		last = r.At
@@ -206,7 +206,7 @@ func (f *Fold) phaseNow(ph *astern.Phases) *float64 {
 		return &ph.SettleSeconds
 	}
 	for _, ln := range st.lanes {
-		if ln.next < len(ln.steps) && !f.laneFailed(ln) {
+		if ln.next < len(ln.steps) && !ln.steps[ln.next].failed() {
 			return &ph.ExecuteSeconds
 		}
 	}

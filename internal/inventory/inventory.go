@@ -36,8 +36,11 @@ func Ask(ctx context.Context, components []astern.Component, observer func(kind 
 func observe(ctx context.Context, o astern.Observer, c astern.Component, scope astern.Scope) (s astern.State, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = astern.Errorf(astern.Internal, "observing %s: the driver panicked: %v", c.Address(), p)
+			s, err = astern.State{}, astern.Errorf(astern.Internal, "observing %s: the driver panicked: %v", c.Address(), p)
 		}
 	}()
-	return o.Observe(ctx, c, scope)
+	if s, err = o.Observe(ctx, c, scope); err != nil {
+		return astern.State{}, err
+	}
+	return s, nil
 }

@@ -23,7 +23,7 @@ const (
 type Events interface {
 	AddEvent(ctx context.Context, e astern.Event) (astern.Event, error)
 	EventByToken(ctx context.Context, token string) (astern.Event, bool, error)
-	// Events returns the address's events, oldest first; limit 0 means all.
+	// Events returns the address's events in the order in which they were recorded; limit 0 means all.
 	Events(ctx context.Context, address string, limit int) ([]astern.Event, error)
 }
 

@@ -3,17 +3,21 @@
 package ledger
 
 import (
+	"maps"
+	"slices"
 	"sort"
 	"time"
 
 	"github.com/astern-dev/astern"
 )
 
-// History folds the events of one component, oldest first. cancelled tells of an execution whether it was cancelled:
-// cancelling lifts the latches that it set.
+// History folds the events of one component, in the order in which they were recorded. What was deployed when goes by
+// the time of the event, for CI may record late; latches go by their order. cancelled tells of an execution whether it
+// was cancelled: cancelling lifts the latches that it set.
 func History(events []astern.Event, cancelled func(execution string) bool) astern.History {
 	var h astern.History
 	at := map[string]int{}
+	var current *time.Time
 	for _, e := range events {
 		i, ok := at[e.Revision]
 		if !ok {
@@ -22,12 +26,16 @@ func History(events []astern.Event, cancelled func(execution string) bool) aster
 			h.Deployments = append(h.Deployments, astern.Deployment{Revision: e.Revision})
 		}
 		apply(&h.Deployments[i], e, cancelled)
-		if e.Kind == astern.EventDeployed {
-			h.Current = e.Revision
+		if e.Kind == astern.EventDeployed && notBefore(e.At, current) {
+			h.Current, current = e.Revision, &e.At
 		}
 	}
 	sort.SliceStable(h.Deployments, func(i, j int) bool {
-		return lastSeen(h.Deployments[i]).After(lastSeen(h.Deployments[j]))
+		a, b := h.Deployments[i], h.Deployments[j]
+		if x, y := lastSeen(a), lastSeen(b); !x.Equal(y) {
+			return x.After(y)
+		}
+		return a.Revision == h.Current
 	})
 	return h
 }
@@ -42,6 +50,9 @@ func lastSeen(d astern.Deployment) time.Time {
 	return time.Time{}
 }
 
+// notBefore reports whether an event at that time is the newest so far.
+func notBefore(at time.Time, newest *time.Time) bool { return newest == nil || !at.Before(*newest) }
+
 func apply(d *astern.Deployment, e astern.Event, cancelled func(string) bool) {
 	at := e.At
 	if e.Hash != "" {
@@ -49,24 +60,14 @@ func apply(d *astern.Deployment, e astern.Event, cancelled func(string) bool) {
 	}
 	switch e.Kind {
 	case astern.EventDeployed, astern.EventImported:
-		if d.FirstAt == nil {
-			d.FirstAt = &at
-		}
-		if e.Kind == astern.EventDeployed {
-			d.LastAt = &at
-		}
-		d.By, d.Reason = e.By, e.Reason
-		if e.Commit != "" {
-			d.Commit = e.Commit
-		}
-		if e.Artifact != "" {
-			d.Artifact = e.Artifact
-		}
+		applyDeployed(d, e)
 	case astern.EventKnownGood:
-		if d.KnownGoodAt == nil {
+		if d.KnownGoodAt == nil || at.Before(*d.KnownGoodAt) {
 			d.KnownGoodAt = &at
 		}
-		d.ProvenAt = &at
+		if notBefore(at, d.ProvenAt) {
+			d.ProvenAt = &at
+		}
 	case astern.EventLatched:
 		if e.Execution == "" || !cancelled(e.Execution) {
 			d.Latched = orElse(e.Reason, "rolled back")
@@ -76,12 +77,35 @@ func apply(d *astern.Deployment, e astern.Event, cancelled func(string) bool) {
 	}
 }
 
-// At returns which revisions ran together at the moment, from all events, oldest first.
+// applyDeployed notes when the revision was put in place; who and why are those of the newest time.
+func applyDeployed(d *astern.Deployment, e astern.Event) {
+	at := e.At
+	seen := lastSeen(*d)
+	newest := d.FirstAt == nil || notBefore(at, &seen)
+	if d.FirstAt == nil || at.Before(*d.FirstAt) {
+		d.FirstAt = &at
+	}
+	if e.Kind == astern.EventDeployed && notBefore(at, d.LastAt) {
+		d.LastAt = &at
+	}
+	if newest || d.By == "" {
+		d.By, d.Reason = e.By, e.Reason
+	}
+	if e.Commit != "" && (newest || d.Commit == "") {
+		d.Commit = e.Commit
+	}
+	if e.Artifact != "" && (newest || d.Artifact == "") {
+		d.Artifact = e.Artifact
+	}
+}
+
+// At returns which revisions ran together at the moment, from all events in the order in which they were recorded.
 func At(events []astern.Event, moment time.Time) astern.Release {
 	r := astern.Release{At: moment, Revisions: map[string]string{}}
+	newest := map[string]*time.Time{}
 	for _, e := range events {
-		if e.Kind == astern.EventDeployed && !e.At.After(moment) {
-			r.Revisions[e.Address] = e.Revision
+		if e.Kind == astern.EventDeployed && !e.At.After(moment) && notBefore(e.At, newest[e.Address]) {
+			r.Revisions[e.Address], newest[e.Address] = e.Revision, &e.At
 		}
 	}
 	return r
@@ -89,26 +113,18 @@ func At(events []astern.Event, moment time.Time) astern.Release {
 
 // Releases returns the system's releases, the newest first: one each time a deployment changed what ran together.
 func Releases(events []astern.Event) []astern.Release {
+	deployed := slices.DeleteFunc(slices.Clone(events), func(e astern.Event) bool { return e.Kind != astern.EventDeployed })
+	slices.SortStableFunc(deployed, func(a, b astern.Event) int { return a.At.Compare(b.At) })
 	var out []astern.Release
-	for _, e := range events {
-		if e.Kind != astern.EventDeployed {
+	last := map[string]string{}
+	for _, e := range deployed {
+		if last[e.Address] == e.Revision {
 			continue
 		}
-		r := astern.Release{At: e.At, Revisions: map[string]string{}}
-		if n := len(out); n > 0 {
-			if out[n-1].Revisions[e.Address] == e.Revision {
-				continue
-			}
-			for k, v := range out[n-1].Revisions {
-				r.Revisions[k] = v
-			}
-		}
-		r.Revisions[e.Address] = e.Revision
-		out = append(out, r)
+		last[e.Address] = e.Revision
+		out = append(out, astern.Release{At: e.At, Revisions: maps.Clone(last)})
 	}
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
-	}
+	slices.Reverse(out)
 	return out
 }
 

@@ -147,12 +147,22 @@ func (l *laws) moves() {
 		for _, from := range strings.Split(m.From, "+") {
 			l.must(m.From == "" || validRevision(from, m.Kind), "from: %q is not a revision name", from)
 		}
-		l.must(validRevision(m.To, m.Kind), "to: %q is not a revision name", m.To)
+		for _, to := range l.targets(m) {
+			l.must(validRevision(to, m.Kind), "to: %q is not a revision name", to)
+		}
 		l.must(slices.Contains(readinesses, m.Readiness), "%q is not a readiness", m.Readiness)
 		for _, e := range m.Evidence {
 			l.must(slices.Contains(readinesses, e.Readiness), "evidence %q: %q is not a readiness", e.What, e.Readiness)
 		}
 	}
+}
+
+// targets returns the revisions that the component is taken to: one, but an undo may return to a mixed state.
+func (l *laws) targets(m astern.Move) []string {
+	if l.plan.Intent.Verb == astern.VerbUndo {
+		return strings.Split(m.To, "+")
+	}
+	return []string{m.To}
 }
 
 func (l *laws) fleets() {

@@ -45,6 +45,9 @@ func (b *builder) build(moves []move) error {
 	if err := b.prove(moves); err != nil {
 		return err
 	}
+	for _, m := range moves {
+		b.checklist(m)
+	}
 	if back || forward {
 		b.knownGood(moves)
 	}
@@ -58,7 +61,7 @@ func (b *builder) latch(moves []move) {
 	var steps []astern.Step
 	for _, m := range moves {
 		for _, bad := range strings.Split(m.route.From, "+") {
-			if bad == "" || bad == m.target.Revision || strings.HasPrefix(bad, "unknown") {
+			if bad == "" || bad == m.target.Revision {
 				continue
 			}
 			reason := b.r.Intent.Reason
@@ -66,7 +69,7 @@ func (b *builder) latch(moves []move) {
 				reason = "rolled back to " + m.target.Revision
 			}
 			name := m.part.Component.Name
-			steps = append(steps, ledgerStep(m, ledger.VerbLatch, "latch-"+name+"-"+bad, fmt.Sprintf("latch %s %s", name, bad),
+			steps = append(steps, ledgerStep(m, ledger.VerbLatch, "latch-"+name+"."+idOf(bad), fmt.Sprintf("latch %s %s", name, bad),
 				map[string]astern.Arg{"revision": astern.Text(bad), "reason": astern.Text(reason)},
 				fmt.Sprintf("astern latch add %s %s --reason %s", name, bad, quote(reason)), astern.UndoInverse))
 		}
@@ -75,6 +78,9 @@ func (b *builder) latch(moves []move) {
 		b.stage(astern.Stage{Title: "latch what is left behind", Steps: steps, OnFailure: astern.OnFailureHold}, nil)
 	}
 }
+
+// idOf writes a revision as part of a step's id; no revision holds a "+".
+func idOf(revision string) string { return strings.ReplaceAll(revision, ":", "+") }
 
 // move adds the component's own stages with their gates.
 func (b *builder) move(m move) error {
@@ -85,34 +91,34 @@ func (b *builder) move(m move) error {
 	b.plan.Loss = append(b.plan.Loss, m.route.Loss...)
 	if m.route.Fleet != nil {
 		b.plan.Fleets = append(b.plan.Fleets, *m.route.Fleet)
-		for _, l := range m.route.Fleet.LeftOut {
-			b.plan.Accepts = append(b.plan.Accepts, astern.Accept{What: "fact " + address + " " + l.Member + "/link",
-				By: b.r.Asked.By, Because: orElse(b.r.Intent.Reason, "left out: "+l.Because)})
-		}
+		b.leftOut(address, m.route.Fleet.LeftOut)
 	}
 	ids := map[string]string{} // local step id -> id in the plan, over all stages of the route
-	var moved []string
+	var moved []string         // so far
 	var err error
 	for i, st := range m.route.Stages {
 		last := i == len(m.route.Stages)-1
-		if st.Each != nil {
-			moved = m.route.Fleet.Members[st.Each.From:st.Each.To]
-		} else {
-			moved = membersOf(st)
+		here := membersOf(m.route, st)
+		for _, member := range here {
+			if !slices.Contains(moved, member) {
+				moved = append(moved, member)
+			}
 		}
 		if last && m.route.Fleet != nil {
 			moved = m.route.Fleet.Members
 		}
-		if st.Steps, err = b.bindSteps(m, st.Steps, moved); err != nil {
+		if st.Steps, err = b.bindSteps(m, st.Steps, here); err != nil {
 			return err
 		}
-		var gate *astern.Gate
-		gate, err = b.gate(m, moved, last)
+		gate, err := b.gate(m, moved, last)
 		if err != nil {
 			return err
 		}
-		if !last {
-			gate = bake(gate, b.r.Intent.BakeSeconds)
+		if secs := b.baking(m.route, i); secs > 0 {
+			if gate == nil {
+				b.note("%s: nothing is checked while stage %d bakes: it has no check for each member that is without effects", c.Name, len(b.plan.Stages)+1)
+			}
+			gate = bake(gate, secs)
 		}
 		st.Gate = gate
 		st.Title = c.Name + ": " + st.Title
@@ -120,15 +126,56 @@ func (b *builder) move(m move) error {
 	}
 	for _, f := range m.route.Facts {
 		f.Address = address
-		f.Steps = b.expand(f.Steps, ids)
+		steps := b.expand(f.Steps, ids)
+		for _, local := range f.Steps {
+			if ids[local] == "" {
+				return astern.Errorf(astern.Internal, "the way of %s to %s has the fact %s for its step %q, which it does not have",
+					address, m.target.Revision, f.Path, local).WithHint("this is a bug of the driver %s: please report it", c.Kind)
+			}
+		}
+		f.Steps = steps
 		b.plan.Facts = append(b.plan.Facts, f)
 	}
-	b.checklist(m)
 	return nil
 }
 
-// membersOf returns the members that explicit steps name in their argument "instance".
-func membersOf(st astern.Stage) []string {
+// leftOut notes the members that are left out: what they run is a fact that nobody knows, on which no step rests, and
+// which the person who asked takes upon himself.
+func (b *builder) leftOut(address string, members []astern.LeftOut) {
+	for _, l := range members {
+		path := l.Member + "/link"
+		b.plan.Facts = append(b.plan.Facts, astern.Fact{Address: address, Path: path, Unknown: l.Because, Seen: b.r.Now, Steps: []string{}})
+		b.plan.Accepts = append(b.plan.Accepts, astern.Accept{What: "fact " + address + " " + path,
+			By: b.r.Asked.By, Because: orElse(b.r.Intent.Reason, "left out: "+l.Because)})
+	}
+}
+
+func (b *builder) note(format string, args ...any) {
+	b.plan.Notes = append(b.plan.Notes, fmt.Sprintf(format, args...))
+}
+
+// baking returns how long the route's stage i bakes: as the route says where it says so, else each but the last, and of
+// a fleet's only those that take members.
+func (b *builder) baking(rt astern.Route, i int) int64 {
+	st := rt.Stages[i]
+	if slices.ContainsFunc(rt.Stages, func(st astern.Stage) bool { return st.Gate != nil }) {
+		if st.Gate == nil {
+			return 0
+		}
+		return st.Gate.BakeSeconds
+	}
+	if i == len(rt.Stages)-1 || rt.Fleet != nil && len(membersOf(rt, st)) == 0 {
+		return 0
+	}
+	return b.r.Intent.BakeSeconds
+}
+
+// membersOf returns the members that a stage of the route takes: those of its range, or those that explicit steps name
+// in their argument "instance".
+func membersOf(rt astern.Route, st astern.Stage) []string {
+	if st.Each != nil {
+		return rt.Fleet.Members[st.Each.From:st.Each.To]
+	}
 	var out []string
 	for _, s := range st.Steps {
 		if m := s.Args["instance"].Literal; m != nil && !slices.Contains(out, s.Args["instance"].String()) {
@@ -278,23 +325,29 @@ func checkOf(c astern.Component, name string) (astern.Check, bool) {
 	return astern.Check{}, false
 }
 
-// bindSteps binds the checks that steps wait for, for each of the members, and names them as the plan does.
+// bindSteps binds the checks that steps wait for, for each of the members or for the one that NAME@MEMBER names, and
+// names them as the plan does.
 func (b *builder) bindSteps(m move, steps []astern.Step, members []string) ([]astern.Step, error) {
 	steps = slices.Clone(steps)
 	for i, s := range steps {
 		if s.Kind != "check" {
 			continue
 		}
-		name := s.Args["check"].String()
+		id := s.Args["check"].String()
+		name, member, one := strings.Cut(id, "@")
 		check, ok := checkOf(m.part.Component, name)
 		if !ok {
 			return nil, astern.Errorf(astern.Invalid, "%s has no check %s", m.part.Component.Address(), name)
 		}
-		if _, err := b.bind(m, check, members); err != nil {
+		whom := members
+		if one {
+			whom = []string{member}
+		}
+		if _, err := b.bind(m, check, whom); err != nil {
 			return nil, err
 		}
 		steps[i].Args = maps.Clone(s.Args)
-		steps[i].Args["check"] = astern.Text(b.checkName(m, name))
+		steps[i].Args["check"] = astern.Text(b.checkName(m, id))
 	}
 	return steps, nil
 }
@@ -333,12 +386,24 @@ func (b *builder) record(m move) {
 	name := m.part.Component.Name
 	args := map[string]astern.Arg{"revision": astern.Text(m.target.Revision),
 		"reason": astern.Text(orElse(b.r.Intent.Reason, string(b.r.Intent.Verb)))}
-	if m.target.Hash != "" {
-		args["hash"] = astern.Text(m.target.Hash)
+	if hash := hashOf(m); hash != "" {
+		args["hash"] = astern.Text(hash)
 	}
 	b.stage(astern.Stage{Title: name + ": record", OnFailure: astern.OnFailureHold, Steps: []astern.Step{
 		ledgerStep(m, ledger.VerbRecord, "record-"+name, fmt.Sprintf("record that %s runs %s", name, m.target.Revision), args,
 			fmt.Sprintf("astern record deploy %s %s", name, m.target.Revision), astern.UndoInverse)}}, nil)
+}
+
+// hashOf returns the content hash of what the component goes to: as recorded, or else as it was seen in place or at its
+// source.
+func hashOf(m move) string {
+	if m.target.Hash != "" {
+		return m.target.Hash
+	}
+	if hash, ok := m.part.State.ContentHash(m.target.Revision); ok {
+		return hash
+	}
+	return m.part.State.Values["source/"+m.target.Revision].Text
 }
 
 // prove validates all that was moved and then watches it.
@@ -360,6 +425,9 @@ func (b *builder) prove(moves []move) error {
 		effects, err := b.effectful(m, members)
 		if err != nil {
 			return err
+		}
+		if g == nil && len(effects) == 0 {
+			b.note("%s: nothing proves that it works: it has no check that can be made", m.part.Component.Name)
 		}
 		steps = append(steps, effects...)
 	}
@@ -388,7 +456,7 @@ func (b *builder) effectful(m move, members []string) ([]astern.Step, error) {
 		}
 		for _, id := range ids {
 			bound, _ := b.plan.Check(id, "")
-			steps = append(steps, astern.Step{ID: "check-" + strings.ReplaceAll(id, "@", "-"), Address: c.Address(), Kind: "check", Verb: "run",
+			steps = append(steps, astern.Step{ID: "check-" + strings.ReplaceAll(id, "@", "+"), Address: c.Address(), Kind: "check", Verb: "run",
 				Title: "run check " + id, Args: map[string]astern.Arg{"check": astern.Text(id)}, Undo: astern.UndoNone,
 				Estimate: astern.Estimate{MedianSeconds: 5}, Command: commandOf(bound), Attempts: 1,
 				TimeoutSeconds: int64(check.TimeoutSeconds) + 10, HoldSeconds: 10})
@@ -406,21 +474,40 @@ func commandOf(c astern.Check) string {
 		}
 		return strings.Join(words, " ")
 	case c.HTTP != nil:
-		return "curl -fsS " + quote(c.HTTP.URL)
+		line := "curl -fsS"
+		if m := c.HTTP.Method; m != "" && m != "GET" {
+			line += " -X " + quote(m)
+		}
+		if c.HTTP.Body != "" {
+			line += " --data-binary " + quote(c.HTTP.Body)
+		}
+		return line + " " + quote(c.HTTP.URL)
 	}
 	return "nc -z " + quote(c.TCP.Address)
 }
 
-// knownGood marks what completed the watch.
+// knownGood marks what completed the watch. A watch that is shorter than the policy's proves again what was known-good,
+// and makes nothing new known-good.
 func (b *builder) knownGood(moves []move) {
 	var steps []astern.Step
 	for _, m := range moves {
 		name := m.part.Component.Name
-		args := map[string]astern.Arg{"revision": astern.Text(m.target.Revision), "reason": astern.Text("validated and watched")}
+		if want := b.r.Policy.WatchSeconds; b.r.Intent.WatchSeconds < want && m.target.KnownGoodAt == nil {
+			b.note("%s %s is not marked known-good: it is watched for %d s, and the policy demands %d s; when it has proven itself: astern record known-good %s %s --reason …",
+				name, m.target.Revision, b.r.Intent.WatchSeconds, want, name, m.target.Revision)
+			continue
+		}
+		reason := "validated"
+		if w := b.r.Intent.WatchSeconds; w > 0 {
+			reason = fmt.Sprintf("validated and watched for %d s", w)
+		}
+		args := map[string]astern.Arg{"revision": astern.Text(m.target.Revision), "reason": astern.Text(reason)}
 		steps = append(steps, ledgerStep(m, ledger.VerbKnownGood, "known-good-"+name, fmt.Sprintf("mark %s %s known-good", name, m.target.Revision),
-			args, fmt.Sprintf("astern record known-good %s %s --reason 'validated and watched'", name, m.target.Revision), astern.UndoNone))
+			args, fmt.Sprintf("astern record known-good %s %s --reason %s", name, m.target.Revision, quote(reason)), astern.UndoNone))
 	}
-	b.stage(astern.Stage{Title: "known-good", Steps: steps, OnFailure: astern.OnFailureHold}, nil)
+	if len(steps) > 0 {
+		b.stage(astern.Stage{Title: "known-good", Steps: steps, OnFailure: astern.OnFailureHold}, nil)
+	}
 }
 
 func ledgerStep(m move, verb, id, title string, args map[string]astern.Arg, command string, undo astern.Undo) astern.Step {
@@ -428,24 +515,27 @@ func ledgerStep(m move, verb, id, title string, args map[string]astern.Arg, comm
 		Command: command, Attempts: 3, TimeoutSeconds: 30, HoldSeconds: 30}
 }
 
-// checklist adds the component's list; of the ten points those that it does not name are for a person.
+// checklist adds the component's list; of the ten points those that it does not name are for a person, and so is an item
+// whose check is not in the plan, because it is made for each member and there is none.
 func (b *builder) checklist(m move) {
 	c := m.part.Component
 	items := slices.Clone(c.Checklist)
-	for i := range items {
-		if items[i].Check != "" {
-			items[i].Check = b.checkName(m, items[i].Check)
-		}
-	}
 	for _, point := range astern.TenPoints {
 		if slices.ContainsFunc(items, func(i astern.ChecklistItem) bool { return i.Item == point }) {
 			continue
 		}
 		item := astern.ChecklistItem{Item: point}
-		if _, ok := checkOf(c, point); ok && slices.Contains(proofs(c), point) {
-			item.Check = b.checkName(m, point)
+		if slices.Contains(proofs(c), point) {
+			item.Check = point
 		}
 		items = append(items, item)
+	}
+	for i := range items {
+		name := b.checkName(m, items[i].Check)
+		if !slices.ContainsFunc(b.plan.Checks, func(k astern.Check) bool { return k.Name == name }) {
+			name = ""
+		}
+		items[i].Check = name
 	}
 	b.plan.Checklist = append(b.plan.Checklist, astern.Checklist{Address: c.Address(), Items: items})
 }
@@ -464,13 +554,15 @@ func (b *builder) estimate() {
 		}
 		st := b.plan.Stages[i]
 		width := max(1, st.Parallel)
-		if len(lanes) > 0 {
+		longest := 0.0
+		for _, l := range lanes {
 			var lane float64
-			for _, s := range lanes[0].Steps {
+			for _, s := range l.Steps {
 				lane += s.Step.Estimate.MedianSeconds
 			}
-			sum += lane * float64((len(lanes)+width-1)/width)
+			longest = max(longest, lane)
 		}
+		sum += longest * float64((len(lanes)+width-1)/width)
 		if st.Gate != nil {
 			sum += float64(st.Gate.BakeSeconds)
 		}

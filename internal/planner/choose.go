@@ -5,15 +5,48 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/readiness"
 )
+
+// sound refuses an intent that no plan could answer.
+func sound(in astern.Intent) error {
+	named := map[string]bool{}
+	for _, address := range in.Addresses {
+		if named[address] {
+			return astern.Errorf(astern.Invalid, "%s is named twice", address)
+		}
+		named[address] = true
+	}
+	switch {
+	case !slices.Contains([]astern.Verb{astern.VerbRollback, astern.VerbDeploy, astern.VerbRedeploy}, in.Verb):
+		return astern.Errorf(astern.Invalid, "%q is not planned from an intent: rollback, deploy and redeploy are", in.Verb)
+	case len(in.Addresses) == 0:
+		return astern.Errorf(astern.Invalid, "no component was named")
+	case in.Percent < 1 || in.Percent > 100:
+		return astern.Errorf(astern.Invalid, "%d %% is not between 1 and 100", in.Percent)
+	case in.BakeSeconds < 0 || in.WatchSeconds < 0:
+		return astern.Errorf(astern.Invalid, "bake and watch can't be negative")
+	case in.Revision != "" && in.Moment != nil:
+		return astern.Errorf(astern.Invalid, "a revision and a moment exclude each other")
+	case in.Revision != "" && !astern.ValidRevision(in.Revision):
+		return astern.Errorf(astern.Invalid, "%q is not the name of a revision", in.Revision).
+			WithHint("letters, digits and . _ : - only, at most 128, beginning with a letter or digit")
+	case in.Revision == "" && in.Verb == astern.VerbDeploy:
+		return astern.Errorf(astern.Invalid, "a deployment needs a revision")
+	case in.Revision != "" && len(in.Addresses) > 1:
+		return astern.Errorf(astern.Invalid, "one revision can't be the target of %d components", len(in.Addresses)).
+			WithHint("name one component, or a moment: --all --to TIME")
+	}
+	return nil
+}
 
 // choose finds each component's target and the route to it.
 func choose(r Request) (moves []move, notes []string, err error) {
-	if len(r.Intent.Addresses) > 1 && r.Intent.Revision != "" {
-		return nil, nil, astern.Errorf(astern.Invalid, "one revision can't be the target of %d components", len(r.Intent.Addresses)).
-			WithHint("name one component, or a moment: --all --to TIME")
+	if err := sound(r.Intent); err != nil {
+		return nil, nil, err
 	}
 	for _, address := range r.Intent.Addresses {
 		p, ok := r.part(address)
@@ -31,8 +64,7 @@ func choose(r Request) (moves []move, notes []string, err error) {
 		if t.Revision == "" {
 			continue
 		}
-		rt, err := p.Router.Route(p.Component, p.State, t, astern.Options{Verb: r.Intent.Verb, Percent: r.Intent.Percent,
-			BakeSeconds: r.Intent.BakeSeconds, Now: r.Now})
+		rt, err := route(r, p, t)
 		if err != nil {
 			return nil, nil, fmt.Errorf("finding the way of %s to %s: %w", address, t.Revision, err)
 		}
@@ -42,9 +74,22 @@ func choose(r Request) (moves []move, notes []string, err error) {
 		for _, n := range rt.Notes {
 			notes = append(notes, p.Component.Name+": "+n)
 		}
+		if len(rt.Stages) == 0 {
+			notes = append(notes, stays(p, t.Revision))
+			continue
+		}
 		moves = append(moves, move{p, t, rt})
 	}
 	return moves, notes, nil
+}
+
+func route(r Request, p Part, t astern.Target) (astern.Route, error) {
+	return p.Router.Route(p.Component, p.State, t, astern.Options{Verb: r.Intent.Verb, Percent: r.Intent.Percent,
+		BakeSeconds: r.Intent.BakeSeconds, GateSeconds: gateSeconds, Now: r.Now})
+}
+
+func stays(p Part, revision string) string {
+	return fmt.Sprintf("%s stays: it already runs %s", p.Component.Name, revision)
 }
 
 // target returns where the component goes; an empty target means that it stays, and the notes say why.
@@ -114,10 +159,13 @@ func newestGood(p Part) (astern.Target, []string, error) {
 	address := p.Component.Address()
 	cands := slices.Clone(p.Targets)
 	sort.SliceStable(cands, func(i, j int) bool { return deployedAt(cands[i]) > deployedAt(cands[j]) })
-	var notes, why []string
+	left, since := leaves(p)
+	var why []string
 	for _, t := range cands {
 		switch {
-		case t.Current:
+		case t.Current || t.Revision == left:
+		case readiness.Later(t, since):
+			why = append(why, t.Revision+" was deployed after what runs")
 		case t.Latched != "":
 			why = append(why, fmt.Sprintf("%s is latched (%s)", t.Revision, t.Latched))
 		case t.KnownGoodAt == nil:
@@ -129,7 +177,7 @@ func newestGood(p Part) (astern.Target, []string, error) {
 			if len(why) > 0 {
 				note += "; not newer: " + strings.Join(why, "; ")
 			}
-			return t, append(notes, note), nil
+			return t, []string{note}, nil
 		}
 	}
 	text := "there is no earlier revision"
@@ -138,6 +186,26 @@ func newestGood(p Part) (astern.Target, []string, error) {
 	}
 	return astern.Target{}, nil, astern.Errorf(astern.NotReady, "%s has no ready, known-good revision to go back to: %s", address, text).
 		WithHint("astern targets %s shows the evidence; name one yourself with --to REVISION", p.Component.Name)
+}
+
+// leaves returns what a rollback leaves, and since when that runs: what was deployed later is no way back. In a mixed
+// state that is the newest of what runs; "" and nil when the ledger does not know one of them, which then is newer than
+// all that it knows.
+func leaves(p Part) (revision string, since *time.Time) {
+	mix := strings.Split(p.State.Values["revision"].Text, "+")
+	if len(mix) == 1 {
+		return "", readiness.Deployed(p.Targets)
+	}
+	for _, name := range mix {
+		t, _ := find(p, name)
+		if t.DeployedAt == nil {
+			return "", nil
+		}
+		if since == nil || since.Before(*t.DeployedAt) {
+			revision, since = name, t.DeployedAt
+		}
+	}
+	return revision, since
 }
 
 func deployedAt(t astern.Target) int64 {
@@ -156,7 +224,12 @@ func atMoment(r Request, p Part) (astern.Target, []string, error) {
 			address, r.Intent.Moment.UTC().Format("2006-01-02 15:04:05Z")).WithHint("astern ledger releases shows how far it reaches back")
 	}
 	if p.State.Values["revision"].Text == want {
-		return astern.Target{}, []string{fmt.Sprintf("%s stays: it already runs %s", p.Component.Name, want)}, nil
+		// A member may still not run what its link says: then there is a way to go.
+		t, _ := find(p, want)
+		t.Revision = want
+		if rt, err := route(r, p, t); err != nil || len(rt.Stages) == 0 {
+			return astern.Target{}, []string{stays(p, want)}, nil
+		}
 	}
 	return named(p, want, r.WithoutUnreachable)
 }
@@ -164,8 +237,10 @@ func atMoment(r Request, p Part) (astern.Target, []string, error) {
 // deployed goes forward to a revision, which need not have run before.
 func deployed(r Request, p Part) (astern.Target, []string, error) {
 	t, ok := find(p, r.Intent.Revision)
-	if !ok {
-		t = astern.Target{Address: p.Component.Address(), Revision: r.Intent.Revision, Readiness: astern.ReadyUnknown}
+	if !ok { // what the world does not show, the ledger may know
+		d, _ := p.History.Of(r.Intent.Revision)
+		t = astern.Target{Address: p.Component.Address(), Revision: r.Intent.Revision, Readiness: astern.ReadyUnknown,
+			Hash: d.Hash, KnownGoodAt: d.KnownGoodAt, Latched: d.Latched}
 	}
 	if t.Latched != "" {
 		return t, nil, astern.Errorf(astern.Refused, "%s %s is latched: %s", t.Address, t.Revision, t.Latched).

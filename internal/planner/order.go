@@ -3,7 +3,6 @@ package planner
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"golang.org/x/mod/semver"
@@ -11,95 +10,140 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// order sorts the moves: going back, users of a component before what they depend on; going forward the reverse. When a
-// declared incompatibility forbids that order it tries the reverse, and refuses when that fails too.
+// order sorts the moves: going back, users of a component before what they depend on; going forward the reverse. Where
+// a declared incompatibility forbids that order, the first component that can go goes next; it refuses when none can.
+// Whether one component may go before another depends on these two alone, so taking the first never leads astray.
 func order(r Request, moves []move) ([]move, []string, error) {
 	back := r.Intent.Verb != astern.VerbDeploy && r.Intent.Verb != astern.VerbRedeploy
-	depth := depths(r.Parts)
-	sort.SliceStable(moves, func(i, j int) bool {
-		a, b := moves[i].part, moves[j].part
-		if da, db := depth[a.Component.Name], depth[b.Component.Name]; da != db {
-			return da > db == back
+	left := preferred(r.Parts, moves, back)
+	w := newWalk(r, moves)
+	notes := w.unknown()
+	var out []move
+	for len(left) > 0 {
+		next, because := -1, ""
+		for i, m := range left {
+			trouble := w.trouble(m)
+			if trouble == "" {
+				next = i
+				break
+			}
+			because = orElse(because, trouble)
 		}
-		return a.Layer != b.Layer && (a.Layer < b.Layer) == back
-	})
-	trouble := incompatible(r, moves)
-	if trouble == "" {
-		return moves, nil, nil
+		if next < 0 {
+			return nil, nil, astern.Errorf(astern.Refused, "this would leave a pair that can't work: %s", because).
+				WithHint("take the other component along (--all --to TIME), or change `compatible` in astern.yaml if it is wrong")
+		}
+		if next > 0 {
+			notes = append(notes, fmt.Sprintf("%s goes before %s, because otherwise %s", left[next].part.Component.Name,
+				left[0].part.Component.Name, because))
+		}
+		w.takes(left[next])
+		out = append(out, left[next])
+		left = slices.Delete(left, next, next+1)
 	}
-	reversed := slices.Clone(moves)
-	slices.Reverse(reversed)
-	if incompatible(r, reversed) == "" {
-		return reversed, []string{"order reversed, because otherwise " + trouble}, nil
-	}
-	return nil, nil, astern.Errorf(astern.Refused, "this would leave a pair that can't work: %s", trouble).
-		WithHint("take the other component along (--all --to TIME), or change `compatible` in astern.yaml if it is wrong")
+	return out, notes, nil
 }
 
-// depths returns how many dependencies lie below each component.
-func depths(parts []Part) map[string]int {
-	deps := map[string][]string{}
-	for _, p := range parts {
-		deps[p.Component.Name] = p.Component.DependsOn
-	}
-	out := map[string]int{}
-	var visit func(string) int
-	visit = func(n string) int {
-		if d, ok := out[n]; ok {
-			return d
+// preferred returns the moves in the order of dependencies; what does not depend on each other by layer, then as given.
+func preferred(parts []Part, moves []move, back bool) []move {
+	below := dependencies(parts)
+	left := slices.Clone(moves)
+	var out []move
+	for len(left) > 0 {
+		next := -1
+		for i, m := range left {
+			first := !slices.ContainsFunc(left, func(o move) bool { // whether another one must go before it
+				a, b := o.part.Component.Name, m.part.Component.Name
+				return a != b && (back && below[a][b] || !back && below[b][a])
+			})
+			if first && (next < 0 || m.part.Layer != left[next].part.Layer && m.part.Layer < left[next].part.Layer == back) {
+				next = i
+			}
 		}
-		out[n] = 0 // a cycle, which the configuration refuses, would end here
-		d := 0
-		for _, m := range deps[n] {
-			d = max(d, 1+visit(m))
-		}
-		out[n] = d
-		return d
-	}
-	for n := range deps {
-		visit(n)
+		next = max(next, 0) // a cycle, which the configuration refuses, would end here
+		out = append(out, left[next])
+		left = slices.Delete(left, next, next+1)
 	}
 	return out
 }
 
-// incompatible walks through the states on the way and returns the first pair that can't work and did not exist before,
-// as a sentence; "" when there is none.
-func incompatible(r Request, moves []move) string {
-	running := map[string][]string{} // component -> revisions that run side by side
+// dependencies returns for each component all that it depends on, directly or not.
+func dependencies(parts []Part) map[string]map[string]bool {
+	direct := map[string][]string{}
+	for _, p := range parts {
+		direct[p.Component.Name] = p.Component.DependsOn
+	}
+	out := map[string]map[string]bool{}
+	for name := range direct {
+		below := map[string]bool{}
+		for next := slices.Clone(direct[name]); len(next) > 0; next = next[1:] {
+			if !below[next[0]] {
+				below[next[0]] = true
+				next = append(next, direct[next[0]]...)
+			}
+		}
+		out[name] = below
+	}
+	return out
+}
+
+// walk is the way through the states that a plan makes: which revisions run side by side.
+type walk struct {
+	rules   []astern.Compatibility
+	moving  map[string]bool
+	running map[string][]string // component -> revisions; absent when they are not known
+	before  []string            // pairs that can't work already
+}
+
+func newWalk(r Request, moves []move) *walk {
+	w := &walk{rules: r.Compatible, moving: map[string]bool{}, running: map[string][]string{}}
 	for _, p := range r.Parts {
-		if v, ok := p.State.Get("revision"); ok && v.Known() {
-			running[p.Component.Name] = strings.Split(v.Text, "+")
+		if v, ok := p.State.Get("revision"); ok && v.Known() && v.Text != "" {
+			w.running[p.Component.Name] = strings.Split(v.Text, "+")
 		}
 	}
-	before := violations(r.Compatible, running)
 	for _, m := range moves {
 		name := m.part.Component.Name
-		for _, now := range [][]string{append(slices.Clone(running[name]), m.target.Revision), {m.target.Revision}} {
-			running[name] = now
-			for _, v := range violations(r.Compatible, running) {
-				if !slices.Contains(before, v) {
-					return v
-				}
+		w.moving[name] = true
+		if w.running[name] == nil && m.route.From != "" {
+			w.running[name] = strings.Split(m.route.From, "+")
+		}
+	}
+	w.before = w.violations()
+	return w
+}
+
+// trouble returns the first pair that can't work, and did not exist before, if the component moved now; "" when there is
+// none. While it moves, what it leaves and what it goes to run side by side.
+func (w *walk) trouble(m move) string {
+	name := m.part.Component.Name
+	was := w.running[name]
+	defer func() { w.running[name] = was }()
+	for _, now := range [][]string{append(slices.Clone(was), m.target.Revision), {m.target.Revision}} {
+		w.running[name] = now
+		for _, v := range w.violations() {
+			if !slices.Contains(w.before, v) {
+				return v
 			}
 		}
 	}
 	return ""
 }
 
-func violations(rules []astern.Compatibility, running map[string][]string) []string {
+// takes moves the component.
+func (w *walk) takes(m move) { w.running[m.part.Component.Name] = []string{m.target.Revision} }
+
+func (w *walk) violations() []string {
 	var out []string
-	for _, rule := range rules {
-		for _, a := range running[rule.When.Component] {
+	for _, rule := range w.rules {
+		for _, a := range w.running[rule.When.Component] {
 			if !InRange(a, rule.When.Range) {
 				continue
 			}
-			for _, b := range running[rule.Needs.Component] {
+			for _, b := range w.running[rule.Needs.Component] {
 				if !InRange(b, rule.Needs.Range) {
-					text := fmt.Sprintf("%s %s needs %s %s, and would meet %s", rule.When.Component, a, rule.Needs.Component, rule.Needs.Range, b)
-					if rule.Because != "" {
-						text += " (" + rule.Because + ")"
-					}
-					out = append(out, text)
+					out = append(out, fmt.Sprintf("%s %s needs %s %s, and would meet %s%s", rule.When.Component, a, rule.Needs.Component,
+						rule.Needs.Range, b, because(rule)))
 				}
 			}
 		}
@@ -107,28 +151,53 @@ func violations(rules []astern.Compatibility, running map[string][]string) []str
 	return out
 }
 
+func because(rule astern.Compatibility) string {
+	if rule.Because == "" {
+		return ""
+	}
+	return " (" + rule.Because + ")"
+}
+
+// unknown names the rules that can't be judged, because it is not known what a component runs that stays.
+func (w *walk) unknown() []string {
+	var out []string
+	for _, rule := range w.rules {
+		a, b := rule.When.Component, rule.Needs.Component
+		if w.moving[b] {
+			a, b = b, a
+		}
+		if w.moving[a] && !w.moving[b] && w.running[b] == nil {
+			out = append(out, fmt.Sprintf("whether %s and %s will work together is not known, for it is not known what %s runs%s", a, b, b, because(rule)))
+		}
+	}
+	return out
+}
+
 // InRange reports whether the revision satisfies the range: space-separated comparisons of semantic versions that must
-// all hold, or an exact revision. A revision that is no semantic version satisfies only its own name.
+// all hold, or an exact revision. A revision that is no semantic version satisfies only its own name; a range that
+// can't be understood, or is empty, is satisfied by none.
 func InRange(revision, rng string) bool {
-	for _, term := range strings.Fields(rng) {
-		op := strings.TrimRight(term, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._+-")
-		want := term[len(op):]
-		if op == "" || op == "=" {
-			if revision != want {
-				return false
-			}
-			continue
-		}
-		a, b := version(revision), version(want)
-		if !semver.IsValid(a) || !semver.IsValid(b) {
-			return false
-		}
-		c := semver.Compare(a, b)
-		if ok := map[string]bool{">": c > 0, ">=": c >= 0, "<": c < 0, "<=": c <= 0}[op]; !ok {
+	terms := strings.Fields(rng)
+	for _, term := range terms {
+		want := strings.TrimLeft(term, "<>=!~^")
+		op := term[:len(term)-len(want)]
+		if !satisfies(revision, op, want) {
 			return false
 		}
 	}
-	return true
+	return len(terms) > 0
+}
+
+func satisfies(revision, op, want string) bool {
+	if op == "" || op == "=" && revision == want {
+		return revision == want
+	}
+	a, b := version(revision), version(want)
+	if !semver.IsValid(a) || !semver.IsValid(b) {
+		return false
+	}
+	c := semver.Compare(a, b)
+	return map[string]bool{">": c > 0, ">=": c >= 0, "<": c < 0, "<=": c <= 0, "=": c == 0}[op]
 }
 
 func version(s string) string {

@@ -2,7 +2,7 @@ package planner
 
 import (
 	"fmt"
-	"strings"
+	"regexp"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/ledger"
@@ -17,19 +17,54 @@ type Done struct {
 }
 
 // Undo plans the reverse of what an execution did: the inverse of each done step, which come the last first; what the
-// ledger says follows what the world is. It rests on the world being as the execution left it. It is exempt from latches. It returns a Refused error when a point of no return was
-// passed or nothing was done.
+// ledger says follows what the world is. It rests on the world being as the execution left it, and is exempt from
+// latches. It returns a Refused error when a point of no return was passed or nothing was done.
 func Undo(r Request, parent astern.Plan, done []Done) (astern.Plan, error) {
 	b := newBuilder(r)
-	var steps, ledgers []astern.Step
-	facts := map[string]bool{}
-	for i, d := range done {
-		inverse, err := inverseOf(r, d)
+	steps, err := b.inverses(done)
+	if err != nil {
+		return astern.Plan{}, err
+	}
+	if len(steps) == 0 {
+		return astern.Plan{}, astern.Errorf(astern.Refused, "%s did nothing that could be undone", r.Intent.Execution)
+	}
+	var whole []move
+	for _, mv := range parent.Moves {
+		p, err := present(r, mv.Address)
 		if err != nil {
 			return astern.Plan{}, err
 		}
+		fleet := fleetOf(parent, mv.Address)
+		if fleet != nil {
+			b.plan.Fleets = append(b.plan.Fleets, *fleet)
+		}
+		b.plan.Moves = append(b.plan.Moves, astern.Move{Address: mv.Address, Kind: mv.Kind, From: mv.To, To: mv.From, Readiness: astern.ReadyUnknown})
+		if astern.ValidRevision(mv.From) {
+			whole = append(whole, move{part: p, target: astern.Target{Revision: mv.From}, route: astern.Route{Fleet: fleet}})
+		}
+	}
+	b.stage(astern.Stage{Title: "undo " + r.Intent.Execution, Steps: steps, OnFailure: astern.OnFailureHold}, nil)
+	if len(whole) < len(parent.Moves) {
+		b.note("the state to return to is mixed, so no check can prove it")
+	} else if err := b.prove(whole); err != nil {
+		return astern.Plan{}, err
+	}
+	b.plan.Approvals = r.Policy.ApprovalsFor(b.plan.Loss)
+	b.estimate()
+	return b.plan, nil
+}
+
+// inverses returns the steps that reverse the done ones, and notes what they rest on.
+func (b *builder) inverses(done []Done) ([]astern.Step, error) {
+	var steps, ledgers []astern.Step
+	facts := map[string]bool{}
+	for i, d := range done {
+		inverse, err := inverseOf(b.r, d)
+		if err != nil {
+			return nil, err
+		}
 		inverse = renamed(inverse, func(local string) string {
-			return fmt.Sprintf("undo-%d-%s", i+1, strings.TrimLeft(local, ".0123456789"))
+			return fmt.Sprintf("undo-%d-%s", i+1, stageNumber.ReplaceAllString(local, ""))
 		})
 		if d.Step.Kind == ledger.Kind {
 			ledgers = append(ledgers, inverse...)
@@ -38,36 +73,28 @@ func Undo(r Request, parent astern.Plan, done []Done) (astern.Plan, error) {
 		for _, left := range d.Left {
 			if key := left.Address + " " + left.Path; len(inverse) > 0 && !facts[key] { // the last step to set a path speaks
 				facts[key] = true
-				left.Seen, left.Steps = r.Now, []string{"1." + inverse[0].ID}
+				left.Seen, left.Steps = b.r.Now, []string{"1." + inverse[0].ID}
 				b.plan.Facts = append(b.plan.Facts, left)
 			}
 		}
 		steps = append(steps, inverse...)
 	}
-	steps = append(steps, ledgers...)
-	if len(steps) == 0 {
-		return astern.Plan{}, astern.Errorf(astern.Refused, "%s did nothing that could be undone", r.Intent.Execution)
+	return append(steps, ledgers...), nil
+}
+
+// stageNumber is what a step's id begins with in a plan.
+var stageNumber = regexp.MustCompile(`^[0-9]+\.`)
+
+// present returns the component at the address as it is now.
+func present(r Request, address string) (Part, error) {
+	p, ok := r.part(address)
+	if !ok {
+		return p, astern.Errorf(astern.NotFound, "there is no component %s any more", address)
 	}
-	var moves []move
-	for _, mv := range parent.Moves {
-		p, ok := r.part(mv.Address)
-		if !ok {
-			return astern.Plan{}, astern.Errorf(astern.NotFound, "there is no component %s any more", mv.Address)
-		}
-		b.plan.Moves = append(b.plan.Moves, astern.Move{Address: mv.Address, Kind: mv.Kind, From: mv.To, To: mv.From, Readiness: astern.ReadyUnknown})
-		moves = append(moves, move{part: p, target: astern.Target{Revision: mv.From}, route: astern.Route{Fleet: fleetOf(parent, mv.Address)}})
+	if p.Trouble != "" {
+		return p, astern.Errorf(astern.Unavailable, "%s could not be observed: %s", address, p.Trouble)
 	}
-	b.stage(astern.Stage{Title: "undo " + r.Intent.Execution, Steps: steps, OnFailure: astern.OnFailureHold}, nil)
-	if whole(moves) {
-		if err := b.prove(moves); err != nil {
-			return astern.Plan{}, err
-		}
-	} else {
-		b.plan.Notes = append(b.plan.Notes, "the state to return to is mixed, so no check can prove it")
-	}
-	b.plan.Approvals = r.Policy.ApprovalsFor(b.plan.Loss)
-	b.estimate()
-	return b.plan, nil
+	return p, nil
 }
 
 func fleetOf(p astern.Plan, address string) *astern.Fleet {
@@ -75,16 +102,6 @@ func fleetOf(p astern.Plan, address string) *astern.Fleet {
 		return &f
 	}
 	return nil
-}
-
-// whole reports whether each component returns to a single revision.
-func whole(moves []move) bool {
-	for _, m := range moves {
-		if strings.Contains(m.target.Revision, "+") || m.target.Revision == "" {
-			return false
-		}
-	}
-	return true
 }
 
 // inverseOf returns the steps that reverse a done step.
@@ -97,9 +114,9 @@ func inverseOf(r Request, d Done) ([]astern.Step, error) {
 	case d.Step.Kind == ledger.Kind:
 		return ledgerInverse(r, d)
 	}
-	p, ok := r.part(d.Step.Address)
-	if !ok {
-		return nil, astern.Errorf(astern.NotFound, "there is no component %s any more", d.Step.Address)
+	p, err := present(r, d.Step.Address)
+	if err != nil {
+		return nil, err
 	}
 	steps, err := p.Router.Undo(p.Component, d.Call, d.Outputs)
 	if err != nil {
@@ -109,22 +126,27 @@ func inverseOf(r Request, d Done) ([]astern.Step, error) {
 }
 
 func ledgerInverse(r Request, d Done) ([]astern.Step, error) {
-	p, ok := r.part(d.Step.Address)
-	if !ok {
-		return nil, astern.Errorf(astern.NotFound, "there is no component %s any more", d.Step.Address)
+	p, err := present(r, d.Step.Address)
+	if err != nil {
+		return nil, err
 	}
 	m, name, revision := move{part: p}, p.Component.Name, d.Call.Text("revision")
+	why := "undo of " + r.Intent.Execution
+	reason := quote(why)
+	args := map[string]astern.Arg{"revision": astern.Text(revision), "reason": astern.Text(why)}
 	switch d.Step.Verb {
 	case ledger.VerbLatch:
-		args := map[string]astern.Arg{"revision": astern.Text(revision), "reason": astern.Text("undo of " + r.Intent.Execution)}
-		return []astern.Step{ledgerStep(m, ledger.VerbRelease, "release-"+name+"-"+revision, "release the latch on "+name+" "+revision, args,
-			"astern latch release "+name+" "+revision+" --reason 'undo of "+r.Intent.Execution+"'", astern.UndoInverse)}, nil
+		return []astern.Step{ledgerStep(m, ledger.VerbRelease, "release-"+name, "release the latch on "+name+" "+revision, args,
+			"astern latch release "+name+" "+revision+" --reason "+reason, astern.UndoInverse)}, nil
+	case ledger.VerbRelease:
+		return []astern.Step{ledgerStep(m, ledger.VerbLatch, "latch-"+name, "latch "+name+" "+revision+" again", args,
+			"astern latch add "+name+" "+revision+" --reason "+reason, astern.UndoInverse)}, nil
 	case ledger.VerbRecord:
 		before := d.Call.Image["current"]
 		if before == "" {
 			return nil, nil
 		}
-		args := map[string]astern.Arg{"revision": astern.Text(before), "reason": astern.Text("undo of " + r.Intent.Execution)}
+		args["revision"] = astern.Text(before)
 		return []astern.Step{ledgerStep(m, ledger.VerbRecord, "record-"+name, "record that "+name+" runs "+before+" again", args,
 			"astern record deploy "+name+" "+before, astern.UndoInverse)}, nil
 	}

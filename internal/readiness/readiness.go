@@ -13,8 +13,16 @@ import (
 // rank orders readinesses from the best to the worst: what is certain to be broken outweighs what is not known.
 var rank = map[astern.Readiness]int{astern.Ready: 0, astern.AtRisk: 1, astern.ReadyUnknown: 2, astern.Broken: 3}
 
+// known takes a word that is no readiness for unknown: it never makes a target ready.
+func known(r astern.Readiness) astern.Readiness {
+	if _, ok := rank[r]; !ok {
+		return astern.ReadyUnknown
+	}
+	return r
+}
+
 // Judge completes a target: its proof is weighed by age, its readiness is that of its worst evidence (unknown when
-// there is none), and its doors are ordered by which closes first.
+// there is none), and its doors are ordered by which closes first. What was never proven to work is not ready.
 func Judge(t astern.Target, d astern.Deployment, o astern.Objectives, now time.Time) astern.Target {
 	t.Evidence = append([]astern.Evidence(nil), t.Evidence...)
 	t.Doors = append([]astern.Door(nil), t.Doors...)
@@ -34,9 +42,13 @@ func Judge(t astern.Target, d astern.Deployment, o astern.Objectives, now time.T
 		t.Readiness = astern.Ready
 	}
 	for _, e := range t.Evidence {
-		if rank[e.Readiness] > rank[t.Readiness] {
-			t.Readiness = e.Readiness
+		if rank[known(e.Readiness)] > rank[t.Readiness] {
+			t.Readiness = known(e.Readiness)
 		}
+	}
+	if t.Readiness == astern.Ready && d.ProvenAt == nil {
+		t.Readiness = astern.AtRisk
+		t.Evidence = append(t.Evidence, astern.Evidence{What: "it was never proven to work", Readiness: astern.AtRisk, Seen: now})
 	}
 	sort.SliceStable(t.Doors, func(i, j int) bool { return sooner(t.Doors[i], t.Doors[j]) })
 	return t
@@ -76,31 +88,52 @@ func Estimate(seconds []float64, guess astern.Estimate) astern.Estimate {
 	return astern.Estimate{MedianSeconds: median, LowSeconds: s[0], HighSeconds: s[len(s)-1], Runs: len(s)}
 }
 
-// WayBack reports whether a component has a way back: a target other than the current revision that is ready, known
-// good and not latched.
+// WayBack returns the way back that a component has: a target that is ready, known good, not latched, and was not deployed
+// after what runs now.
 func WayBack(targets []astern.Target) (astern.Target, bool) {
+	since := Deployed(targets)
 	for _, t := range targets {
-		if !t.Current && t.Readiness == astern.Ready && t.KnownGoodAt != nil && t.Latched == "" {
+		if !t.Current && !Later(t, since) && t.Readiness == astern.Ready && t.KnownGoodAt != nil && t.Latched == "" {
 			return t, true
 		}
 	}
 	return astern.Target{}, false
 }
 
+// Deployed returns when the current revision was deployed; nil when that is not known.
+func Deployed(targets []astern.Target) *time.Time {
+	for _, t := range targets {
+		if t.Current {
+			return t.DeployedAt
+		}
+	}
+	return nil
+}
+
+// Later reports whether the target was deployed after that time, as far as both are known.
+func Later(t astern.Target, than *time.Time) bool {
+	return than != nil && t.DeployedAt != nil && t.DeployedAt.After(*than)
+}
+
 // After returns the targets that would be left after one more deployment of the revision: those whose next door closes
-// with it are gone, and the current one becomes a target.
+// with it are gone, and the current one becomes a target. A revision that is in place already takes nobody's place.
 func After(targets []astern.Target, revision string) []astern.Target {
 	var out []astern.Target
-	known := false
+	there := false
 	for _, t := range targets {
-		known = known || t.Revision == revision
+		there = there || t.Revision == revision && (t.Current || closesByDeployment(t))
 	}
 	for _, t := range targets {
-		if !known && len(t.Doors) > 0 && t.Doors[0].Deployments == 1 {
+		if !there && len(t.Doors) > 0 && t.Doors[0].Deployments == 1 {
 			continue
 		}
-		t.Current = t.Revision == revision
+		if t.Current = t.Revision == revision; t.Current {
+			t.DeployedAt = nil // now: later than all others
+		}
 		out = append(out, t)
 	}
 	return out
 }
+
+// closesByDeployment reports whether further deployments will remove the target: it then is in place.
+func closesByDeployment(t astern.Target) bool { return len(t.Doors) > 0 && t.Doors[0].Deployments > 0 }

@@ -12,6 +12,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(t testing.TB) func(string, *astern.Component, *Settings){
 		"local": func(testing.TB) func(string, *astern.Component, *Settings) { return nil },
 		"ssh":   overSSH,
@@ -22,7 +23,10 @@ func TestConformance(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) { conform(t, change) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it mostly waits
+			conform(t, change)
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -73,8 +74,9 @@ func overSSH(t testing.TB) func(string, *astern.Component, *Settings) {
 
 // both runs the test on this machine and over SSH.
 func both(t *testing.T, test func(t *testing.T, l *lab)) {
-	t.Run("local", func(t *testing.T) { test(t, newLab(t, nil)) })
-	t.Run("ssh", func(t *testing.T) { test(t, newLab(t, overSSH(t))) })
+	t.Parallel() // these tests mostly wait
+	t.Run("local", func(t *testing.T) { t.Parallel(); test(t, newLab(t, nil)) })
+	t.Run("ssh", func(t *testing.T) { t.Parallel(); test(t, newLab(t, overSSH(t))) })
 }
 
 func (l *lab) write(name, content string, mode os.FileMode) {
@@ -184,7 +186,7 @@ func (l *lab) route(verb astern.Verb, rev string, percent int) astern.Route {
 	return r
 }
 
-var tokens int
+var tokens atomic.Int64
 
 // calls expands a route into the driver's calls, in order.
 func (l *lab) calls(r astern.Route, fence int64) []astern.Call {
@@ -211,9 +213,8 @@ func (l *lab) calls(r astern.Route, fence int64) []astern.Call {
 }
 
 func (l *lab) call(id string, s *astern.Step, member string, fence int64) astern.Call {
-	tokens++
 	return astern.Call{Execution: "x1", Step: id, Address: s.Address, Kind: s.Kind, Verb: s.Verb, Member: member, Args: s.Args,
-		Token: fmt.Sprintf("ast-%d", tokens), Fence: fence, Deadline: time.Now().Add(time.Minute)}
+		Token: fmt.Sprintf("ast-%d", tokens.Add(1)), Fence: fence, Deadline: time.Now().Add(time.Minute)}
 }
 
 func (l *lab) first(verb string) astern.Call {

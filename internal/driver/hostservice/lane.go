@@ -273,6 +273,9 @@ func (j *journey) typed(c crew, line func(place) string) string {
 	return c.typed(line, func(p place) []string { return j.sp.reach(p.host) })
 }
 
+// anyMember stands for the member while a line is quoted: a name needs no quotes, so neither shall {member}.
+const anyMember = "any-member-of-the-fleet"
+
 // typed joins the members' lines: one with {member} in it where that gives them all, else a case by member.
 func (c crew) typed(line func(place) string, reach func(place) []string) string {
 	type group struct {
@@ -284,12 +287,13 @@ next:
 	for _, p := range c.members {
 		subject := p
 		if c.pattern {
-			subject.name = "{member}"
+			subject.name = anyMember
 		}
 		text := line(subject)
 		if words := reach(p); words != nil {
 			text = host.QuoteAll(append(words, text)...)
 		}
+		text = strings.ReplaceAll(text, anyMember, "{member}")
 		for i := range groups {
 			if groups[i].text == text {
 				groups[i].names = append(groups[i].names, p.name)

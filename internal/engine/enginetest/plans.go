@@ -9,12 +9,16 @@ import (
 )
 
 // RandomPlan makes a plan of one to four stages: plain lanes, parallel lanes and fleets, with outputs, guards, gates,
-// bakes, facts that follow each other, and tolerated failures.
+// bakes, facts that follow each other, accepted unknown facts, limited outputs, checks that stop a stage, stages that are undone
+// when they fail, tolerated failures, and plans that are planned anew at their end.
 func RandomPlan(rnd *rand.Rand) astern.Plan {
 	g := planMaker{rnd: rnd, plan: astern.Plan{Kind: "Plan", Version: astern.PlanVersion, ID: "sim", System: "sim",
 		Checks: []astern.Check{{Name: "ok", Attempts: 1, TimeoutSeconds: 1, Effects: astern.EffectsNone}}}}
 	for n := range 1 + rnd.IntN(4) {
 		g.stage(n + 1)
+	}
+	if rnd.IntN(8) == 0 {
+		g.plan.Then = &astern.Then{Because: "the end can't be seen"}
 	}
 	return g.plan
 }
@@ -23,7 +27,6 @@ type planMaker struct {
 	rnd  *rand.Rand
 	plan astern.Plan
 	prev string // an earlier step outside fleets, for references and guards
-	last map[string]string
 }
 
 func (g *planMaker) stage(n int) {
@@ -44,6 +47,12 @@ func (g *planMaker) stage(n int) {
 	for k := range 1 + g.rnd.IntN(3) {
 		st.Steps = append(st.Steps, g.step(n, k, address, fleet, st.Parallel > 1))
 	}
+	if g.rnd.IntN(4) == 0 {
+		st.StopWhen = []string{"ok"}
+	}
+	if g.rnd.IntN(6) == 0 {
+		st.OnFailure = astern.OnFailureUndo
+	}
 	if g.rnd.IntN(3) > 0 {
 		st.Gate = &astern.Gate{Checks: []string{"ok"}, IntervalSeconds: 1 + int64(g.rnd.IntN(3)), TimeoutSeconds: 20}
 		if g.rnd.IntN(2) == 0 {
@@ -59,7 +68,7 @@ func (g *planMaker) stage(n int) {
 func (g *planMaker) step(n, k int, address string, fleet, parallel bool) astern.Step {
 	s := astern.Step{ID: fmt.Sprintf("%d.s%d", n, k), Address: address, Kind: "sim", Verb: "set", Title: "set",
 		Undo: astern.UndoNone, Attempts: 1 + g.rnd.IntN(3), TimeoutSeconds: 120, HoldSeconds: 30,
-		SettleSeconds: int64(SettleTime / time.Second), Outputs: map[string]string{"token": "string"}, Command: "true",
+		SettleSeconds: int64(SettleTime / time.Second), Outputs: map[string]string{"token": "string", "kind": "string"}, Command: "true",
 		Args: map[string]astern.Arg{"value": astern.Text(fmt.Sprintf("v%d-%d", n, k))}}
 	path := "x"
 	if fleet {
@@ -69,10 +78,16 @@ func (g *planMaker) step(n, k int, address string, fleet, parallel bool) astern.
 	}
 	s.Sets = []astern.Set{{Path: path, Value: s.Args["value"]}}
 	if g.prev != "" && g.rnd.IntN(2) == 0 {
-		s.Args["from"] = astern.OutputOf(g.prev, "token")
+		s.Args["from"] = astern.Arg{Ref: &astern.Ref{From: g.prev, Output: "token", In: []string{"", "arn:{}"}[g.rnd.IntN(2)]}}
 	}
 	if g.prev != "" && g.rnd.IntN(4) == 0 {
 		s.Guards = []string{g.prev}
+	}
+	if !parallel && k > 0 && g.rnd.IntN(4) == 0 {
+		s.Guards = append(s.Guards, fmt.Sprintf("%d.s%d", n, k-1))
+	}
+	if g.rnd.IntN(6) == 0 {
+		s.Limits = map[string]string{"kind": "plain"}
 	}
 	g.fact(address, path, s.ID, k == 0 || parallel && !fleet)
 	return s
@@ -88,7 +103,12 @@ func (g *planMaker) fact(address, path, step string, first bool) {
 			}
 		}
 	}
-	g.plan.Facts = append(g.plan.Facts, astern.Fact{Address: address, Path: path, Value: "v0", Steps: []string{step}})
+	f := astern.Fact{Address: address, Path: path, Value: "v0", Steps: []string{step}}
+	if g.rnd.IntN(10) == 0 {
+		f.Value, f.Unknown = "", "the region does not answer"
+		g.plan.Accepts = append(g.plan.Accepts, astern.Accept{What: "fact " + address + " " + path, By: "op", Because: "it is lost"})
+	}
+	g.plan.Facts = append(g.plan.Facts, f)
 }
 
 // SettleTime is how long simulated effects may stay invisible; steps declare it.

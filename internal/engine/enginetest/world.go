@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ type Faults struct {
 	CheckFails  int
 	CheckBlinds int // a check is unknown
 	Slow        int // the effect takes time, with an operation to poll
+	Odd         int // an output is outside its limit
+	PlanFails   int // a child plan can't be made
 }
 
 // World is a simulated world: flat state, effects found by token (visible after Delay), and faults. It is safe for
@@ -41,26 +44,42 @@ type World struct {
 	state   map[string]map[string]string
 	byToken map[string]time.Time // when an effect happened, or will have
 	sets    map[string][]astern.Set
+	rests   map[string][]string  // the paths that a step rests on, by step without @MEMBER
+	blind   map[string]bool      // "ADDRESS PATH" that can't be read
+	strange map[string]time.Time // "ADDRESS PATH" that somebody else changed, and when
+	before  map[string]string    // what it was before; absent when it could not be read
 	Faults  Faults
 	// Delay is how long an effect stays invisible to Find: eventual consistency.
 	Delay   time.Duration
 	Effects []Effect
+	// Wrong lists what the engine did that it must never do.
+	Wrong []string
 }
 
 // NewWorld makes the world that the plan expects to find.
 func NewWorld(p astern.Plan, seed uint64, f Faults) *World {
-	w := &World{seed: seed, asked: map[string]uint64{}, state: map[string]map[string]string{}, byToken: map[string]time.Time{}, sets: map[string][]astern.Set{}, Faults: f}
+	w := &World{seed: seed, asked: map[string]uint64{}, state: map[string]map[string]string{}, byToken: map[string]time.Time{}, sets: map[string][]astern.Set{},
+		rests: map[string][]string{}, blind: map[string]bool{}, strange: map[string]time.Time{}, before: map[string]string{}, Faults: f}
 	for _, fact := range p.Facts {
+		for _, id := range fact.Steps {
+			w.rests[id] = append(w.rests[id], fact.Address+" "+fact.Path)
+		}
 		members := []string{""}
 		if fl, ok := p.Fleet(fact.Address); ok {
 			members = fl.Members
 		}
 		for _, m := range members {
-			value := fact.Value
-			if v, ok := fact.Except[m]; ok {
-				value = v.Value
+			v := astern.FactValue{Value: fact.Value, Absent: fact.Absent, Unknown: fact.Unknown}
+			if e, ok := fact.Except[m]; ok {
+				v = e
 			}
-			w.Set(fact.Address, astern.MemberPath(fact.Path, m), value)
+			path := astern.MemberPath(fact.Path, m)
+			switch {
+			case v.Unknown != "":
+				w.blind[fact.Address+" "+path] = true
+			case !v.Absent:
+				w.Set(fact.Address, path, v.Value)
+			}
 		}
 	}
 	for _, st := range p.Stages {
@@ -69,6 +88,35 @@ func NewWorld(p astern.Plan, seed uint64, f Faults) *World {
 		}
 	}
 	return w
+}
+
+// Disturb changes a value that a step may rest on, as somebody else would. What could not be read can be read from then on.
+func (w *World) Disturb(address, path string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := address + " " + path
+	if _, ok := w.strange[key]; ok {
+		return
+	}
+	w.strange[key] = time.Now()
+	if !w.blind[key] {
+		w.before[key] = w.state[address][path]
+	}
+	w.set(address, path, "somebody else was here")
+}
+
+// Mend takes back everything that was disturbed and that no step has overwritten since.
+func (w *World) Mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key := range w.strange {
+		address, path, _ := strings.Cut(key, " ")
+		v, known := w.before[key]
+		w.set(address, path, v)
+		w.blind[key] = !known
+	}
+	clear(w.strange)
+	clear(w.before)
 }
 
 // Set changes a value, as somebody else would.
@@ -83,6 +131,7 @@ func (w *World) set(address, path, value string) {
 		w.state[address] = map[string]string{}
 	}
 	w.state[address][path] = value
+	delete(w.blind, address+" "+path)
 }
 
 // Get returns a value.
@@ -112,7 +161,9 @@ func (w *World) Observe(_ context.Context, address string, paths []string) (aste
 	}
 	s := astern.State{Address: address, Values: map[string]astern.Value{}}
 	for _, p := range paths {
-		if v, ok := w.state[address][p]; ok {
+		if w.blind[address+" "+p] {
+			s.Values[p] = astern.Value{Unknown: "simulated: the region does not answer", At: time.Now()}
+		} else if v, ok := w.state[address][p]; ok {
 			s.Values[p] = astern.Value{Text: v, At: time.Now()}
 		}
 	}
@@ -162,6 +213,11 @@ func (w *World) effect(call astern.Call, took time.Duration) {
 	if call.Member != "" {
 		id = id[:len(id)-len(call.Member)-1]
 	}
+	for _, p := range w.rests[id] {
+		if at, ok := w.strange[astern.MemberPath(p, call.Member)]; ok && time.Since(at) > factWindow {
+			w.Wrong = append(w.Wrong, fmt.Sprintf("%s acted on %s, which had changed %s before", call.Step, p, time.Since(at)))
+		}
+	}
 	for _, s := range w.sets[id] {
 		address := s.Address
 		if address == "" {
@@ -171,8 +227,25 @@ func (w *World) effect(call astern.Call, took time.Duration) {
 		if s.Value.Ref != nil {
 			value = call.Text("value")
 		}
-		w.set(address, astern.MemberPath(s.Path, call.Member), value)
+		path := astern.MemberPath(s.Path, call.Member)
+		w.set(address, path, value)
+		delete(w.strange, address+" "+path)
+		delete(w.before, address+" "+path)
 	}
+}
+
+// factWindow is the longest time that may lie between the reading of a step's facts and its effect.
+const factWindow = 5 * time.Second
+
+// Outputs are those of the call's step, once it is done.
+func (w *World) Outputs(call astern.Call) map[string]astern.Arg {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", w.seed, call.Step) // the same each time it is asked
+	kind := "plain"
+	if int(h.Sum64()%100) < w.Faults.Odd {
+		kind = "odd"
+	}
+	return map[string]astern.Arg{"token": astern.Text(call.Token), "kind": astern.Text(kind)}
 }
 
 func (w *World) op(call astern.Call) astern.Op {
@@ -181,7 +254,7 @@ func (w *World) op(call astern.Call) astern.Op {
 		return astern.Op{Status: astern.OpRunning, Handle: map[string]string{"token": call.Token}, PollSeconds: 1,
 			Progress: fmt.Sprintf("until %s", end.Format(time.TimeOnly))}
 	}
-	return astern.Op{Status: astern.OpDone, Outputs: map[string]astern.Arg{"token": astern.Text(call.Token)}}
+	return astern.Op{Status: astern.OpDone, Outputs: w.Outputs(call)}
 }
 
 // Find looks for the call's effect by its token, which shows only after Delay.
@@ -222,6 +295,19 @@ func (w *World) Check(_ context.Context, c astern.Check) astern.CheckResult {
 		r.Verdict, r.Evidence = astern.Unknown, "simulated"
 	}
 	return r
+}
+
+// Plan makes a child plan, or fails.
+func (w *World) Plan(_ context.Context, undo bool) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch n := w.dice("plan", 100); {
+	case n < w.Faults.PlanFails:
+		return "", astern.Errorf(astern.Unavailable, "simulated: can't plan")
+	case n%5 == 0:
+		return "", nil
+	}
+	return fmt.Sprintf("child-undo-%t", undo), nil
 }
 
 // Happened reports whether the call with that token had its effect.
