@@ -28,6 +28,8 @@ type Plans interface {
 	PutPlan(ctx context.Context, hash string, doc []byte, at time.Time) error
 	// Plan returns the plan whose hash begins with prefix, of at least 8 characters.
 	Plan(ctx context.Context, prefix string) ([]byte, error)
+	// Documents returns the stored plans, the newest first.
+	Documents(ctx context.Context) ([][]byte, error)
 }
 
 // Executions keeps executions and their leases.

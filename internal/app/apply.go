@@ -19,7 +19,7 @@ import (
 func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, error) {
 	p, hash, err := planfile.Decode(doc)
 	if err != nil {
-		return astern.Execution{}, false, err
+		return astern.Execution{}, false, a.edited(ctx, p, err)
 	}
 	if e, ok, err := a.executionOf(ctx, hash); err != nil || ok {
 		return e, false, err
@@ -46,6 +46,32 @@ func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, er
 		return e, false, fmt.Errorf("starting the plan: %w", err)
 	}
 	return e, created, nil
+}
+
+// Keep stores a plan that was made, so that an edited copy of its file can be told from it later.
+func (a *App) Keep(ctx context.Context, p Planned) error {
+	return a.Store.PutPlan(ctx, p.Hash, p.Doc, a.Now())
+}
+
+// edited adds to a refusal how the plan differs from the one that was made under its id, where this store knows that.
+func (a *App) edited(ctx context.Context, p astern.Plan, refusal error) error {
+	nonce, _, ok := strings.Cut(p.ID, ".")
+	if !ok || astern.CodeOf(refusal) != astern.Refused {
+		return refusal
+	}
+	docs, err := a.Store.Documents(ctx)
+	if err != nil {
+		return refusal // the refusal stands without it
+	}
+	for _, doc := range docs {
+		made, _, err := planfile.Decode(doc)
+		if err == nil && strings.HasPrefix(made.ID, nonce+".") {
+			lines := planfile.Differences(made, p)
+			return astern.Errorf(astern.Refused, "the plan was edited:\n  %s", strings.Join(lines[:min(len(lines), 20)], "\n  ")).
+				WithHint("%s", astern.HintOf(refusal))
+		}
+	}
+	return refusal
 }
 
 // executionOf finds the execution of the plan with that hash.

@@ -16,7 +16,7 @@ import (
 // not hold must not have happened in the world, and with room again the execution comes to its end.
 func TestFullDisk(t *testing.T) {
 	met := 0
-	for kilobytes := 60; kilobytes <= 300; kilobytes += 20 {
+	for kilobytes := 60; kilobytes <= 300; kilobytes += 60 {
 		t.Run(fmt.Sprintf("%d KB", kilobytes), func(t *testing.T) {
 			w := newWorld(t)
 			code, out := w.limited(kilobytes)

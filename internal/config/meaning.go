@@ -18,10 +18,15 @@ import (
 // formatVersion is the version of astern.yaml that this astern reads.
 const formatVersion = 1
 
+// rule is what a name must be, and how to say so.
+type rule struct {
+	valid   func(string) bool
+	letters string
+}
+
 var (
-	simpleName   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)          // systems, environments, components
-	memberName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)  // hosts, checks
-	revisionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`) // and no ".."
+	simpleName = rule{astern.ValidName, "lower-case letters, digits and -"} // systems, environments, components
+	memberName = rule{astern.ValidMember, "letters, digits and . _ -"}      // hosts, checks
 )
 
 // newer reports a file that was made for a newer astern; what else this one thinks of it would mislead.
@@ -40,7 +45,7 @@ func (f *file) judge(doc *Document, drivers []astern.Driver) {
 	if doc.Version != formatVersion {
 		f.at("version", fmt.Sprintf("{} must be %d", formatVersion), fmt.Sprintf("write version: %d", formatVersion))
 	}
-	if !simpleName.MatchString(doc.System) && f.root.get("system") != nil {
+	if !simpleName.valid(doc.System) && f.root.get("system") != nil {
 		f.badName("system", doc.System, simpleName)
 	}
 	if len(doc.Environments) == 0 {
@@ -104,22 +109,19 @@ func (s scope) driver(kind string) (astern.Driver, bool) {
 }
 
 // checkName reports a key that is no good name.
-func (f *file) checkName(path, name string, rule *regexp.Regexp) {
-	if !rule.MatchString(name) {
-		f.badName(path, name, rule)
+func (f *file) checkName(path, name string, r rule) {
+	if !r.valid(name) {
+		f.badName(path, name, r)
 	}
 }
 
-func (f *file) badName(path, name string, rule *regexp.Regexp) {
-	what, suggestion := "lower-case letters, digits and -", ""
-	if rule == memberName {
-		what = "letters, digits and . _ -"
-	}
+func (f *file) badName(path, name string, r rule) {
+	suggestion := ""
 	better := strings.Trim(strings.NewReplacer("_", "-", " ", "-", ".", "-", "/", "-").Replace(strings.ToLower(name)), "-")
-	if better != name && rule.MatchString(better) {
+	if better != name && r.valid(better) {
 		suggestion = fmt.Sprintf("did you mean %q?", better)
 	}
-	what = fmt.Sprintf("%s is no name: use at most 63 %s, and a letter or digit first", show(name), what)
+	what := fmt.Sprintf("%s is no name: use at most 63 %s, and a letter or digit first", show(name), r.letters)
 	if path == "system" { // a value; all other names are keys
 		f.at(path, what, suggestion)
 		return
@@ -329,7 +331,7 @@ func (f *file) judgeRule(path string, rule astern.Compatibility, s scope) {
 	}
 }
 
-func goodRevision(s string) bool { return revisionName.MatchString(s) && !strings.Contains(s, "..") }
+func goodRevision(s string) bool { return astern.ValidRevision(s) }
 
 var comparison = regexp.MustCompile(`^(>=|<=|>|<|=)(.*)$`)
 

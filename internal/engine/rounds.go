@@ -69,8 +69,11 @@ func (st *stage) bakes(r astern.Record, now time.Time) time.Duration {
 // quiet is how long rounds that say the same as the one before are not written. A long watch stays short in the journal, and
 // a crash loses no more than this of what was baked.
 func (st *stage) quiet() time.Duration {
-	g := st.plan.Gate
-	return min(10*time.Second, seconds(g.BakeSeconds)/20, seconds(g.TimeoutSeconds)/4)
+	q := min(10*time.Second, seconds(st.plan.Gate.TimeoutSeconds)/4)
+	if bake := seconds(st.plan.Gate.BakeSeconds); bake > 0 {
+		q = min(q, bake/20)
+	}
+	return q
 }
 
 // stopQuiet is the same for the checks that are judged while a stage runs.

@@ -163,4 +163,3 @@ func (m *sshMachine) kill(conn *connection, s session) {
 	}
 	m.probe(conn)
 }
-

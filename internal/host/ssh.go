@@ -20,7 +20,9 @@ const (
 	// probeTimeout bounds the question whether a connection still lives.
 	probeTimeout = 2 * time.Second
 	// sessions is how many commands run at once over one connection; OpenSSH allows 10.
-	sessions = 8
+	sessions = 6
+	// opening bounds how long a session that the server refuses is asked for again: it may still count one that ended.
+	opening = 3 * time.Second
 )
 
 // remote is run by the login shell of the other side, with every further word quoted: it goes to the folder and runs the
@@ -72,7 +74,8 @@ func (m *sshMachine) Run(ctx context.Context, c Command) (Result, error) {
 		return Result{}, overdue(ctx, doing, c.timeout())
 	}
 	defer func() { <-m.slots }()
-	for fresh := false; ; fresh = true {
+	began := time.Now()
+	for again := false; ; again = true {
 		conn, made, err := m.connected(outer)
 		if err != nil {
 			return Result{}, err
@@ -81,12 +84,15 @@ func (m *sshMachine) Run(ctx context.Context, c Command) (Result, error) {
 		if err == nil {
 			return m.finish(ctx, conn, s, c, doing)
 		}
-		if ctx.Err() != nil {
+		var refused *ssh.OpenChannelError
+		switch {
+		case ctx.Err() != nil:
 			m.drop(conn)
 			return Result{}, overdue(ctx, doing, c.timeout())
-		}
-		var refused *ssh.OpenChannelError
-		if errors.As(err, &refused) || made || fresh {
+		case errors.As(err, &refused) && time.Since(began) < opening:
+			pause(ctx, 50*time.Millisecond)
+			continue
+		case errors.As(err, &refused), made, again:
 			return Result{}, astern.Errorf(astern.Unavailable, "%s: opening a session: %w", doing, err)
 		}
 		m.drop(conn)

@@ -11,12 +11,12 @@ import (
 )
 
 var (
-	planID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$`)
-	stepID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
+	planID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	stepID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 	kindName   = regexp.MustCompile(`^[a-z][a-z0-9]*(\.[a-z][a-z0-9]*)?$`)
-	verbName   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
-	outputName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
-	planHash   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	verbName   = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+	outputName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	planHash   = regexp.MustCompile(`^[0-9a-f]+$`)
 )
 
 var (
@@ -96,14 +96,14 @@ func (l *laws) head() {
 	l.at = "plan"
 	l.must(p.Kind == "Plan", "its kind is %q, not \"Plan\"", p.Kind)
 	l.must(p.Version == astern.PlanVersion, "its version is %d, not %d", p.Version, astern.PlanVersion)
-	l.must(planID.MatchString(p.ID), "%q is not an id", p.ID)
+	l.must(len(p.ID) <= 200 && planID.MatchString(p.ID), "%q is not an id", p.ID)
 	l.must(p.System != "", "it names no system")
 	l.must(!p.CreatedAt.IsZero(), "it does not say when it was made")
 	l.must(p.ExpiresAt.After(p.CreatedAt), "it expires before it was made")
 	l.must(p.Asked.By != "", "it does not say who asked")
 	l.must(slices.Contains(ways, p.Asked.Way), "%q is no way to ask (cli, watch, page)", p.Asked.Way)
 	l.must(p.Approvals >= 0, "it needs %d approvals", p.Approvals)
-	l.must(p.Parent == "" || planHash.MatchString(p.Parent), "its parent %q is not the hash of a plan", p.Parent)
+	l.must(p.Parent == "" || len(p.Parent) == 64 && planHash.MatchString(p.Parent), "its parent %q is not the hash of a plan", p.Parent)
 	l.estimate(p.Estimate)
 
 	l.at = "intent"
@@ -279,7 +279,7 @@ func (l *laws) end() {
 			l.address(x)
 		}
 		for _, v := range a.Verbs {
-			l.must(verbName.MatchString(v), "%q is not a verb", v)
+			l.must(len(v) <= 63 && verbName.MatchString(v), "%q is not a verb", v)
 		}
 		l.loss(a.Loss)
 	}

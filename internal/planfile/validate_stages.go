@@ -61,11 +61,11 @@ func (l *laws) step(i, k int) {
 	st := l.plan.Stages[i]
 	s := st.Steps[k]
 	l.at = "step " + s.ID
-	l.must(stepID.MatchString(s.ID), "%q is not a step id", s.ID)
+	l.must(len(s.ID) <= 200 && stepID.MatchString(s.ID), "%q is not a step id", s.ID)
 	l.address(s.Address)
 	l.must(kindName.MatchString(s.Kind), "%q is not a kind", s.Kind)
 	known, ok := builtIn[s.Kind]
-	l.must(verbName.MatchString(s.Verb) && (!ok || slices.Contains(known, s.Verb)), "a step of kind %s has no verb %q", s.Kind, s.Verb)
+	l.must(len(s.Verb) <= 63 && verbName.MatchString(s.Verb) && (!ok || slices.Contains(known, s.Verb)), "a step of kind %s has no verb %q", s.Kind, s.Verb)
 	l.must(s.Title != "", "it has no title")
 	l.must(slices.Contains(undos, s.Undo), "undo is %q, not inverse, none needed or impossible", s.Undo)
 	l.must(s.Attempts >= 1, "attempts is %d", s.Attempts)
@@ -73,7 +73,7 @@ func (l *laws) step(i, k int) {
 	l.must(s.SettleSeconds >= 0 && s.HoldSeconds >= 0, "it settles in %d s and holds after %d s", s.SettleSeconds, s.HoldSeconds)
 	l.estimate(s.Estimate)
 	for _, name := range sorted(s.Outputs) {
-		l.must(outputName.MatchString(name), "%q is not the name of an output", name)
+		l.must(len(name) <= 63 && outputName.MatchString(name), "%q is not the name of an output", name)
 		l.must(slices.Contains(outputTypes, s.Outputs[name]), "output %s has the type %q", name, s.Outputs[name])
 	}
 	for _, name := range sorted(s.Limits) {

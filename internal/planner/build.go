@@ -288,10 +288,8 @@ func (b *builder) gate(m move, members []string, whole bool) (*astern.Gate, erro
 	return g, nil
 }
 
+// bake has the gate, or one without checks, last for a while.
 func bake(g *astern.Gate, secs int64) *astern.Gate {
-	if secs == 0 {
-		return g
-	}
 	if g == nil {
 		g = &astern.Gate{Checks: []string{}, TimeoutSeconds: gateSeconds}
 	}

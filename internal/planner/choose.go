@@ -189,17 +189,17 @@ func newestGood(p Part) (astern.Target, []string, error) {
 }
 
 // leaves returns what a rollback leaves, and since when that runs: what was deployed later is no way back. In a mixed
-// state that is the newest of what runs; "" and nil when the ledger does not know one of them, which then is newer than
-// all that it knows.
+// state that is the newest of what runs. The time is nil when the ledger does not know one of them, which then is newer
+// than all that it knows.
 func leaves(p Part) (revision string, since *time.Time) {
 	mix := strings.Split(p.State.Values["revision"].Text, "+")
-	if len(mix) == 1 {
+	if mix[0] == "" {
 		return "", readiness.Deployed(p.Targets)
 	}
 	for _, name := range mix {
 		t, _ := find(p, name)
 		if t.DeployedAt == nil {
-			return "", nil
+			return name, nil
 		}
 		if since == nil || since.Before(*t.DeployedAt) {
 			revision, since = name, t.DeployedAt

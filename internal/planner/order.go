@@ -189,8 +189,8 @@ func InRange(revision, rng string) bool {
 }
 
 func satisfies(revision, op, want string) bool {
-	if op == "" || op == "=" && revision == want {
-		return revision == want
+	if op == "" || want == "" || op == "=" && revision == want {
+		return want != "" && revision == want
 	}
 	a, b := version(revision), version(want)
 	if !semver.IsValid(a) || !semver.IsValid(b) {

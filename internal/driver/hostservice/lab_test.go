@@ -42,7 +42,7 @@ func newLab(t testing.TB, change func(root string, c *astern.Component, s *Setti
 	l.release("v2", "exec sleep 1001")
 	s := Settings{Root: l.root, Link: "links/{instance}", Uptime: Duration(100 * time.Millisecond), Timeout: Duration(10 * time.Second),
 		Instances: []Instance{{Name: "a", Address: "127.0.0.1:1"}, {Name: "b", Address: "127.0.0.1:2"}},
-		Commands: &Commands{Restart: []string{"./ctl", "restart", "{instance}"}, Status: []string{"./ctl", "status", "{instance}"}}}
+		Commands:  &Commands{Restart: []string{"./ctl", "restart", "{instance}"}, Status: []string{"./ctl", "status", "{instance}"}}}
 	l.c = astern.Component{Environment: "test", Name: "svc", Kind: Kind}
 	if change != nil {
 		change(l.root, &l.c, &s)
@@ -132,7 +132,7 @@ func (l *lab) kill() {
 	files, _ := filepath.Glob(filepath.Join(l.root, "run/*.pid"))
 	for _, f := range files {
 		pid := l.pid(strings.TrimSuffix(filepath.Base(f), ".pid"))
-		if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && strings.HasPrefix(string(line), "sleep\x00") {
+		if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err == nil && cwd == l.root {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}

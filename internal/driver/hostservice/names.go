@@ -5,22 +5,32 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"github.com/astern-dev/astern"
 )
 
 var (
-	revisionShape    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	nameShape        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
-	segmentShape     = regexp.MustCompile(`^[A-Za-z0-9._{}@+][A-Za-z0-9._{}@+-]{0,127}$`)
-	unitShape        = regexp.MustCompile(`^[A-Za-z0-9:_.{}][A-Za-z0-9:_.\\@{}-]{0,254}$`)
+	segmentShape     = shape{regexp.MustCompile(`^[A-Za-z0-9._{}@+][A-Za-z0-9._{}@+-]*$`), 128}
+	unitShape        = shape{regexp.MustCompile(`^[A-Za-z0-9:_.{}][A-Za-z0-9:_.\\@{}-]*$`), 255}
 	placeholderShape = regexp.MustCompile(`\{[a-z_]+\}`)
-	tokenShape       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}$`)
-	addressShape     = regexp.MustCompile(`^[A-Za-z0-9\[][A-Za-z0-9._:\[\]%/-]{0,254}$`)
+	tokenShape       = shape{regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]*$`), 200}
+	addressShape     = shape{regexp.MustCompile(`^[A-Za-z0-9\[][A-Za-z0-9._:\[\]%/-]*$`), 255}
 )
 
-// goodRevision reports whether s is a revision's name: it then is one segment of a path and no option of a command.
-func goodRevision(s string) bool { return revisionShape.MatchString(s) && !strings.Contains(s, "..") }
+// shape is what a text may look like, and its greatest length in bytes. The length is no part of the expression: a
+// counted repetition is slow to compile, and every start of astern would pay for it.
+type shape struct {
+	expression *regexp.Regexp
+	longest    int
+}
 
-func goodName(s string) bool { return nameShape.MatchString(s) && !strings.Contains(s, "..") }
+// MatchString reports whether s has the shape.
+func (h shape) MatchString(s string) bool { return len(s) <= h.longest && h.expression.MatchString(s) }
+
+// goodRevision reports whether s is a revision's name: it then is one segment of a path and no option of a command.
+func goodRevision(s string) bool { return astern.ValidRevision(s) && !strings.Contains(s, ":") }
+
+func goodName(s string) bool { return astern.ValidMember(s) }
 
 // goodBelow reports whether s is a path below a root: relative, clean, of plain segments.
 func goodBelow(s string) bool {

@@ -296,11 +296,13 @@ func TestValidator(t *testing.T) {
 		change func(*astern.Component, *Settings)
 		path   string
 	}{
-		"nothing restarts":  {func(_ *astern.Component, s *Settings) { s.Systemd = nil }, "commands"},
-		"start alone":       {func(_ *astern.Component, s *Settings) { s.Systemd, s.Commands = nil, &Commands{Start: []string{"a"}} }, "commands/stop"},
-		"both":              {func(_ *astern.Component, s *Settings) { s.Commands = &Commands{Restart: []string{"a"}} }, "commands"},
-		"drain alone":       {func(_ *astern.Component, s *Settings) { s.Commands = &Commands{Drain: []string{"a"}} }, "commands"},
-		"placeholder":       {func(_ *astern.Component, s *Settings) { s.Commands = &Commands{Drain: []string{"a", "{host}"}, Undrain: []string{"a"}} }, "commands/drain/1"},
+		"nothing restarts": {func(_ *astern.Component, s *Settings) { s.Systemd = nil }, "commands"},
+		"start alone":      {func(_ *astern.Component, s *Settings) { s.Systemd, s.Commands = nil, &Commands{Start: []string{"a"}} }, "commands/stop"},
+		"both":             {func(_ *astern.Component, s *Settings) { s.Commands = &Commands{Restart: []string{"a"}} }, "commands"},
+		"drain alone":      {func(_ *astern.Component, s *Settings) { s.Commands = &Commands{Drain: []string{"a"}} }, "commands"},
+		"placeholder": {func(_ *astern.Component, s *Settings) {
+			s.Commands = &Commands{Drain: []string{"a", "{host}"}, Undrain: []string{"a"}}
+		}, "commands/drain/1"},
 		"unknown host":      {func(_ *astern.Component, s *Settings) { s.Instances[2].Host = "web-9" }, "instances/2/host"},
 		"twice":             {func(_ *astern.Component, s *Settings) { s.Instances[1].Name = "shop-1" }, "instances/1/name"},
 		"alike":             {func(_ *astern.Component, s *Settings) { s.Instances[0].Name, s.Instances[1].Name = "a.b", "a_b" }, "instances/1/name"},

@@ -112,7 +112,7 @@ func (p program) complete(s astern.Step, member string) astern.Step {
 
 var (
 	localID  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
-	verbName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	verbName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 	// stepKinds are the kinds of steps in a program's route: its own, and waiting for a check of the component.
 	stepKinds   = []string{Kind, "check"}
 	outputTypes = []string{"string", "bool", "int", "list"}

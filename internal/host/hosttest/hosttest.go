@@ -61,7 +61,9 @@ func Start(t testing.TB) Server {
 	}
 	write(t, filepath.Join(dir, "known_hosts"), fmt.Appendf(nil, "[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(hostKey)))
 	write(t, filepath.Join(dir, "config"), fmt.Appendf(nil, "ListenAddress %s\nHostKey %s/host\nAuthorizedKeysFile %s/authorized_keys\n"+
-		"UsePAM no\nStrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel ERROR\n", address, dir, dir))
+		"UsePAM no\nStrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel ERROR\n"+
+		// A home without start-up files: what this machine's login shell does at its start is no part of the tests.
+		"SetEnv HOME=%s\n", address, dir, dir, dir))
 	u, err := user.Current()
 	if err != nil {
 		t.Fatal(err)

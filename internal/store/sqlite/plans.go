@@ -92,3 +92,13 @@ func mustHavePlan(ctx context.Context, tx *sql.Tx, hash string) error {
 	}
 	return err
 }
+
+// Documents returns the stored plans, the newest first.
+func (s *Store) Documents(ctx context.Context) ([][]byte, error) {
+	stored, err := s.Plans(ctx, 0)
+	docs := make([][]byte, len(stored))
+	for i, p := range stored {
+		docs[i] = p.Doc
+	}
+	return docs, err
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/astern-dev/astern/internal/engine"
+	"github.com/astern-dev/astern/internal/planfile"
+	"github.com/astern-dev/astern/internal/store/sqlite"
+)
+
+// largePlan is how many steps the large plan has; applyChild makes this binary the process whose memory is measured.
+const (
+	largePlan  = 10000
+	applyChild = "run-large-plan"
+)
+
+// plan measures a plan of 10,000 steps: encoded, decoded and judged, and carried out by a process of its own whose
+// largest size in memory is read from the system.
+func (b *bench) plan() ([]figure, error) {
+	start := time.Now()
+	doc, _, err := planfile.Encode(stepsPlan(largePlan, 64))
+	if err != nil {
+		return nil, err
+	}
+	p, _, err := planfile.Decode(doc)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := engine.Next(p, nil, time.Now()); err != nil {
+		return nil, err
+	}
+	planned := time.Since(start).Seconds()
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(b.ctx, self, applyChild, filepath.Join(b.folder, "large"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	mb := float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1000
+	return []figure{
+		{Name: "plan-10000-steps", Value: round(planned), Unit: "s", Goal: 1, OK: planned <= 1},
+		{Name: "run-10000-steps-memory", Value: round(mb), Unit: "MB", Goal: 100, OK: mb <= 100},
+	}, nil
+}
+
+// runPlanChild carries out the large plan in the folder named by the arguments.
+func runPlanChild() int {
+	ctx := context.Background()
+	store, err := sqlite.Open(ctx, os.Args[2])
+	if err == nil {
+		defer store.Close()
+		_, err = carryOut(ctx, store, stepsPlan(largePlan, 64))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// apply compares `astern apply` of a two-stage rollback of four instances with a shell that types the same commands and
+// waits for the same health.
+func (b *bench) apply() ([]figure, error) {
+	dir := filepath.Join(b.folder, "apply")
+	w := applyWorld{b, dir}
+	if err := w.make(); err != nil {
+		return nil, err
+	}
+	defer w.stop()
+	ours, theirs, err := b.pair(5, w.byAstern, w.byShell)
+	if err != nil {
+		return nil, err
+	}
+	f := compared("apply", "ms", ours, "a shell with the same commands", theirs, 1.05)
+	f.OK = f.OK || ours-theirs <= 50
+	return []figure{f}, nil
+}
+
+// applyWorld is a service of four processes with two releases.
+type applyWorld struct {
+	*bench
+	dir string
+}
+
+const applyYAML = `version: 1
+system: bench
+environments:
+  bench:
+    components:
+      service:
+        kind: host.service
+        checks:
+          alive: {command: {argv: [root/ctl, status, "{member}"]}, effects: none, each: true, interval: 50ms}
+        ready: [alive]
+        with:
+          root: root
+          link: current-{instance}
+          instances: [{name: i1, address: "127.0.0.1:1"}, {name: i2, address: "127.0.0.1:2"}, {name: i3, address: "127.0.0.1:3"}, {name: i4, address: "127.0.0.1:4"}]
+          commands: {restart: [./ctl, restart, "{instance}"], status: [./ctl, status, "{instance}"]}
+          uptime: 50ms
+`
+
+const applyCtl = `#!/bin/sh
+cd "$(dirname "$0")"
+pid=run-$2
+case $1 in
+restart)
+	[ ! -f "$pid" ] || { kill -9 "$(cat "$pid")" 2>/dev/null; while kill -0 "$(cat "$pid")" 2>/dev/null; do sleep 0.01; done; }
+	setsid "./current-$2/serve" </dev/null >/dev/null 2>&1 &
+	echo $! >"$pid" ;;
+status) [ -f "$pid" ] && kill -0 "$(cat "$pid")" 2>/dev/null || exit 3; cat "$pid" ;;
+stop) [ ! -f "$pid" ] || kill -9 "$(cat "$pid")" ;;
+esac
+`
+
+func (w applyWorld) make() error {
+	for _, v := range []string{"v1", "v2"} {
+		if err := os.MkdirAll(filepath.Join(w.dir, "root/releases", v), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(w.dir, "root/releases", v, "serve"), []byte("#!/bin/sh\n# "+v+"\nexec sleep 600\n"), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "root/ctl"), []byte(applyCtl), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "astern.yaml"), []byte(applyYAML), 0o600); err != nil {
+		return err
+	}
+	for _, i := range []string{"i1", "i2", "i3", "i4"} {
+		if _, err := w.command(w.dir, nil, "sh", "-c", "ln -s releases/v2 root/current-"+i+" && root/ctl restart "+i); err != nil {
+			return err
+		}
+	}
+	for _, args := range []string{"record deploy service v1", "record known-good service v1 --reason bench", "record deploy service v2",
+		"record known-good service v2 --reason bench"} {
+		if _, err := w.command(w.dir, nil, append([]string{w.astern}, strings.Fields(args)...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// other returns the revision that does not run.
+func (w applyWorld) other() (string, error) {
+	now, err := os.Readlink(filepath.Join(w.dir, "root/current-i1"))
+	if strings.HasSuffix(now, "v1") {
+		return "v2", err
+	}
+	return "v1", err
+}
+
+// byAstern applies a plan made before.
+func (w applyWorld) byAstern() (float64, error) {
+	to, err := w.other()
+	if err != nil {
+		return 0, err
+	}
+	for _, v := range []string{"v1", "v2"} { // the latch of the round before; there is none at first
+		if _, err := w.command(w.dir, []int{2}, w.astern, "latch", "release", "service", v, "--reason", "bench"); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := w.command(w.dir, nil, w.astern, "plan", "rollback", "service", "--to", to, "--percent", "50", "--out", "plan.json"); err != nil {
+		return 0, err
+	}
+	return w.command(w.dir, nil, w.astern, "apply", "plan.json")
+}
+
+// byShell types the same: swap, restart, wait until it lives and has lived for as long.
+func (w applyWorld) byShell() (float64, error) {
+	to, err := w.other()
+	if err != nil {
+		return 0, err
+	}
+	script := `set -e
+for i in i1 i2 i3 i4; do
+	ln -s releases/` + to + ` root/current-$i.new && mv -T root/current-$i.new root/current-$i
+	root/ctl restart $i
+	sleep 0.05
+	until root/ctl status $i >/dev/null; do sleep 0.05; done
+done`
+	return w.command(w.dir, nil, "sh", "-c", script)
+}
+
+func (w applyWorld) stop() {
+	for _, i := range []string{"i1", "i2", "i3", "i4"} {
+		_, _ = w.command(w.dir, []int{1}, "root/ctl", "stop", i) // what is gone already is stopped
+	}
+}
