@@ -29,6 +29,8 @@ type Step struct {
 	Estimate Estimate          `json:"estimate"`
 	// Command is what a person would type instead, for a POSIX shell; may hold {member}.
 	Command string `json:"command"`
+	// Commands holds it for the members for which Command is not what they need.
+	Commands map[string]string `json:"commands,omitempty"`
 	// Attempts is how often a transient failure without effect is tried, at least 1.
 	Attempts int `json:"attempts"`
 	// TimeoutSeconds bounds the whole step from its start.
@@ -37,6 +39,14 @@ type Step struct {
 	SettleSeconds int64 `json:"settle_seconds,omitempty"`
 	// HoldSeconds is how long the effect may stay unknown before a person is asked.
 	HoldSeconds int64 `json:"hold_seconds"`
+}
+
+// CommandFor returns what a person would type for the member; member is "" outside a fleet.
+func (s Step) CommandFor(member string) string {
+	if c, ok := s.Commands[member]; ok {
+		return c
+	}
+	return MemberPath(s.Command, member)
 }
 
 // Undo says whether a step can be reversed.

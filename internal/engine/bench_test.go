@@ -49,7 +49,70 @@ func BenchmarkBigPlan(b *testing.B) {
 	}
 }
 
-func runBig(t testing.TB, p astern.Plan) {
+// BenchmarkDecide asks for what comes next in the middle of a stage over so many members: its cost must not grow with them.
+func BenchmarkDecide(b *testing.B) {
+	for _, members := range []int{100, 1000, 10000} {
+		b.Run(fmt.Sprintf("members=%d", members), func(b *testing.B) {
+			f, now := middle(b, members)
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(f.Decide(now)) == 0 {
+					b.Fatal("nothing to do")
+				}
+			}
+		})
+	}
+}
+
+// middle is the state after half of the members are done.
+func middle(t testing.TB, members int) (*engine.Fold, time.Time) {
+	f, err := engine.NewFold(bigPlan(members, 50))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	seq := int64(0)
+	say := func(r astern.Record) {
+		seq++
+		r.Seq, r.At = seq, at
+		f.Apply(r)
+	}
+	do := func(id string) {
+		say(astern.Record{Kind: astern.RecordIntent, Step: id, Attempt: 1, Call: &astern.Call{Step: id}})
+		say(astern.Record{Kind: astern.RecordOp, Step: id, Attempt: 1, Op: &astern.Op{Status: astern.OpDone, Outputs: map[string]astern.Arg{"token": astern.Text("x")}}})
+	}
+	say(astern.Record{Kind: astern.RecordTaken, Fence: 1})
+	do("1.latch")
+	for m := range members / 2 {
+		for _, s := range []string{"swap", "restart", "ready"} {
+			do(fmt.Sprintf("2.%s@m%05d", s, m))
+		}
+	}
+	return f, at
+}
+
+// TestBigPlanIsNotQuadratic compares what Apply and Decide allocate and how many steps a full run takes with one ten times
+// smaller: both grow with the plan, not with its square.
+func TestBigPlanIsNotQuadratic(t *testing.T) {
+	small, now := middle(t, 300)
+	big, _ := middle(t, 3000)
+	few := testing.AllocsPerRun(20, func() { small.Decide(now) })
+	many := testing.AllocsPerRun(20, func() { big.Decide(now) })
+	if many > few*1.5 {
+		t.Errorf("Decide allocates %.0f times with 300 members and %.0f times with 3000", few, many)
+	}
+	before := time.Now()
+	live := runBig(t, bigPlan(3334, 200))
+	if took := time.Since(before); took > 20*time.Second { // it takes about 0.3 s
+		t.Errorf("10,000 steps took %s", took)
+	}
+	if live > 100e6 {
+		t.Errorf("10,000 steps hold %.0f MB", live/1e6)
+	}
+}
+
+// runBig carries out the plan and returns how many bytes its journal, world and engine hold at the end.
+func runBig(t testing.TB, p astern.Plan) float64 {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -61,11 +124,20 @@ func runBig(t testing.TB, p astern.Plan) {
 	if err != nil || r.Outcome != astern.OutcomeDone {
 		t.Fatal(r, err)
 	}
+	f, err := engine.NewFold(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range j.Records() {
+		f.Apply(r)
+	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	runtime.KeepAlive(e)
+	runtime.KeepAlive(w)
+	runtime.KeepAlive(f)
+	live := float64(after.HeapAlloc) - float64(before.HeapAlloc)
 	if b, ok := t.(*testing.B); ok {
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB-live")
-		b.ReportMetric(float64(len(j.Records())), "records")
+		b.ReportMetric(live/1e6, "MB-live")
 	}
+	return live
 }

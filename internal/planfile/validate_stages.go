@@ -96,7 +96,7 @@ func (l *laws) step(i, k int) {
 		l.checkStep(s, st)
 	}
 	if st.Each == nil {
-		l.must(!strings.Contains(s.Title+s.Command, "{member}"), "it speaks of {member}, and its stage is not for each member")
+		l.must(len(s.Commands) == 0 && !strings.Contains(s.Title+s.Command, "{member}"), "it speaks of {member}, and its stage is not for each member")
 	}
 }
 

@@ -114,17 +114,15 @@ func newWalk(r Request, moves []move) *walk {
 }
 
 // trouble returns the first pair that can't work, and did not exist before, if the component moved now; "" when there is
-// none. While it moves, what it leaves and what it goes to run side by side.
+// none. While it moves, what it leaves runs as well: with all others that was there before, or was looked at when they moved.
 func (w *walk) trouble(m move) string {
 	name := m.part.Component.Name
 	was := w.running[name]
 	defer func() { w.running[name] = was }()
-	for _, now := range [][]string{append(slices.Clone(was), m.target.Revision), {m.target.Revision}} {
-		w.running[name] = now
-		for _, v := range w.violations() {
-			if !slices.Contains(w.before, v) {
-				return v
-			}
+	w.takes(m)
+	for _, v := range w.violations() {
+		if !slices.Contains(w.before, v) {
+			return v
 		}
 	}
 	return ""

@@ -205,7 +205,7 @@ func (p *printer) planStage(pl astern.Plan, i int, env string) {
 		}
 		p.item(3, tx(pad(step.ID, min(width, 24)), "  "), t)
 		if step.Command != "" {
-			p.raw(tx(strings.Repeat(" ", 5), dim("$ "+forMembers(step.Command, members))))
+			p.raw(tx(strings.Repeat(" ", 5), dim("$ "+commandLine(step, members))))
 		}
 		if p.st.Verbose {
 			p.item(5, "", dim("undo: "+string(step.Undo)+" · time "+estimate(step.Estimate)+
@@ -229,6 +229,21 @@ func forMembers(s string, members []string) string {
 		return astern.MemberPath(s, members[0])
 	}
 	return s
+}
+
+// commandLine writes what a person would type, for the first of several members.
+func commandLine(s astern.Step, members []string) string {
+	switch len(members) {
+	case 0:
+		return s.Command
+	case 1:
+		return s.CommandFor(members[0])
+	}
+	line := s.CommandFor(members[0])
+	if line == s.Command && len(s.Commands) == 0 {
+		return line // the same for all
+	}
+	return line + "  # " + members[0] + "; so for the others"
 }
 
 // gateWords says what a gate asks for: "health, version pass for 5 min, asked each 5 s; held after 10 min without".

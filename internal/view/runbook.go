@@ -198,7 +198,7 @@ func (r runbook) step(id string, s *astern.Step, member string) {
 	r.f("")
 	switch {
 	case s.Command != "":
-		r.b.WriteString(mdBlock("  ", astern.MemberPath(s.Command, member)))
+		r.b.WriteString(mdBlock("  ", s.CommandFor(member)))
 	case s.Kind != "check":
 		r.f("  No command is known for this step (%s); do it by hand.", mdCode(s.Kind+" "+s.Verb))
 	}

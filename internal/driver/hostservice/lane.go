@@ -152,7 +152,7 @@ func (j *journey) swapStep(c crew, id string) astern.Step {
 		}
 	}
 	s.Estimate = astern.Estimate{MedianSeconds: 1}
-	s.Command = j.typed(c, func(p place) string {
+	s.Command, s.Commands = j.typed(c, func(p place) string {
 		link := forInstance(j.sp.link, p.name)
 		return fmt.Sprintf("ln -s %s %s && mv -T %s %s", host.Quote(target(link, j.sp.releases, j.t.Revision)),
 			host.Quote(link+".new"), host.Quote(link+".new"), host.Quote(link))
@@ -183,7 +183,7 @@ func (j *journey) restartStep(c crew) astern.Step {
 			}
 		}
 	}
-	s.Command = j.typed(c, func(p place) string {
+	s.Command, s.Commands = j.typed(c, func(p place) string {
 		if j.sp.Systemd != nil {
 			return host.QuoteAll(systemctl(j.sp.Systemd.User, forInstance(j.sp.Systemd.Unit, p.name))...)
 		}
@@ -220,7 +220,7 @@ func (j *journey) commandStep(c crew, verb, title string, argv []string, undo as
 	s.Undo = undo
 	s.Estimate = astern.Estimate{MedianSeconds: 2}
 	s.TimeoutSeconds = seconds(j.sp.timeout)
-	s.Command = j.typed(c, func(p place) string { return j.inRoot(p, argv) })
+	s.Command, s.Commands = j.typed(c, func(p place) string { return j.inRoot(p, argv) })
 	return s
 }
 
@@ -235,14 +235,16 @@ func (j *journey) readyStep(c crew, name string) astern.Step {
 	if !c.pattern && check.Each {
 		id = name + "@" + c.members[0].name
 	}
-	return astern.Step{ID: "ready-" + idOf(name) + c.suffix(), Address: j.sp.component.Address(), Kind: "check", Verb: "wait",
+	s := astern.Step{ID: "ready-" + idOf(name) + c.suffix(), Address: j.sp.component.Address(), Kind: "check", Verb: "wait",
 		Title: fmt.Sprintf("wait until check %s of %s passes", name, c.subject()), Args: map[string]astern.Arg{"check": astern.Text(id)},
 		Undo: astern.UndoNone, Estimate: astern.Estimate{MedianSeconds: 2}, Attempts: 1,
-		TimeoutSeconds: seconds(2 * j.sp.timeout), HoldSeconds: 60, Command: j.typedCheck(c, check)}
+		TimeoutSeconds: seconds(2 * j.sp.timeout), HoldSeconds: 60}
+	s.Command, s.Commands = j.typedCheck(c, check)
+	return s
 }
 
 // typedCheck returns what a person would type to make the check.
-func (j *journey) typedCheck(c crew, k astern.Check) string {
+func (j *journey) typedCheck(c crew, k astern.Check) (string, map[string]string) {
 	fill := func(p place, s string) string {
 		return strings.NewReplacer("{revision}", j.t.Revision, "{member}", p.name, "{address}", p.address).Replace(s)
 	}
@@ -269,15 +271,15 @@ func (j *journey) typedCheck(c crew, k astern.Check) string {
 }
 
 // typed returns what a person would type on this machine: the line itself, or over SSH.
-func (j *journey) typed(c crew, line func(place) string) string {
+func (j *journey) typed(c crew, line func(place) string) (string, map[string]string) {
 	return c.typed(line, func(p place) []string { return j.sp.reach(p.host) })
 }
 
 // anyMember stands for the member while a line is quoted: a name needs no quotes, so neither shall {member}.
 const anyMember = "any-member-of-the-fleet"
 
-// typed joins the members' lines: one with {member} in it where that gives them all, else a case by member.
-func (c crew) typed(line func(place) string, reach func(place) []string) string {
+// typed returns the members' lines: one with {member} in it that gives most of them, and those of the others.
+func (c crew) typed(line func(place) string, reach func(place) []string) (string, map[string]string) {
 	type group struct {
 		text  string
 		names []string
@@ -302,15 +304,27 @@ next:
 		}
 		groups = append(groups, group{text, []string{p.name}})
 	}
-	if len(groups) == 1 || !c.pattern {
-		return groups[0].text
+	if !c.pattern {
+		return groups[0].text, nil
 	}
-	var b strings.Builder
-	b.WriteString("case {member} in")
-	for _, g := range groups {
-		b.WriteString(" " + strings.Join(g.names, "|") + ") " + g.text + " ;;")
+	most := 0
+	for i := range groups {
+		if len(groups[i].names) > len(groups[most].names) {
+			most = i
+		}
 	}
-	return b.String() + " esac"
+	var others map[string]string
+	for i, g := range groups {
+		for _, name := range g.names {
+			if i != most {
+				if others == nil {
+					others = map[string]string{}
+				}
+				others[name] = astern.MemberPath(g.text, name)
+			}
+		}
+	}
+	return groups[most].text, others
 }
 
 // copyStep copies the release to a host that lacks it.
