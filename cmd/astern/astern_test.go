@@ -45,6 +45,7 @@ func layOut(env *testscript.Env) error {
 	env.Defer(func() { endProcesses(env.WorkDir) })
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("TZ", "UTC")
+	env.Setenv("GORACE", "atexit_sleep_ms=0") // else each program that is built with -race waits for a second at its end
 	from, err := filepath.Abs(filepath.Join("testdata", "system"))
 	if err != nil {
 		return err

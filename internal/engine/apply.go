@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"hash/fnv"
 	"maps"
 	"sort"
@@ -34,7 +35,7 @@ func (f *Fold) Apply(r astern.Record) {
 		f.outcome = r.Outcome
 	case astern.RecordUnprepared:
 		if r.Step == "" {
-			f.planFail = r.Text
+			f.planFail = cmp.Or(r.Text, "the child plan could not be made")
 		}
 	}
 	if s := f.steps[r.Step]; s != nil && f.answers(s, r) {
@@ -121,11 +122,16 @@ const progressPause = 2 * time.Second
 
 // tells reports whether a running step's answer says anything that the journal does not know.
 func (s *step) tells(r astern.Record, now time.Time) bool {
-	if r.Op.Status != astern.OpRunning || !maps.Equal(r.Op.Handle, s.op.Handle) || now.After(s.call.Deadline) {
+	if r.Op.Status != astern.OpRunning || !maps.Equal(r.Op.Handle, s.op.Handle) || s.tooLong(now) {
 		return true
 	}
 	since := now.Sub(s.told)
 	return r.Op.Progress != s.op.Progress && (since >= progressPause || since < 0)
+}
+
+// tooLong reports whether the step, still running, is past its time and past what it may be unknown after that.
+func (s *step) tooLong(now time.Time) bool {
+	return now.After(s.call.Deadline.Add(seconds(s.plan.HoldSeconds)))
 }
 
 // applyTaken notes that a new engine holds the execution: what the old one had started and not written down is in
@@ -209,7 +215,7 @@ func (f *Fold) applyStep(s *step, r astern.Record) {
 		}
 		f.again(s, r, astern.Unavailable)
 	case astern.RecordDoubt:
-		s.text = r.Text
+		s.text = cmp.Or(r.Text, silent)
 		f.stillInDoubt(s, r)
 	case astern.RecordAllowed:
 		s.overLimit = ""
@@ -226,6 +232,9 @@ func age(since *time.Time, now time.Time) time.Duration {
 	return now.Sub(*since)
 }
 
+// silent is what is said of a doubt for which the driver gives no reason.
+const silent = "its driver can't tell what became of it"
+
 // stillInDoubt decides when to ask again, and when a person must say.
 func (f *Fold) stillInDoubt(s *step, r astern.Record) {
 	asking := age(&s.asking, r.At)
@@ -240,7 +249,7 @@ func (f *Fold) applyUnprepared(s *step, r astern.Record) {
 	if s.since.IsZero() {
 		s.since = r.At
 	}
-	s.text, s.unread = r.Text, s.unread+1
+	s.text, s.unread = cmp.Or(r.Text, "its facts could not be read"), s.unread+1
 	if !r.Code.Transient() || age(&s.since, r.At) >= seconds(s.plan.HoldSeconds) {
 		s.phase = failed
 		return
@@ -254,7 +263,7 @@ func (f *Fold) applyOp(s *step, r astern.Record) {
 	switch op.Status {
 	case astern.OpRunning:
 		s.phase, s.wait, s.text = running, alarm{r.At.Add(pollPause(op)), r.At}, ""
-		if r.At.After(s.call.Deadline.Add(seconds(s.plan.HoldSeconds))) {
+		if s.tooLong(r.At) {
 			s.stuck, s.text = true, "still running past its time: "+op.Progress
 		}
 	case astern.OpDone:
@@ -264,7 +273,7 @@ func (f *Fold) applyOp(s *step, r astern.Record) {
 		f.applySets(s)
 	case astern.OpFailed:
 		s.tries++
-		s.text = op.Error
+		s.text = cmp.Or(op.Error, "it failed as "+cmp.Or(string(op.Code), "nobody knows what")+", its driver says no more")
 		if r.Kind == astern.RecordSettled { // a person says that nothing happened: try again at once
 			s.tries = 0
 			f.again(s, r, astern.Unavailable)
@@ -275,7 +284,7 @@ func (f *Fold) applyOp(s *step, r astern.Record) {
 		if s.phase != doubt {
 			s.since, s.asking, s.lost = r.At, r.At, true
 		}
-		s.phase, s.text = doubt, op.Error
+		s.phase, s.text = doubt, cmp.Or(op.Error, silent)
 		f.stillInDoubt(s, r)
 	}
 }

@@ -30,7 +30,7 @@ func (f *Fold) Decide(now time.Time) []Action {
 		case stop:
 		case !st.entered.IsZero():
 			d.round(st, true)
-		case moving && st.plan.StopWhen != nil: // what stands still must say why, not be watched for ever
+		case moving && len(st.plan.StopWhen) > 0: // what stands still must say why, not be watched for ever
 			d.round(st, false)
 		}
 	}

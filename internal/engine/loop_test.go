@@ -232,6 +232,10 @@ func TestFencedEngineStops(t *testing.T) {
 			if _, err := e.Run(context.Background()); !errors.Is(err, engine.ErrFenced) {
 				t.Error(err)
 			}
+			e.Fence = 99 // nobody has taken it under this one
+			if _, err := e.Run(context.Background()); !errors.Is(err, engine.ErrFenced) {
+				t.Error(err)
+			}
 		})
 	})
 }

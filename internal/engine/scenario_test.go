@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -633,4 +634,50 @@ func TestPlansThatCanNotBeExpanded(t *testing.T) {
 			t.Errorf("%s: Run: %v", name, err)
 		}
 	}
+}
+
+func TestEveryHoldSaysWhy(t *testing.T) {
+	silent := func(st astern.OpStatus, code astern.Code) func(context.Context, astern.Call) astern.Op {
+		return does(astern.Op{Status: st, Code: code})
+	}
+	tests := map[string]struct {
+		set  func(s *scene)
+		hold string
+	}{
+		"failed":        {func(s *scene) { s.world.start["1.a"] = silent(astern.OpFailed, astern.Denied) }, "failed 1.a: it failed as denied, its driver says no more"},
+		"without code":  {func(s *scene) { s.world.start["1.a"] = silent(astern.OpFailed, "") }, "failed 1.a: it failed as nobody knows what, its driver says no more"},
+		"unsure":        {func(s *scene) { s.world.start["1.a"] = silent("", "") }, "unsure 1.a: its driver can't tell what became of it"},
+		"planning":      {func(s *scene) { s.world.plan = func(context.Context, bool) (string, error) { return "", errors.New("") } }, "plan: the child plan could not be made"},
+		"reading facts": {func(s *scene) { s.world.before = func(context.Context, astern.Call) (astern.Image, error) { return nil, errors.New("") } }, "failed 1.a: its facts could not be read"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := planOf(stepsOf("1.a"))
+			p.Then = &astern.Then{Because: "the end can't be seen"}
+			play(t, p, func(s *scene) {
+				s.world.find["1.a"] = func(context.Context, astern.Call) astern.Found { return astern.Found{} }
+				tc.set(s)
+				s.holds(tc.hold)
+			})
+		})
+	}
+}
+
+func TestRecordsThatAnswerNothingChangeNothing(t *testing.T) {
+	play(t, planOf(stepsOf("1.a", "1.b")), func(s *scene) {
+		s.world.start["1.a"] = does(fails(astern.Denied))
+		s.holds("failed 1.a")
+		call, op := &astern.Call{}, done()
+		for _, r := range []astern.Record{
+			{Kind: astern.RecordTicked, Step: "1.a", Text: "an address by this name"},
+			{Kind: astern.RecordOp, Step: "1.a", Attempt: 1, Op: &op}, {Kind: astern.RecordAbsent, Step: "1.a", Attempt: 1}, {Kind: astern.RecordDoubt, Step: "1.a", Attempt: 1},
+			{Kind: astern.RecordIntent, Step: "1.b", Attempt: 7, Call: call}, {Kind: astern.RecordIntent, Step: "1.b", Attempt: 1}, {Kind: astern.RecordRefused, Step: "1.b"},
+			{Kind: astern.RecordSettled, Step: "1.a", Op: &op}, {Kind: astern.RecordRound, Stage: 7, Gate: true}, {Kind: astern.RecordOp, Step: "none", Op: &op},
+		} {
+			r.At = s.clock.Now()
+			s.journal.Say(r)
+		}
+		s.wantStatus("1.a failed", "1.b dropped")
+		s.holds("failed 1.a")
+	})
 }
