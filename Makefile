@@ -8,7 +8,7 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := bin/tools/staticcheck-v0.8.2
 BUILD       := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
-.PHONY: help build demo test lint fmt man clean need-go need-tests gofmt vet staticcheck house race darwin
+.PHONY: help build demo test bench lint fmt man clean need-go need-tests gofmt vet staticcheck house race darwin
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,6 +21,9 @@ demo: build ## break a small web shop and bring it back, twice; JSON=1 prints on
 	@bin/astern-demo -astern bin/astern $(if $(filter 1,$(JSON)),-json)
 
 test: need-tests house lint race darwin ## run everything; installs what the tests need when run as root
+
+bench: build ## print figures beside real peers, one line of JSON each
+	@go run ./bench -astern bin/astern
 
 lint: need-go gofmt vet staticcheck ## gofmt, go vet and staticcheck
 

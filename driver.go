@@ -60,6 +60,9 @@ type VerbInfo struct {
 // from the answer does not exist.
 type Scope struct {
 	Paths []string
+	// Full asks that everything is read again. Without it, what was read before may stand for what has not changed since
+	// by all that can be told without reading it; the value then carries the time at which it was read.
+	Full bool
 }
 
 // Observer reads a component's state and never changes anything.

@@ -117,7 +117,7 @@ type Record struct {
 	// Step is the id of the step in its lane, for records about a step.
 	Step    string `json:"step,omitempty"`
 	Stage   int    `json:"stage,omitempty"`   // from 1; for rounds
-	Attempt int    `json:"attempt,omitempty"` // from 1; for records about a step
+	Attempt int    `json:"attempt,omitempty"` // from 1; for records about a step, and for rounds: which look at the checks
 	// Asked is when the question was put that an absent record answers: an answer is no younger than its question.
 	Asked time.Time `json:"asked,omitzero"`
 	Call  *Call     `json:"call,omitempty"`

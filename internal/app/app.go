@@ -54,6 +54,7 @@ type Store interface {
 	Approvals
 	engine.Journal
 	ledger.Events
+	hostservice.Proofs
 }
 
 // App is one system with its store.
@@ -62,6 +63,7 @@ type App struct {
 	Store  Store
 	Now    func() time.Time
 	By     string // the person who asks
+	Full   bool   // observe everything anew, without what was proven before
 	Runner astern.Runner
 
 	drivers []astern.Driver
@@ -71,7 +73,30 @@ type App struct {
 // Drivers returns the drivers of every kind, given the machines and how a component is found by its address. Without
 // them they only describe their kinds.
 func Drivers(pool *host.Pool, lookup func(address string) (astern.Component, bool)) []astern.Driver {
-	return []astern.Driver{hostservice.New(pool, lookup), jsonexec.New(lookup)}
+	return drivers(pool, lookup, nil)
+}
+
+func drivers(pool *host.Pool, lookup func(address string) (astern.Component, bool), known hostservice.Proofs) []astern.Driver {
+	return []astern.Driver{hostservice.NewKeeping(pool, lookup, known), jsonexec.New(lookup)}
+}
+
+// proofs are those of the App's store, which is set after the drivers are made; without one there are none.
+type proofs struct{ *App }
+
+// Proof returns the proof that was kept last under the key.
+func (p proofs) Proof(ctx context.Context, key string) ([]byte, bool, error) {
+	if p.Store == nil {
+		return nil, false, nil
+	}
+	return p.Store.Proof(ctx, key)
+}
+
+// KeepProof keeps a proof.
+func (p proofs) KeepProof(ctx context.Context, key string, proof []byte, at time.Time) error {
+	if p.Store == nil {
+		return nil
+	}
+	return p.Store.KeepProof(ctx, key, proof, at)
 }
 
 // Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
@@ -85,7 +110,7 @@ func Open(path string, store Store) (*App, error) {
 		return nil, err
 	}
 	a.pool = host.NewPool()
-	a.drivers = Drivers(a.pool, a.System.Component)
+	a.drivers = drivers(a.pool, a.System.Component, proofs{a})
 	return a, nil
 }
 

@@ -303,11 +303,15 @@ func ways(id string, holds []engine.HoldReason) []string {
 	return out
 }
 
-// child makes and stores the plan that continues or reverses the execution.
+// child makes and stores the plan that continues or reverses the execution, and its execution, which takes over the
+// leases. It may be asked again after a crash.
 func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 	s, err := a.load(ctx, id)
 	if err != nil {
 		return "", err
+	}
+	if made, ok, err := a.childOf(ctx, id); err != nil || ok {
+		return made.PlanHash, err // made before a crash, and not yet written into the journal
 	}
 	in := s.plan.Intent
 	ask := Ask{Verb: in.Verb, Components: in.Addresses, Revision: in.Revision, Moment: in.Moment, Percent: in.Percent,
@@ -376,6 +380,20 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
+}
+
+// childOf finds the execution that continues the one with that id and has not ended.
+func (a *App) childOf(ctx context.Context, id string) (astern.Execution, bool, error) {
+	open, err := a.Store.Executions(ctx, 0, true)
+	if err != nil {
+		return astern.Execution{}, false, fmt.Errorf("reading executions: %w", err)
+	}
+	for _, e := range open {
+		if e.Parent == id {
+			return e, true, nil
+		}
+	}
+	return astern.Execution{}, false, nil
 }
 
 func (a *App) childExecution(ctx context.Context, hash string) (string, error) {

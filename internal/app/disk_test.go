@@ -44,7 +44,7 @@ func TestFullDisk(t *testing.T) {
 // limited runs the process with a limit on the size of files.
 func (w world) limited(kilobytes int) (code int, out string) {
 	cmd := exec.Command("sh", "-c", fmt.Sprintf("ulimit -f %d; exec \"$0\"", kilobytes*2), os.Args[0]) // in blocks of 512 bytes
-	cmd.Env = append(os.Environ(), killWorld+"="+w.folder, killAt+"=")
+	cmd.Env = append(os.Environ(), killWorld+"="+w.folder, killAt+"=", noRaceSleep)
 	b, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
 		w.t.Fatal(err)

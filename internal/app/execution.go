@@ -200,7 +200,10 @@ func (a *App) Skip(ctx context.Context, id, step, reason string) error {
 	if why := l.fold.Skippable(step); why != "" {
 		return astern.Errorf(astern.Refused, "%s of %s can't be skipped: %s", step, id, why).WithHint("astern show %s lists the steps", id)
 	}
-	return a.person(ctx, l, astern.Record{Kind: astern.RecordSkipped, Step: step, Text: reason})
+	if err := a.person(ctx, l, astern.Record{Kind: astern.RecordSkipped, Step: step, Text: reason}); err != nil {
+		return err
+	}
+	return a.heard(ctx, id, step, func(f *engine.Fold) bool { return f.Skippable(step) == "it is skipped" })
 }
 
 // Settle says what became of a step that is in doubt or runs for too long: done, with its outputs, or not done.
@@ -216,7 +219,16 @@ func (a *App) Settle(ctx context.Context, id, step string, done bool, outputs ma
 	if done {
 		op = &astern.Op{Status: astern.OpDone, Outputs: outputs}
 	}
-	return a.person(ctx, l, astern.Record{Kind: astern.RecordSettled, Step: step, Op: op, Text: reason})
+	attempt := 0
+	for _, s := range l.fold.Steps() {
+		if s.ID == step {
+			attempt = s.Attempt
+		}
+	}
+	if err := a.person(ctx, l, astern.Record{Kind: astern.RecordSettled, Step: step, Attempt: attempt, Op: op, Text: reason}); err != nil {
+		return err
+	}
+	return a.heard(ctx, id, step, func(f *engine.Fold) bool { return !f.Settleable(step) })
 }
 
 // Allow accepts outputs of a step that are outside the plan's limits.
@@ -228,7 +240,21 @@ func (a *App) Allow(ctx context.Context, id, step, reason string) error {
 	if l.fold.OverLimit(step) == "" {
 		return astern.Errorf(astern.Refused, "%s of %s has no output outside its limits", step, id)
 	}
-	return a.person(ctx, l, astern.Record{Kind: astern.RecordAllowed, Step: step, Text: reason})
+	if err := a.person(ctx, l, astern.Record{Kind: astern.RecordAllowed, Step: step, Text: reason}); err != nil {
+		return err
+	}
+	return a.heard(ctx, id, step, func(f *engine.Fold) bool { return f.OverLimit(step) == "" })
+}
+
+// heard reads the journal again after a person's word: when the engine was faster, the word changes nothing, and the
+// person must know.
+func (a *App) heard(ctx context.Context, id, step string, took func(*engine.Fold) bool) error {
+	l, err := a.load(ctx, id)
+	if err != nil || took(l.fold) {
+		return err
+	}
+	return astern.Errorf(astern.Conflict, "%s of %s went on before this was written: nothing was changed by it", step, id).
+		WithHint("astern show %s", id)
 }
 
 // Tick ticks an item of a checklist by hand. Address may be "" when the plan has one checklist.

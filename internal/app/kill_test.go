@@ -25,6 +25,9 @@ const (
 	killAt    = "ASTERN_KILL_AT"    // "before N" or "after N": at which write of the store it kills itself; "" never
 )
 
+// noRaceSleep keeps a binary built with the race detector from sleeping a second at its end.
+const noRaceSleep = "GORACE=atexit_sleep_ms=0"
+
 // TestMain lets the test binary be an astern that carries out the one execution of its world and is killed on the way.
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(killWorld); folder != "" {
@@ -271,7 +274,7 @@ func (w world) plan() {
 // run starts the process that carries out the plan and returns its exit code, -1 when it was killed.
 func (w world) run(at string) (code int, out string) {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), killWorld+"="+w.folder, killAt+"="+at)
+	cmd.Env = append(os.Environ(), killWorld+"="+w.folder, killAt+"="+at, noRaceSleep)
 	b, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
 		w.t.Fatal(err)

@@ -19,7 +19,7 @@ func (a *App) partsOf(ctx context.Context, e astern.Environment, components []as
 	seen := inventory.Ask(ctx, components, func(kind string) (astern.Observer, bool) {
 		d, ok := a.driver(kind)
 		return d.Observer, ok
-	}, astern.Scope{})
+	}, astern.Scope{Full: a.Full})
 	measured, err := a.measured(ctx)
 	if err != nil {
 		return nil, err

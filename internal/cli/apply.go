@@ -40,6 +40,7 @@ second apply shows the first.
 		}),
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether it could be applied now")
+	cmd.Flags().Bool("yes", false, "accepted as everywhere; apply asks nothing, for the plan was read")
 	return cmd
 }
 

@@ -13,17 +13,27 @@ import (
 )
 
 func (s *session) check() *cobra.Command {
-	return &cobra.Command{
+	full := false
+	cmd := &cobra.Command{
 		Use: "check", Short: "say what could not be brought back now, and why", Args: takes(0, 0),
 		Long: `Observes every component, judges its way back against its objectives, and makes the checks that have no effects.
 It says which door closes next, and when. The exit code is 4 unless every component passes.
 
+Release files are read again when anything about them changed: name, size, permissions, times, inode. With --full all of them
+are, which also finds what a disk lost by itself; without it the evidence says when they were read.
+
   astern check
+  astern check --full
   astern check -e production -o json`,
 		RunE: s.runs(func(ctx context.Context, _ []string) error {
-			return s.with(ctx, reading, func(a *app.App) error { return s.checked(ctx, a) })
+			return s.with(ctx, reading, func(a *app.App) error {
+				a.Full = full
+				return s.checked(ctx, a)
+			})
 		}),
 	}
+	cmd.Flags().BoolVar(&full, "full", false, "read all release files again, also those that nothing has changed about")
+	return cmd
 }
 
 func (s *session) checked(ctx context.Context, a *app.App) error {

@@ -149,6 +149,7 @@ as Markdown for hands; --out FILE writes the plan file, which astern apply FILE 
 					return err
 				}
 				if f.out != "" {
+					s.keep(ctx, p)
 					return s.writePlan(p, f.out)
 				}
 				return s.showPlan(ctx, a, p, in, args)
@@ -157,6 +158,12 @@ as Markdown for hands; --out FILE writes the plan file, which astern apply FILE 
 		group.AddCommand(cmd)
 	}
 	return group
+}
+
+// keep stores the plan in the state folder where that can be written: an edited copy of its file can then be told from it.
+// Where it can't, the file stands on its own.
+func (s *session) keep(ctx context.Context, p app.Planned) {
+	_ = s.with(ctx, writing, func(a *app.App) error { return a.Keep(ctx, p) })
 }
 
 // writePlan writes the plan file and says so.

@@ -644,11 +644,15 @@ func TestEveryHoldSaysWhy(t *testing.T) {
 		set  func(s *scene)
 		hold string
 	}{
-		"failed":        {func(s *scene) { s.world.start["1.a"] = silent(astern.OpFailed, astern.Denied) }, "failed 1.a: it failed as denied, its driver says no more"},
-		"without code":  {func(s *scene) { s.world.start["1.a"] = silent(astern.OpFailed, "") }, "failed 1.a: it failed as nobody knows what, its driver says no more"},
-		"unsure":        {func(s *scene) { s.world.start["1.a"] = silent("", "") }, "unsure 1.a: its driver can't tell what became of it"},
-		"planning":      {func(s *scene) { s.world.plan = func(context.Context, bool) (string, error) { return "", errors.New("") } }, "plan: the child plan could not be made"},
-		"reading facts": {func(s *scene) { s.world.before = func(context.Context, astern.Call) (astern.Image, error) { return nil, errors.New("") } }, "failed 1.a: its facts could not be read"},
+		"failed":       {func(s *scene) { s.world.start["1.a"] = silent(astern.OpFailed, astern.Denied) }, "failed 1.a: it failed as denied, its driver says no more"},
+		"without code": {func(s *scene) { s.world.start["1.a"] = silent(astern.OpFailed, "") }, "failed 1.a: it failed as nobody knows what, its driver says no more"},
+		"unsure":       {func(s *scene) { s.world.start["1.a"] = silent("", "") }, "unsure 1.a: its driver can't tell what became of it"},
+		"planning": {func(s *scene) {
+			s.world.plan = func(context.Context, bool) (string, error) { return "", errors.New("") }
+		}, "plan: the child plan could not be made"},
+		"reading facts": {func(s *scene) {
+			s.world.before = func(context.Context, astern.Call) (astern.Image, error) { return nil, errors.New("") }
+		}, "failed 1.a: its facts could not be read"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

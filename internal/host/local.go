@@ -19,6 +19,9 @@ type local struct{}
 // Here returns the machine that astern runs on.
 func Here() Machine { return local{} }
 
+// IsHere reports whether m is the machine that astern runs on, so that its files can be read without any command.
+func IsHere(m Machine) bool { _, here := m.(local); return here }
+
 // Run runs the command as a child in a session of its own: neither the user's Ctrl-C nor the end of astern reaches what
 // it starts. When its time is over the command and what it left in its process group are killed.
 func (local) Run(ctx context.Context, c Command) (Result, error) {

@@ -37,13 +37,16 @@ type Actor struct {
 var kinds = map[string]astern.EventKind{VerbLatch: astern.EventLatched, VerbRelease: astern.EventReleased,
 	VerbRecord: astern.EventDeployed, VerbKnownGood: astern.EventKnownGood}
 
-// Before notes what the ledger says is deployed, so that a record can be undone.
+// Before notes what the ledger says is deployed, so that a record can be undone, and whether the revision was latched
+// already, so that undoing a latch leaves one that stood before.
 func (a Actor) Before(ctx context.Context, call astern.Call) (astern.Image, error) {
 	events, err := a.Events.Events(ctx, call.Address, 0)
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger of %s: %w", call.Address, err)
 	}
-	return astern.Image{"current": History(events, func(string) bool { return false }).Current}, nil
+	h := History(events, func(string) bool { return false })
+	d, _ := h.Of(call.Text("revision"))
+	return astern.Image{"current": h.Current, "latched": d.Latched}, nil
 }
 
 // Start writes the event.

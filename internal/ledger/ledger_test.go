@@ -252,7 +252,8 @@ func TestActor(t *testing.T) {
 		call := astern.Call{Execution: "ex-1", Step: "1.x", Address: "p/shop", Kind: ledger.Kind, Verb: c.verb, Token: fmt.Sprint("token-", i),
 			Args: map[string]astern.Arg{"revision": astern.Text("v2"), "reason": astern.Text("because"), "hash": astern.Text("sha256:2")}}
 		image, err := actor.Before(ctx, call)
-		if err != nil || !cmp.Equal(image, astern.Image{"current": current}) {
+		before := map[string]string{ledger.VerbRelease: "because"}[c.verb] // the latch of the round before
+		if err != nil || !cmp.Equal(image, astern.Image{"current": current, "latched": before}) {
 			t.Errorf("before %s: %v, %v", c.verb, image, err)
 		}
 		if f := actor.Find(ctx, call); f.Answer != astern.FoundNo || f.Because == "" {

@@ -136,6 +136,9 @@ func ledgerInverse(r Request, d Done) ([]astern.Step, error) {
 	args := map[string]astern.Arg{"revision": astern.Text(revision), "reason": astern.Text(why)}
 	switch d.Step.Verb {
 	case ledger.VerbLatch:
+		if d.Call.Image["latched"] != "" {
+			return nil, nil // it was latched before
+		}
 		return []astern.Step{ledgerStep(m, ledger.VerbRelease, "release-"+name, "release the latch on "+name+" "+revision, args,
 			"astern latch release "+name+" "+revision+" --reason "+reason, astern.UndoInverse)}, nil
 	case ledger.VerbRelease:

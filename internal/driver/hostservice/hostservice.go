@@ -7,11 +7,12 @@
 //	ROOT/.astern-history.jsonl        one line for each swap, from which a lost ledger is rebuilt
 //	ROOT/.astern/INSTANCE.run, .out   the last command that was run for an instance, and what it printed
 //
-// Reading order: settings.go (what is declared), observe.go and look.go (what is seen), targets.go (what can be gone
-// back to), route.go and lane.go (the way there), act.go, swap.go, restart.go, copy.go (going it), undo.go.
+// Reading order: settings.go (what is declared), observe.go, look.go, folders.go and proof.go (what is seen), targets.go
+// (what can be gone back to), route.go and lane.go (the way there), act.go, swap.go, restart.go, copy.go (going it), undo.go.
 //
-// Everything that happens on a host is one of the fixed scripts in the folder scripts, run by sh with every value as an
-// argument of its own, alike here and over SSH.
+// Everything that changes a host is one of the fixed scripts in the folder scripts, run by sh with every value as an
+// argument of its own, alike here and over SSH. Release folders are read by the scripts over SSH (scripted.go), and
+// without any process here (native.go, hash.go), with the same answers.
 package hostservice
 
 import (
@@ -42,13 +43,19 @@ type Machines interface {
 type driver struct {
 	machines Machines
 	lookup   func(address string) (astern.Component, bool)
+	proofs   Proofs
 	now      func() time.Time
 }
 
 // New returns the driver. Machines are where its components live; lookup finds a component by its address, for acting
 // on its hosts. The caller closes the machines.
 func New(machines Machines, lookup func(address string) (astern.Component, bool)) astern.Driver {
-	return build(&driver{machines: machines, lookup: lookup, now: time.Now})
+	return NewKeeping(machines, lookup, nil)
+}
+
+// NewKeeping returns the driver that keeps, in proofs, what it read of release folders; proofs may be nil.
+func NewKeeping(machines Machines, lookup func(address string) (astern.Component, bool), proofs Proofs) astern.Driver {
+	return build(&driver{machines: machines, lookup: lookup, proofs: proofs, now: time.Now})
 }
 
 func build(d *driver) astern.Driver {

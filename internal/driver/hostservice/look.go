@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type sight struct {
 	links    map[string]linkSeen  // by path
 	fence    string               // "" when nobody swapped yet
 	history  []HistoryLine
+	real     string // the real path of the folder of the releases
 }
 
 // linkSeen is what a link points to.
@@ -67,22 +69,24 @@ func (h HistoryLine) of(name string) bool {
 	return false
 }
 
-// look reads a release root.
-func look(ctx context.Context, m host.Machine, l layout, names []string, history int) (sight, error) {
-	args := []string{l.root, l.releases, strconv.Itoa(history)}
-	seen := map[string]bool{}
+func newSight() sight {
+	return sight{releases: map[string]time.Time{}, ignored: map[string]string{}, links: map[string]linkSeen{}}
+}
+
+// linkPaths returns the links of the instances, each once.
+func linkPaths(l layout, names []string) []string {
+	var out []string
 	for _, n := range names {
-		if p := forInstance(l.link, n); !seen[p] {
-			seen[p] = true
-			args = append(args, p)
+		if p := forInstance(l.link, n); !slices.Contains(out, p) {
+			out = append(out, p)
 		}
 	}
-	all, err := ask(ctx, m, "looking at "+l.root, readTimeout, script("look", args...))
-	if err != nil {
-		return sight{}, err
-	}
-	s := sight{releases: map[string]time.Time{}, ignored: map[string]string{}, links: map[string]linkSeen{}}
-	real := ""
+	return out
+}
+
+// seen reads the records of look.sh.
+func seen(l layout, all []fields) (sight, error) {
+	s := newSight()
 	for _, f := range all {
 		switch f[0] {
 		case "noroot", "noreleases":
@@ -96,20 +100,17 @@ func look(ctx context.Context, m host.Machine, l layout, names []string, history
 		case "unreadable":
 			s.trouble = f[1]
 		case "releases":
-			real = f[1]
+			s.real = f[1]
 		case "release":
-			s.addRelease(f[1], f[2])
+			s.addRelease(strings.TrimPrefix(f[1], "./"), f[2])
 		case "other":
 			s.ignored[f[1]] = f[2]
 		case "link":
-			s.links[f[1]] = readLink(l, real, f[1], f[2], f[3])
+			s.links[f[1]] = readLink(l, s.real, f[1], f[2], f[3])
 		case "notlink":
 			s.links[f[1]] = linkSeen{trouble: f[1] + " is no symbolic link"}
 		case "lock":
-			var lock struct{ Fence int64 }
-			if json.Unmarshal([]byte(f[1]), &lock) == nil {
-				s.fence = strconv.FormatInt(lock.Fence, 10)
-			}
+			s.addLock(f[1])
 		case "history":
 			s.history = readHistory(f[1])
 		}
@@ -130,6 +131,14 @@ func (s *sight) addRelease(name, changed string) {
 			return
 		}
 		s.releases[name] = time.Unix(sec, 0).UTC()
+	}
+}
+
+// addLock reads the fence from the first line of the lock file.
+func (s *sight) addLock(line string) {
+	var lock struct{ Fence int64 }
+	if json.Unmarshal([]byte(line), &lock) == nil {
+		s.fence = strconv.FormatInt(lock.Fence, 10)
 	}
 }
 
@@ -177,62 +186,6 @@ func (s sight) runs(name, process, linked string) string {
 	}
 	return revision
 }
-
-// outside ends the reason why a release has no hash when one of its links leads out of it.
-const outside = "points outside the release"
-
-// hashOf returns the content hash of a release folder. The error says why there is none; exists is false when there is
-// no such folder.
-func hashOf(ctx context.Context, m host.Machine, folder string, timeout time.Duration) (hash string, exists bool, err error) {
-	c := script("hash", folder)
-	c.Timeout, c.Keep = timeout, 8<<20
-	r, err := m.Run(ctx, c)
-	if err != nil {
-		return "", true, err
-	}
-	switch {
-	case r.ExitCode == exitMissing:
-		return "", false, nil
-	case r.ExitCode != 0 || strings.TrimSpace(r.Stderr) != "":
-		return "", true, fmt.Errorf("hashing %s: %s", folder, orCode(r))
-	}
-	all, err := records(r.Stdout)
-	if err != nil {
-		return "", true, fmt.Errorf("hashing %s: %w", folder, err)
-	}
-	real := folder
-	for _, f := range all {
-		switch f[0] {
-		case "oddname":
-			return "", true, fmt.Errorf("the file name %s holds a line break or a backslash", oneLine(f[1]))
-		case "special":
-			return "", true, fmt.Errorf("%s is neither file, folder nor link", oneLine(f[1]))
-		case "folder":
-			real = f[1]
-		case "link":
-			if leadsOut(real, f[1], f[2], f[3]) {
-				return "", true, fmt.Errorf("link %s %s", oneLine(strings.TrimPrefix(f[1], "./")), outside)
-			}
-		case "hash":
-			hash = f[1]
-		}
-	}
-	if len(hash) != 64 {
-		return "", true, fmt.Errorf("hashing %s: the host gave no hash", folder)
-	}
-	return "sha256:" + hash, true, nil
-}
-
-// leadsOut reports whether a link below the folder leads out of it, by what is written in it or by where it really leads.
-func leadsOut(folder, at, target, resolved string) bool {
-	written := target
-	if !path.IsAbs(written) {
-		written = path.Join(folder, path.Dir(at), written)
-	}
-	return !within(folder, path.Clean(written)) || resolved != "" && !within(folder, resolved)
-}
-
-func within(folder, p string) bool { return p == folder || strings.HasPrefix(p, folder+"/") }
 
 // way says how an instance's process is seen.
 type way struct {

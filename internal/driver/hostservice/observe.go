@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -17,11 +18,12 @@ import (
 // asked is the scope of an observation.
 type asked struct {
 	all   bool
+	full  bool // everything is read again
 	paths map[string]bool
 }
 
 func newAsked(s astern.Scope) asked {
-	a := asked{all: len(s.Paths) == 0, paths: map[string]bool{}}
+	a := asked{all: len(s.Paths) == 0, full: s.Full, paths: map[string]bool{}}
 	for _, p := range s.Paths {
 		a.paths[p] = true
 	}
@@ -61,6 +63,7 @@ func (a asked) below(prefix string) []string {
 //	MEMBER/fence               fence in the lock file of the release root
 //	MEMBER/releases            names of the release folders, separated by spaces
 //	MEMBER/release/REV         content hash of a release folder
+//	MEMBER/release-read/REV    when its files were read, where they were not read again because nothing about them changed
 //	MEMBER/release-time/REV    when the folder was last changed
 //	MEMBER/ignored/NAME        why something among the releases is none
 //	MEMBER/history             the last swaps as the host remembers them, JSON lines (see HistoryLine)
@@ -186,7 +189,7 @@ func (d *driver) observeHost(ctx context.Context, sp spec, name string, want ask
 	for i, p := range v.places {
 		v.member(p, s, processes[i])
 	}
-	v.hashes(ctx, s)
+	v.hashes(ctx, name, s)
 	return v.values
 }
 
@@ -214,7 +217,7 @@ func (v *hostView) look(ctx context.Context) (sight, error) {
 			lines = historyLines
 		}
 	}
-	return look(ctx, v.machine, layout{v.sp.Root, v.sp.releases, v.sp.link}, names, lines)
+	return readerOf(v.machine).look(ctx, layout{v.sp.Root, v.sp.releases, v.sp.link}, names, lines)
 }
 
 // unreachable makes everything that was asked for and that the host would have told unknown.
@@ -228,7 +231,7 @@ func (v *hostView) unreachable(name string, err error) {
 			v.unknown(p.name+"/"+path, why)
 		}
 		for path := range v.want.paths {
-			for _, group := range []string{"/release/", "/release-time/", "/ignored/"} {
+			for _, group := range []string{"/release/", "/release-read/", "/release-time/", "/ignored/"} {
 				if strings.HasPrefix(path, p.name+group) {
 					v.unknown(path, why)
 				}
@@ -286,7 +289,7 @@ func (v *hostView) history(p place, s sight) {
 }
 
 // hashes hashes each release that is asked for once, for all members of the host.
-func (v *hostView) hashes(ctx context.Context, s sight) {
+func (v *hostView) hashes(ctx context.Context, name string, s sight) {
 	wanted := map[string][]string{} // revision -> members
 	for _, p := range v.places {
 		revisions := v.want.below(p.name + "/release")
@@ -299,22 +302,35 @@ func (v *hostView) hashes(ctx context.Context, s sight) {
 			}
 		}
 	}
+	var revisions, folders []string
 	for _, rev := range sortedKeys(wanted) {
-		hash, exists := "", false
-		err := error(nil)
-		switch _, there := s.releases[rev]; {
-		case s.trouble != "":
-			exists, err = true, astern.Errorf(astern.Denied, "%s", s.trouble)
-		case there:
-			hash, exists, err = hashOf(ctx, v.machine, v.sp.releases+"/"+rev, 10*v.sp.timeout)
+		if _, there := s.releases[rev]; there && s.trouble == "" {
+			revisions, folders = append(revisions, rev), append(folders, v.sp.releases+"/"+rev)
+			continue
 		}
-		for _, name := range wanted[rev] {
-			switch {
-			case err != nil:
-				v.unknown(name+"/release/"+rev, err.Error())
-			case exists:
-				v.known(name+"/release/"+rev, hash)
+		for _, member := range wanted[rev] {
+			if s.trouble != "" {
+				v.unknown(member+"/release/"+rev, s.trouble)
 			}
+		}
+	}
+	key := v.sp.component.Address() + " " + name + " " + s.real
+	for i, r := range v.d.read(ctx, readerOf(v.machine), v.want, key, folders, 10*v.sp.timeout) {
+		for _, member := range wanted[revisions[i]] {
+			v.content(member+"/release", revisions[i], r)
+		}
+	}
+}
+
+// content notes the content hash of a folder, with the time at which its files were read.
+func (v *hostView) content(group, rev string, r reading) {
+	switch {
+	case r.err != nil:
+		v.unknown(group+"/"+rev, r.err.Error())
+	case r.exists:
+		v.values[group+"/"+rev] = astern.Value{Text: r.hash, At: r.at}
+		if r.proven {
+			v.known(group+"-read/"+rev, r.at.Format(time.RFC3339))
 		}
 	}
 }
@@ -329,25 +345,20 @@ func (d *driver) observeSource(ctx context.Context, sp spec, want asked) map[str
 	if want.all {
 		revisions = sources(sp.source)
 	}
+	revisions = slices.DeleteFunc(revisions, func(rev string) bool { return !goodRevision(rev) })
 	m, err := d.machine(sp.component, host.Local)
-	for _, rev := range revisions {
-		if !goodRevision(rev) {
-			continue
-		}
-		hash, exists := "", true
-		if err == nil {
-			var hashErr error
-			if hash, exists, hashErr = hashOf(ctx, m, forRevision(sp.source, rev), 10*sp.timeout); hashErr != nil {
-				v.unknown("source/"+rev, hashErr.Error())
-				continue
-			}
-		}
-		switch {
-		case err != nil:
+	if err != nil {
+		for _, rev := range revisions {
 			v.unknown("source/"+rev, err.Error())
-		case exists:
-			v.known("source/"+rev, hash)
 		}
+		return v.values
+	}
+	folders := make([]string, len(revisions))
+	for i, rev := range revisions {
+		folders[i] = forRevision(sp.source, rev)
+	}
+	for i, r := range d.read(ctx, readerOf(m), want, sp.component.Address()+" source", folders, 10*sp.timeout) {
+		v.content("source", revisions[i], r)
 	}
 	return v.values
 }

@@ -36,7 +36,7 @@ func (o *order) beforeSwap(ctx context.Context) (astern.Image, error) {
 }
 
 func (o *order) readLink(ctx context.Context) (linkSeen, error) {
-	s, err := look(ctx, o.machine, o.layout, []string{o.who[0].name}, 0)
+	s, err := readerOf(o.machine).look(ctx, o.layout, []string{o.who[0].name}, 0)
 	if err != nil {
 		return linkSeen{}, fmt.Errorf("%s: %w", o.doing(), err)
 	}

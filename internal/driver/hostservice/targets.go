@@ -191,8 +191,24 @@ func (v view) onHost(rev string, d astern.Deployment, name string, byHash map[st
 		if d.Hash != "" {
 			what += ", its files are as recorded"
 		}
+		if _, proven := v.s.Get(member + "/release-read/" + rev); proven {
+			what += " (unchanged since they were read " + ago(v.seen.Sub(hash.At)) + ")"
+		}
 		add(astern.Ready, hash.At, what, name)
 	}
+}
+
+// ago words an age, roughly.
+func ago(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s ago", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h ago", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
 }
 
 // short returns the beginning of a hash, enough to tell two apart.

@@ -11,16 +11,21 @@ elif ! { [ -r "$releases" ] && [ -x "$releases" ]; }; then
 	record unreadable "$releases: permission denied"
 else
 	record releases "$(cd -- "$releases" && pwd -P)"
-	for path in "$releases"/* "$releases"/.[!.]*; do
-		name=${path##*/}
-		if [ -L "$path" ]; then
-			record other "$name" "a symbolic link, not a folder"
-		elif [ -d "$path" ]; then
-			record release "$name" "$(stat -c %Y -- "$path" 2>/dev/null || stat -f %m -- "$path")"
-		elif [ -e "$path" ]; then
-			record other "$name" "not a folder"
-		fi
-	done
+	(
+		cd -- "$releases" || exit
+		find . ! -name . -prune -type d -exec sh -c '
+			stat --printf="release\000%n\000%Y\000\000" -- "$@" 2>/dev/null && exit
+			for path; do
+				printf "release\000%s\000%s\000\000" "$path" "$(stat -c %Y -- "$path" 2>/dev/null || stat -f %m -- "$path")"
+			done' sh {} +
+		for name in * .[!.]*; do
+			if [ -L "$name" ]; then
+				record other "$name" "a symbolic link, not a folder"
+			elif [ -e "$name" ] && ! [ -d "$name" ]; then
+				record other "$name" "not a folder"
+			fi
+		done
+	)
 fi
 for path; do
 	if [ -L "$path" ]; then

@@ -1,0 +1,117 @@
+package hostservice
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Proofs keep what was found by reading many files, for as long as nothing about these files changes. They are a cache:
+// one that is lost costs time and nothing else.
+type Proofs interface {
+	// Proof returns the proof that was kept last under the key.
+	Proof(ctx context.Context, key string) (proof []byte, ok bool, err error)
+	// KeepProof keeps a proof, instead of the one before. A store that can't be written to keeps nothing, without an error.
+	KeepProof(ctx context.Context, key string, proof []byte, at time.Time) error
+}
+
+// proofAge is how old a reading may be to stand for another: a disk that loses what it holds changes no time of a file.
+const proofAge = 7 * 24 * time.Hour
+
+// reading is what is known of a folder's content, and since when.
+type reading struct {
+	hashed
+	at     time.Time // when its files were read
+	proven bool      // it was not read now: nothing about its files changed since
+}
+
+// kept is one line of a proof: what a folder held when it had that digest.
+type kept struct {
+	digest, hash string
+	at           time.Time
+}
+
+// read returns the content of the folders. Where everything is asked for, a folder that is unchanged by its listing is
+// not read again; where paths are named, and what is read decides about a step, every file is read.
+func (d *driver) read(ctx context.Context, r reader, want asked, key string, folders []string, timeout time.Duration) []reading {
+	out := make([]reading, len(folders))
+	if len(folders) == 0 {
+		return out
+	}
+	now := d.now().UTC()
+	listings := make([]listing, len(folders))
+	before := map[string]kept{}
+	if want.all && d.proofs != nil {
+		listings = r.list(ctx, folders, timeout)
+		before = d.proof(ctx, key)
+	}
+	proof := map[string]kept{}
+	var unread []int
+	for i, folder := range folders {
+		k, ok := before[folder]
+		age := now.Sub(k.at)
+		if !ok || want.full || k.digest != listings[i].digest || !listings[i].settled() || age < 0 || age > proofAge {
+			unread = append(unread, i)
+			continue
+		}
+		out[i] = reading{hashed: hashed{hash: k.hash, exists: true}, at: k.at, proven: true}
+		proof[folder] = k
+	}
+	if len(unread) == 0 {
+		return out
+	}
+	paths := make([]string, len(unread))
+	for n, i := range unread {
+		paths[n] = folders[i]
+	}
+	for n, h := range r.hash(ctx, paths, timeout) {
+		i := unread[n]
+		out[i] = reading{hashed: h, at: d.now().UTC()}
+		if h.err == nil && h.exists && listings[i].settled() {
+			// The files were read after now: what is said to be known is never younger than it is.
+			proof[folders[i]] = kept{digest: listings[i].digest, hash: h.hash, at: now}
+		}
+	}
+	d.keep(ctx, key, folders, proof, now)
+	return out
+}
+
+// proofVersion begins every proof. One of another version is none.
+const proofVersion = "folders 1\n"
+
+// proof returns what was kept under the key, by folder.
+func (d *driver) proof(ctx context.Context, key string) map[string]kept {
+	out := map[string]kept{}
+	doc, ok, err := d.proofs.Proof(ctx, key)
+	text, known := strings.CutPrefix(string(doc), proofVersion)
+	if err != nil || !ok || !known {
+		return out // then everything is read
+	}
+	for line := range strings.Lines(text) {
+		words := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
+		if len(words) != 4 {
+			continue
+		}
+		if at, err := time.Parse(time.RFC3339Nano, words[2]); err == nil {
+			out[words[3]] = kept{digest: words[0], hash: words[1], at: at}
+		}
+	}
+	return out
+}
+
+// keep keeps what was read, in place of all that was known before.
+func (d *driver) keep(ctx context.Context, key string, folders []string, proof map[string]kept, now time.Time) {
+	if d.proofs == nil || len(proof) == 0 {
+		return
+	}
+	var doc strings.Builder
+	doc.WriteString(proofVersion)
+	for _, folder := range folders {
+		if k, ok := proof[folder]; ok && !strings.Contains(folder, "\n") {
+			fmt.Fprintf(&doc, "%s %s %s %s\n", k.digest, k.hash, k.at.Format(time.RFC3339Nano), folder)
+		}
+	}
+	// A proof that could not be kept is read again the next time; there is nothing to tell anybody.
+	_ = d.proofs.KeepProof(ctx, key, []byte(doc.String()), now)
+}
