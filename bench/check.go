@@ -31,7 +31,9 @@ func (b *bench) check() ([]figure, error) {
 		}
 	}
 	asternCheck := func(args ...string) func() (float64, error) {
-		return func() (float64, error) { return b.command(dir, []int{4}, append([]string{b.astern, "check"}, args...)...) }
+		return func() (float64, error) {
+			return b.command(dir, []int{4}, append([]string{b.astern, "check"}, args...)...)
+		}
 	}
 	full, sums, err := b.pair(5, asternCheck("--full"), func() (float64, error) {
 		return b.command(root, nil, "sh", "-c", "find releases -type f -print0 | xargs -0 sha256sum")

@@ -28,3 +28,6 @@ func (pretend) AddEvent(_ context.Context, e astern.Event) (astern.Event, error)
 func (pretend) AddApproval(context.Context, string, string, string, string, time.Time) error {
 	return nil
 }
+
+// KeepProof writes nothing.
+func (pretend) KeepProof(context.Context, string, []byte, time.Time) error { return nil }

@@ -54,6 +54,7 @@ const outside = "points outside the release"
 // Reasons why a folder has no hash, alike for both readers.
 func hashTrouble(folder, what string) error { return fmt.Errorf("hashing %s: %s", folder, what) }
 func oddName(at string) error {
+	at, _, _ = strings.Cut(at, "\n")
 	return fmt.Errorf("the file name %s holds a line break or a backslash", oneLine(at))
 }
 func noPlainFile(at string) error {

@@ -76,7 +76,7 @@ func build(d *driver) astern.Driver {
 				Undo: astern.UndoNone, Exclusion: astern.Conditional, Found: "name"},
 		},
 		Observer:   d,
-		Router:     router{},
+		Router:     router{&resolved{}},
 		Actor:      &actor{d},
 		Validator:  validator{},
 		Discoverer: discoverer{},

@@ -25,12 +25,12 @@ type journey struct {
 
 // Route returns the way to the target: a copy of the release to hosts that lack it, then the first share of the
 // members, then the rest. Members that are there already are passed over; those that can't be seen are left out.
-func (router) Route(c astern.Component, s astern.State, t astern.Target, o astern.Options) (astern.Route, error) {
+func (r router) Route(c astern.Component, s astern.State, t astern.Target, o astern.Options) (astern.Route, error) {
 	if !goodRevision(t.Revision) {
 		return astern.Route{}, astern.Errorf(astern.Invalid, "%q is not a name that a revision can have", oneLine(t.Revision)).
 			WithHint("revisions are letters, digits, dot, _, + and -, at most 128, beginning with a letter or digit")
 	}
-	sp, err := resolve(c)
+	sp, err := r.known.resolve(c)
 	if err != nil {
 		return astern.Route{}, err
 	}

@@ -7,8 +7,10 @@ import (
 	"math"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -138,6 +140,35 @@ func resolve(c astern.Component) (spec, error) {
 		p := problems[0]
 		return spec{}, astern.Errorf(astern.Invalid, "reading the settings of %s: with/%s %s", c.Address(), p.Path, p.What).WithHint("%s", p.Hint)
 	}
+	return sp, nil
+}
+
+// resolved remembers the settings that were resolved last: judging a component resolves the same ones for each target.
+type resolved struct {
+	mu   sync.Mutex
+	last spec
+}
+
+// resolve returns what the function of that name does.
+func (r *resolved) resolve(c astern.Component) (spec, error) {
+	if r == nil {
+		return resolve(c)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if was := r.last.component; was.Settings == nil || !bytes.Equal(was.Settings, c.Settings) || was.Folder != c.Folder ||
+		was.Address() != c.Address() || !slices.EqualFunc(was.Hosts, c.Hosts, func(a, b astern.Host) bool {
+		return a.Name == b.Name && (a.SSH == nil) == (b.SSH == nil)
+	}) {
+		sp, err := resolve(c)
+		if err != nil {
+			return spec{}, err
+		}
+		sp.component.Settings, sp.component.Hosts = bytes.Clone(c.Settings), slices.Clone(c.Hosts)
+		r.last = sp
+	}
+	sp := r.last
+	sp.component = c
 	return sp, nil
 }
 

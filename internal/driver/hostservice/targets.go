@@ -10,12 +10,12 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// router is the driver's Router. It is pure.
-type router struct{}
+// router is the driver's Router. It is pure: what it remembers follows from what it is given.
+type router struct{ known *resolved }
 
 // Targets returns every release folder seen on any host and every revision of the history, the newest first.
-func (router) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
-	sp, err := resolve(c)
+func (r router) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
+	sp, err := r.known.resolve(c)
 	if err != nil {
 		return nil
 	}

@@ -15,7 +15,7 @@ func (r router) Undo(c astern.Component, call astern.Call, outputs map[string]as
 	if err != nil {
 		return nil, err
 	}
-	sp, err := resolve(c)
+	sp, err := r.known.resolve(c)
 	if err != nil {
 		return nil, err
 	}
