@@ -110,12 +110,3 @@ func (b *binding) check(c Check) Check {
 	}
 	return c
 }
-
-// redactedURL returns the URL without the password it may hold.
-func redactedURL(s string) string {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "(unreadable URL)"
-	}
-	return u.Redacted()
-}

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -101,7 +100,8 @@ func (p proofs) KeepProof(ctx context.Context, key string, proof []byte, at time
 
 // Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
 func Open(path string, store Store) (*App, error) {
-	a := &App{Store: store, Now: time.Now, By: login(), Runner: proc.Self()}
+	self := proc.Self()
+	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "finding %s: %w", path, err)
@@ -116,13 +116,6 @@ func Open(path string, store Store) (*App, error) {
 
 // Close ends connections.
 func (a *App) Close() error { return a.pool.Close() }
-
-func login() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
-	}
-	return "unknown"
-}
 
 func (a *App) driver(kind string) (astern.Driver, bool) {
 	i := slices.IndexFunc(a.drivers, func(d astern.Driver) bool { return d.Kind == kind })

@@ -90,9 +90,8 @@ func (a *App) executionOf(ctx context.Context, hash string) (astern.Execution, b
 
 // may refuses what policy, time, latch or a missing approval forbids.
 func (a *App) may(ctx context.Context, p astern.Plan, hash string) error {
-	if p.System != a.System.Name {
-		return astern.Errorf(astern.Refused, "the plan is for system %s, this is %s", p.System, a.System.Name).
-			WithHint("run it in the folder of that system, or name its file with -f")
+	if err := a.same(p); err != nil {
+		return err
 	}
 	for _, address := range p.Addresses() {
 		if _, ok := a.System.Component(address); !ok {
@@ -108,6 +107,15 @@ func (a *App) may(ctx context.Context, p astern.Plan, hash string) error {
 		return err
 	}
 	return a.approved(ctx, p, hash)
+}
+
+// same refuses a plan of another system.
+func (a *App) same(p astern.Plan) error {
+	if p.System != a.System.Name {
+		return astern.Errorf(astern.Refused, "the plan is for system %s, this is %s", p.System, a.System.Name).
+			WithHint("run it in the folder of that system, or name its file with -f")
+	}
+	return nil
 }
 
 // latched refuses a plan that goes to a latched revision; undo is exempt.
@@ -143,8 +151,14 @@ func (a *App) approved(ctx context.Context, p astern.Plan, hash string) error {
 			n++
 		}
 	}
-	if n < p.Approvals {
-		return astern.Errorf(astern.Waiting, "the plan needs %d approvals and has %d", p.Approvals, n).
+	need := p.Approvals
+	if env, _, ok := astern.SplitAddress(p.Addresses()[0]); ok && p.Parent == "" { // a child's are settled by what its parent allowed
+		if e, ok := a.System.Environment(env); ok {
+			need = max(need, e.Policy.ApprovalsFor(p.Loss)) // the policy may have become stricter since
+		}
+	}
+	if n < need {
+		return astern.Errorf(astern.Waiting, "the plan needs %d approvals and has %d", need, n).
 			WithHint("somebody other than %s types: astern approve PLAN.json --reason …", p.Asked.By)
 	}
 	return nil
@@ -196,6 +210,9 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 		}
 		if s.execution.Outcome != "" {
 			return engine.Result{Outcome: s.execution.Outcome}, id, ended(id, engine.Result{Outcome: s.execution.Outcome})
+		}
+		if err := a.same(s.plan); err != nil {
+			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
 		}
 		if err := a.approved(ctx, s.plan, s.execution.PlanHash); err != nil {
 			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)

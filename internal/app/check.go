@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/astern-dev/astern"
@@ -62,12 +63,7 @@ func (c *Checked) worse(v astern.Verdict) {
 
 // judgeWay says whether there is a way back within the objectives.
 func (a *App) judgeWay(c *Checked, p planner.Part) {
-	if d, ok := p.History.Of(c.Current); ok {
-		c.Latched = d.Latched
-	}
-	if c.Latched != "" {
-		c.Findings = append(c.Findings, fmt.Sprintf("runs %s, which is latched: %s", c.Current, c.Latched))
-	}
+	a.judgeRunning(c, p)
 	back, ok := readiness.WayBack(p.Targets)
 	if !ok {
 		c.Findings = append(c.Findings, "no ready, known-good revision to go back to")
@@ -82,6 +78,40 @@ func (a *App) judgeWay(c *Checked, p planner.Part) {
 	if v, ok := p.State.Get("revision"); ok && !v.Known() {
 		c.Findings = append(c.Findings, "what runs now is unknown: "+v.Unknown)
 		c.worse(astern.Unknown)
+	}
+}
+
+// judgeRunning says what is wrong with what runs: latched revisions, members apart, members without a link or a process,
+// and a ledger that knows nothing of a component that astern acted on.
+func (a *App) judgeRunning(c *Checked, p planner.Part) {
+	found := func(format string, args ...any) {
+		c.Findings = append(c.Findings, fmt.Sprintf(format, args...))
+		c.worse(astern.Fail)
+	}
+	parts := strings.Split(c.Current, "+")
+	for _, revision := range parts {
+		if d, _ := p.History.Of(revision); d.Latched != "" {
+			c.Latched = d.Latched
+			found("runs %s, which is latched: %s", revision, d.Latched)
+		}
+	}
+	if len(parts) > 1 {
+		found("its members run different revisions: %s", strings.Join(parts, ", "))
+	}
+	links := 0
+	members := planner.Members(p.State)
+	for _, m := range members {
+		if _, ok := p.State.Get(m + "/link"); ok {
+			links++
+		}
+	}
+	for _, m := range members {
+		if _, ok := p.State.Get(m + "/link"); !ok && links > 0 {
+			found("%s has no link to a release: it can't be started again", m)
+		}
+	}
+	if len(p.History.Deployments) == 0 && remembered(p.State) {
+		found("the state folder knows nothing of it, but its hosts were acted on before: astern init imports what they remember")
 	}
 }
 

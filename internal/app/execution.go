@@ -80,6 +80,9 @@ type Shown struct {
 	Approvals []astern.Approval
 }
 
+// takeTime is how long after an execution was made its maker may need to take it.
+const takeTime = 5 * time.Second
+
 // Show returns how far an execution is.
 func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 	l, err := a.load(ctx, id)
@@ -104,6 +107,8 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 	}
 	if r, ok, err := a.Store.Runner(ctx, id); err == nil && ok {
 		s.Runner, s.Alive = r, proc.Alive(r)
+	} else if err == nil {
+		s.Alive = a.Now().Sub(l.execution.CreatedAt) < takeTime // whoever made it is about to take it
 	}
 	s.Holds = holds(l.fold, a.Now())
 	if len(s.Holds) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/ledger"
@@ -143,10 +144,24 @@ func (a *App) MayDeploy(ctx context.Context, r Record) (string, error) {
 		return fmt.Sprintf("%s %s may be deployed: the way back is %s", c.Address(), r.Revision, back.Revision), nil
 	}
 	if len(h.Deployments) == 0 {
+		if remembered(parts[0].State) {
+			return "", astern.Errorf(astern.NotReady, "the state folder knows nothing of %s, but its hosts were acted on before: the state was lost, or is another one", c.Address()).
+				WithHint("astern init imports what the hosts remember; latches and known-good marks are not among it")
+		}
 		return fmt.Sprintf("%s %s may be deployed: it is the first, so there is nothing to go back to yet", c.Address(), r.Revision), nil
 	}
 	return "", astern.Errorf(astern.NotReady, "after deploying %s, %s would have no ready, known-good revision to go back to", r.Revision, c.Address()).
 		WithHint("let the current one complete its watch (astern record known-good), or keep more releases; astern targets %s shows why", r.Component)
+}
+
+// remembered reports whether a component's hosts remember that astern acted on them.
+func remembered(s astern.State) bool {
+	for path := range s.Values {
+		if strings.HasSuffix(path, "/fence") || strings.HasSuffix(path, "/history") {
+			return true
+		}
+	}
+	return false
 }
 
 // Latches returns the latches that hold in the environment.

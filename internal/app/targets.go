@@ -90,7 +90,7 @@ func (a *App) measured(ctx context.Context) (map[string][]float64, error) {
 		}
 		s, err := a.load(ctx, e.ID)
 		if err != nil {
-			return nil, err
+			continue // one old execution that can't be read costs an estimate its figure, never a recovery
 		}
 		if s.plan.Intent.Verb != astern.VerbRollback || len(s.plan.Moves) != 1 {
 			continue

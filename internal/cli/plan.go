@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -74,7 +75,12 @@ func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command 
 		cmd.ValidArgsFunction = s.componentArgs
 	case astern.VerbRollback:
 		cmd.ValidArgsFunction = s.componentsArgs
-		flags.StringVar(&f.to, "to", "", "the revision, or with --all the time, to go back to")
+		flags.Func("to", "the revision, or with --all the time, to go back to", func(to string) error {
+			if f.to = to; to == "" { // an unset variable of a script must not choose for it
+				return errors.New("it is empty; leave --to out to have a revision chosen")
+			}
+			return nil
+		})
 		flags.BoolVar(&f.all, "all", false, "every component of the environment")
 		_ = cmd.RegisterFlagCompletionFunc("to", s.revisions) // fails only for a flag that does not exist
 	}

@@ -205,7 +205,9 @@ func (f *Fold) applyStep(s *step, r astern.Record) {
 	case astern.RecordOp, astern.RecordSettled:
 		f.applyOp(s, r)
 	case astern.RecordAbsent:
-		s.text = "not found in the world"
+		if s.text == "" { // what was said when the doubt began tells more
+			s.text = "not found in the world"
+		}
 		if age(&s.since, r.Asked) < seconds(s.plan.SettleSeconds) {
 			f.stillInDoubt(s, r)
 			return

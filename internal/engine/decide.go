@@ -134,7 +134,7 @@ func (d *decision) prepare(s *step) {
 	d.actions = append(d.actions, Action{Kind: Prepare, Step: s.id, Attempt: s.attempt + 1, Within: within(s),
 		Facts: d.f.Expected(s.plan, s.member), Call: &astern.Call{
 			Step: s.id, Address: s.plan.Address, Kind: s.plan.Kind, Verb: s.plan.Verb, Member: s.member, Args: d.f.resolve(s),
-			Fence: d.f.fence, Deadline: d.now.Add(seconds(s.plan.TimeoutSeconds)),
+			Token: Token(d.f.plan.ID, s.id, s.attempt+1), Fence: d.f.fence, Deadline: d.now.Add(seconds(s.plan.TimeoutSeconds)),
 		}})
 }
 
@@ -224,6 +224,11 @@ func (d *decision) finish() []Action {
 		return d.result()
 	}
 	outcome := astern.OutcomeDone
+	for _, fleet := range f.plan.Fleets {
+		if len(fleet.LeftOut) > 0 { // what was left out is still to be done
+			outcome = astern.OutcomeIncomplete
+		}
+	}
 	for _, s := range f.steps {
 		if s.phase != done {
 			outcome = astern.OutcomeIncomplete

@@ -64,7 +64,7 @@ func TestEffectInDoubtIsFoundBeforeAnythingElse(t *testing.T) {
 func TestLostRepliesCountAsAttempts(t *testing.T) {
 	play(t, planOf(stepsOf("1.a")), func(s *scene) {
 		s.world.start["1.a"] = does(unsure())
-		s.holds("failed 1.a: not found in the world")
+		s.holds("failed 1.a: no reply")
 		s.wantCount("start 1.a", 3)
 	})
 }

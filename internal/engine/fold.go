@@ -266,9 +266,10 @@ func Compare(expected []ExpectedFact, states map[string]astern.State) ([]astern.
 	return out, nil
 }
 
-// Token identifies one attempt of one step of one execution.
-func Token(execution, step string, attempt int) string {
-	h := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d", execution, step, attempt))
+// Token identifies one attempt of one step of one plan's execution, wherever and by whichever state folder it is carried
+// out: the plan's id is random, and a plan has one execution.
+func Token(plan, step string, attempt int) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d", plan, step, attempt))
 	return "ast-" + hex.EncodeToString(h[:10])
 }
 

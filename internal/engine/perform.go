@@ -73,7 +73,7 @@ func prepare(ctx context.Context, w World, execution string, a Action, r astern.
 		return r
 	}
 	call := *a.Call
-	call.Execution, call.Token = execution, Token(execution, a.Step, a.Attempt)
+	call.Execution = execution
 	if err == nil {
 		call.Image, err = w.Actor.Before(ctx, call)
 	}

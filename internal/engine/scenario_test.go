@@ -31,7 +31,7 @@ func TestReferencesBecomeValues(t *testing.T) {
 		if d := cmp.Diff(want, call.Args); d != "" {
 			t.Error(d)
 		}
-		if call.Token != engine.Token("ex-1", "2.b", 1) || call.Fence != 1 || call.Execution != "ex-1" || call.Image["of"] != "2.b" {
+		if call.Token != engine.Token(s.plan.ID, "2.b", 1) || call.Fence != 1 || call.Execution != "ex-1" || call.Image["of"] != "2.b" {
 			t.Errorf("call %+v", call)
 		}
 	})

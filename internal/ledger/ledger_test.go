@@ -26,10 +26,6 @@ func event(n int, kind astern.EventKind, revision string) astern.Event {
 	return astern.Event{At: hour(n), Address: "production/shop", Kind: kind, Revision: revision, By: "ci"}
 }
 
-func never(string) bool { return false }
-
-func fold(events ...astern.Event) astern.History { return ledger.History(events, never) }
-
 const (
 	deployed  = astern.EventDeployed
 	imported  = astern.EventImported

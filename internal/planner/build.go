@@ -71,7 +71,7 @@ func (b *builder) latch(moves []move) {
 			name := m.part.Component.Name
 			steps = append(steps, ledgerStep(m, ledger.VerbLatch, "latch-"+name+"."+idOf(bad), fmt.Sprintf("latch %s %s", name, bad),
 				map[string]astern.Arg{"revision": astern.Text(bad), "reason": astern.Text(reason)},
-				fmt.Sprintf("astern latch add %s %s --reason %s", name, bad, quote(reason)), astern.UndoInverse))
+				fmt.Sprintf("astern latch add %s %s --reason %s", m.part.Component.Address(), bad, quote(reason)), astern.UndoInverse))
 		}
 	}
 	if len(steps) > 0 {
@@ -389,7 +389,7 @@ func (b *builder) record(m move) {
 	}
 	b.stage(astern.Stage{Title: name + ": record", OnFailure: astern.OnFailureHold, Steps: []astern.Step{
 		ledgerStep(m, ledger.VerbRecord, "record-"+name, fmt.Sprintf("record that %s runs %s", name, m.target.Revision), args,
-			fmt.Sprintf("astern record deploy %s %s", name, m.target.Revision), astern.UndoInverse)}}, nil)
+			fmt.Sprintf("astern record deploy %s %s", m.part.Component.Address(), m.target.Revision), astern.UndoInverse)}}, nil)
 }
 
 // hashOf returns the content hash of what the component goes to: as recorded, or else as it was seen in place or at its
@@ -495,13 +495,22 @@ func (b *builder) knownGood(moves []move) {
 				name, m.target.Revision, b.r.Intent.WatchSeconds, want, name, m.target.Revision)
 			continue
 		}
+		if b.r.Intent.WatchSeconds == 0 && m.target.KnownGoodAt == nil {
+			b.note("%s %s is not marked known-good, for it is not watched: declare policy.watch, add --watch, or when it has proven itself: astern record known-good %s %s --reason …",
+				name, m.target.Revision, m.part.Component.Address(), m.target.Revision)
+			continue
+		}
+		if f := m.route.Fleet; f != nil && len(f.LeftOut) > 0 {
+			b.note("%s %s is not marked known-good, for members are left out", name, m.target.Revision)
+			continue
+		}
 		reason := "validated"
 		if w := b.r.Intent.WatchSeconds; w > 0 {
 			reason = fmt.Sprintf("validated and watched for %d s", w)
 		}
 		args := map[string]astern.Arg{"revision": astern.Text(m.target.Revision), "reason": astern.Text(reason)}
 		steps = append(steps, ledgerStep(m, ledger.VerbKnownGood, "known-good-"+name, fmt.Sprintf("mark %s %s known-good", name, m.target.Revision),
-			args, fmt.Sprintf("astern record known-good %s %s --reason %s", name, m.target.Revision, quote(reason)), astern.UndoNone))
+			args, fmt.Sprintf("astern record known-good %s %s --reason %s", m.part.Component.Address(), m.target.Revision, quote(reason)), astern.UndoNone))
 	}
 	if len(steps) > 0 {
 		b.stage(astern.Stage{Title: "known-good", Steps: steps, OnFailure: astern.OnFailureHold}, nil)

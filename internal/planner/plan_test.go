@@ -299,7 +299,7 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// TestWatch: what is watched for less than the policy demands is not marked known-good, unless it was before.
+// TestWatch: what is not watched, or for less than the policy demands, is not marked known-good, unless it was before.
 func TestWatch(t *testing.T) {
 	for _, c := range []struct {
 		in     astern.Intent
@@ -309,7 +309,8 @@ func TestWatch(t *testing.T) {
 		{astern.Intent{Verb: astern.VerbRollback, Revision: "v1.2.2", WatchSeconds: 1}, 1800, true},
 		{astern.Intent{Verb: astern.VerbDeploy, Revision: "v1.3.0", WatchSeconds: 1}, 1800, false},
 		{astern.Intent{Verb: astern.VerbDeploy, Revision: "v1.3.0", WatchSeconds: 1800}, 1800, true},
-		{astern.Intent{Verb: astern.VerbDeploy, Revision: "v1.3.0"}, 0, true},
+		{astern.Intent{Verb: astern.VerbDeploy, Revision: "v1.3.0", WatchSeconds: 1}, 0, true},
+		{astern.Intent{Verb: astern.VerbDeploy, Revision: "v1.3.0"}, 0, false}, // not watched at all
 	} {
 		s := shop()
 		s.releases = append(s.releases, "v1.3.0")

@@ -140,10 +140,10 @@ func ledgerInverse(r Request, d Done) ([]astern.Step, error) {
 			return nil, nil // it was latched before
 		}
 		return []astern.Step{ledgerStep(m, ledger.VerbRelease, "release-"+name, "release the latch on "+name+" "+revision, args,
-			"astern latch release "+name+" "+revision+" --reason "+reason, astern.UndoInverse)}, nil
+			"astern latch release "+p.Component.Address()+" "+revision+" --reason "+reason, astern.UndoInverse)}, nil
 	case ledger.VerbRelease:
 		return []astern.Step{ledgerStep(m, ledger.VerbLatch, "latch-"+name, "latch "+name+" "+revision+" again", args,
-			"astern latch add "+name+" "+revision+" --reason "+reason, astern.UndoInverse)}, nil
+			"astern latch add "+p.Component.Address()+" "+revision+" --reason "+reason, astern.UndoInverse)}, nil
 	case ledger.VerbRecord:
 		before := d.Call.Image["current"]
 		if before == "" {
@@ -151,7 +151,7 @@ func ledgerInverse(r Request, d Done) ([]astern.Step, error) {
 		}
 		args["revision"] = astern.Text(before)
 		return []astern.Step{ledgerStep(m, ledger.VerbRecord, "record-"+name, "record that "+name+" runs "+before+" again", args,
-			"astern record deploy "+name+" "+before, astern.UndoInverse)}, nil
+			"astern record deploy "+p.Component.Address()+" "+before, astern.UndoInverse)}, nil
 	}
 	return nil, nil
 }

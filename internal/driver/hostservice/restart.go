@@ -112,12 +112,18 @@ func (o *order) afterRun(ctx context.Context, i int, err error) astern.Op {
 	return failed(err) // stopped, and nothing under way: another attempt starts it
 }
 
+// endedBySignal is the exit code above which a shell says that a signal ended the command.
+const endedBySignal = 128
+
 // afterFailure judges a command that came to its end and said that it failed: nothing of it is under way any more.
 func (o *order) afterFailure(ctx context.Context, argv []string, code int, text string) astern.Op {
 	err := astern.Errorf(astern.Internal, "%s: %s ended with %d: %s", o.doing(), argv[0], code, orSilence(text)).
 		WithHint("on %s: see %s/.astern/%s.out", o.who[0].host, o.root, o.marker)
 	if code == 126 || code == 127 {
 		return failed(err)
+	}
+	if code > endedBySignal {
+		return unsure(err) // it may have started a process and not come to note it
 	}
 	proc := processOf(ctx, o.machine, o.way(o.who[0]))
 	before, known := o.call.Image[imageIdentity]
@@ -232,7 +238,7 @@ func (o *order) lastCommand(ctx context.Context) (state, token, code string, err
 
 // findRestart compares the process with the one of before.
 func (o *order) findRestart(ctx context.Context, now time.Time) astern.Found {
-	state, token, _, err := o.lastCommand(ctx)
+	state, token, code, err := o.lastCommand(ctx)
 	if err != nil {
 		return unknown("%s", err.Error())
 	}
@@ -248,12 +254,19 @@ func (o *order) findRestart(ctx context.Context, now time.Time) astern.Found {
 		return unknown("the process of before is not known: %s", o.call.Image[imageUnknown])
 	case proc.starting:
 		return unknown("%s", proc.why)
+	case token == o.call.Token && signalled(code) && (proc.identity == "" || proc.identity == before):
+		return unknown("the command was ended by a signal (%s): it may have left a process that it did not note", code)
 	case proc.identity == "":
 		return absent("no process of %s runs", o.who[0].name)
 	case proc.identity == before:
 		return absent("the process of before still runs")
 	}
 	return found(running(map[string]string{handleStarted: millis(now)}, "restarted; waiting for the process", o.pause()))
+}
+
+func signalled(code string) bool {
+	n, err := strconv.Atoi(code)
+	return err == nil && n > endedBySignal
 }
 
 // runCommand runs a drain or undrain command.

@@ -216,16 +216,6 @@ func read(c astern.Component) (spec, []astern.Problem) {
 	return sp, problems
 }
 
-// place returns the place of the instance.
-func (sp spec) place(name string) (place, bool) {
-	for _, p := range sp.places {
-		if p.name == name {
-			return p, true
-		}
-	}
-	return place{}, false
-}
-
 // hosts returns the hosts of the places, each once, in order.
 func hosts(places []place) []string {
 	var out []string
