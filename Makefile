@@ -62,7 +62,7 @@ house:
 
 # Fuzz targets run on their seeds here. Two packages at a time: the machines that run this have two cores.
 race:
-	@echo '== go test -race' && go test -race -p 2 -timeout 25m -json ./... | go run ./scripts/test-summary
+	@echo '== go test -race' && go test -race -p 2 -timeout 10m -json ./... | go run ./scripts/test-summary
 
 darwin:
 	@for arch in amd64 arm64; do \
