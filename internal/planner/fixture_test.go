@@ -73,7 +73,7 @@ func (s service) component() astern.Component {
 	}
 	var list []map[string]string
 	c := astern.Component{Environment: "production", Name: s.name, Kind: "host.service", DependsOn: s.dependsOn, Checks: slices.Clone(s.checks),
-		Ready: s.ready, Validate: s.validate, Checklist: s.checklist, Folder: "/work"}
+		Ready: s.ready, Validate: s.validate, Checklist: s.checklist, Folder: "/home/ana/shop"}
 	for i, in := range s.instances {
 		list = append(list, map[string]string{"name": in.name, "host": in.host, "address": addressOf(i, in)})
 		if _, ok := c.Host(in.host); !ok {

@@ -38,7 +38,7 @@ type paper struct {
 }
 
 func newPaper(t testing.TB, change func(*astern.Component, *Settings)) paper {
-	c := astern.Component{Environment: "production", Name: "shop", Kind: Kind, Folder: "/work", Ready: []string{"health"},
+	c := astern.Component{Environment: "production", Name: "shop", Kind: Kind, Folder: "/home/ana/shop", Ready: []string{"health"},
 		Checks: []astern.Check{{Name: "health", Each: true, TimeoutSeconds: 2, HTTP: &astern.HTTPCheck{URL: "http://{address}/health"}}},
 		Hosts: []astern.Host{{Name: "web-1", SSH: &astern.SSH{Address: "10.0.0.11", User: "deploy"}},
 			{Name: "web-2", SSH: &astern.SSH{Address: "10.0.0.12:2222", User: "deploy"}}}}
