@@ -1,9 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -248,15 +250,8 @@ func stopped(id string, err error) error {
 	if astern.CodeOf(err) == astern.Interrupted {
 		return err
 	}
-	cause := orElse(astern.HintOf(err), "mend the cause")
+	cause := cmp.Or(astern.HintOf(err), "mend the cause")
 	return astern.Errorf(astern.CodeOf(err), "%w", err).WithHint("%s; then astern resume %s: nothing is done twice", cause, id)
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // ended words the result of a run as an error; nil when everything was done.
@@ -367,13 +362,13 @@ func within(p astern.Plan, allowed *astern.Allowed) bool {
 		return false
 	}
 	for _, address := range p.Addresses() {
-		if !contains(allowed.Addresses, address) {
+		if !slices.Contains(allowed.Addresses, address) {
 			return false
 		}
 	}
 	for _, st := range p.Stages {
 		for _, s := range st.Steps {
-			if !contains(allowed.Verbs, s.Verb) {
+			if !slices.Contains(allowed.Verbs, s.Verb) {
 				return false
 			}
 		}
@@ -388,15 +383,6 @@ func within(p astern.Plan, allowed *astern.Allowed) bool {
 		}
 	}
 	return true
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 // childOf finds the execution that continues the one with that id and has not ended.

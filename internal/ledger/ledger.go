@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sort"
@@ -70,7 +71,7 @@ func apply(d *astern.Deployment, e astern.Event, cancelled func(string) bool) {
 		}
 	case astern.EventLatched:
 		if e.Execution == "" || !cancelled(e.Execution) {
-			d.Latched = orElse(e.Reason, "rolled back")
+			d.Latched = cmp.Or(e.Reason, "rolled back")
 		}
 	case astern.EventReleased:
 		d.Latched = ""
@@ -126,11 +127,4 @@ func Releases(events []astern.Event) []astern.Release {
 	}
 	slices.Reverse(out)
 	return out
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }

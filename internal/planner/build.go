@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -146,7 +147,7 @@ func (b *builder) leftOut(address string, members []astern.LeftOut) {
 		path := l.Member + "/link"
 		b.plan.Facts = append(b.plan.Facts, astern.Fact{Address: address, Path: path, Unknown: l.Because, Seen: b.r.Now, Steps: []string{}})
 		b.plan.Accepts = append(b.plan.Accepts, astern.Accept{What: "fact " + address + " " + path,
-			By: b.r.Asked.By, Because: orElse(b.r.Intent.Reason, "left out: "+l.Because)})
+			By: b.r.Asked.By, Because: cmp.Or(b.r.Intent.Reason, "left out: "+l.Because)})
 	}
 }
 
@@ -383,7 +384,7 @@ func (b *builder) bind(m move, check astern.Check, members []string) ([]string, 
 func (b *builder) record(m move) {
 	name := m.part.Component.Name
 	args := map[string]astern.Arg{"revision": astern.Text(m.target.Revision),
-		"reason": astern.Text(orElse(b.r.Intent.Reason, string(b.r.Intent.Verb)))}
+		"reason": astern.Text(cmp.Or(b.r.Intent.Reason, string(b.r.Intent.Verb)))}
 	if hash := hashOf(m); hash != "" {
 		args["hash"] = astern.Text(hash)
 	}
@@ -575,13 +576,6 @@ func (b *builder) estimate() {
 		}
 	}
 	b.plan.Estimate = astern.Estimate{MedianSeconds: sum}
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // quote writes a word for a POSIX shell.

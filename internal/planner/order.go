@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func order(r Request, moves []move) ([]move, []string, error) {
 				next = i
 				break
 			}
-			because = orElse(because, trouble)
+			because = cmp.Or(because, trouble)
 		}
 		if next < 0 {
 			return nil, nil, astern.Errorf(astern.Refused, "this would leave a pair that can't work: %s", because).

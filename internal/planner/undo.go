@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 
@@ -110,7 +111,7 @@ func inverseOf(r Request, d Done) ([]astern.Step, error) {
 	case d.Step.Undo == astern.UndoNone:
 		return nil, nil
 	case d.Step.Undo == astern.UndoImpossible:
-		return nil, astern.Errorf(astern.Refused, "step %s can't be undone: %s", d.Call.Step, orElse(d.Step.UndoBecause, "it is a point of no return"))
+		return nil, astern.Errorf(astern.Refused, "step %s can't be undone: %s", d.Call.Step, cmp.Or(d.Step.UndoBecause, "it is a point of no return"))
 	case d.Step.Kind == ledger.Kind:
 		return ledgerInverse(r, d)
 	}
