@@ -8,7 +8,7 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := bin/tools/staticcheck-v0.8.2
 BUILD       := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
-.PHONY: help build demo test bench lint fmt man clean need-go need-tests gofmt vet staticcheck house race darwin
+.PHONY: help build demo test bench proof lint fmt man clean need-go need-tests gofmt vet staticcheck house race darwin
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ test: need-tests house lint race darwin ## run everything; installs what the tes
 
 bench: build ## print figures beside real peers, one line of JSON each
 	@go run ./bench -astern bin/astern
+
+proof: need-tests ## make all trials of all proofs (hours; may be interrupted; ONLY=NAME makes one); make test makes a share
+	@go run ./proof $(if $(ONLY),-only '$(ONLY)')
 
 lint: need-go gofmt vet staticcheck ## gofmt, go vet and staticcheck
 

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,36 +15,24 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/engine/enginetest"
+	"github.com/astern-dev/astern/internal/proof"
 )
 
-// simRuns is how many simulated runs one test makes; ASTERN_SIM_RUNS changes it, ASTERN_SIM_SEED runs one seed.
+// simRuns is the share of simulated runs that each test of them makes.
 const simRuns = 10000
 
 // TestSimulation drives random plans with random faults, lost replies, crashes and operators through the engine's pure
 // part on one simulated thread, so that a seed alone repeats a run. Every run must end, have no effect twice, keep the
 // order of stages, and leave the world as its journal says.
 func TestSimulation(t *testing.T) {
-	if s := os.Getenv("ASTERN_SIM_SEED"); s != "" {
-		seed, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).once) })
-		return
-	}
-	runs := simRuns
-	if s := os.Getenv("ASTERN_SIM_RUNS"); s != "" {
-		var err error
-		if runs, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for seed := range uint64(runs) {
+	first, count := proof.Seeds(t, simRuns)
+	for seed := first; seed < first+count; seed++ {
 		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).once) })
 		if t.Failed() {
-			t.Fatalf("reproduce with ASTERN_SIM_SEED=%d go test -run TestSimulation ./internal/engine", seed)
+			t.Fatalf("repeat it: ASTERN_PROOF_FIRST=%d ASTERN_PROOF_COUNT=1 go test -run '^TestSimulation$' ./internal/engine", seed)
 		}
 	}
+	proof.Figures(t, map[string]float64{"runs": float64(count)})
 }
 
 // TestLoopSimulation does the same with the loop itself and its goroutines; the order of answers is the scheduler's.

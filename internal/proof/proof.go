@@ -1,0 +1,62 @@
+// Package proof deals a large number of random trials out to tests: a plain `go test` makes a small share of them, and
+// `make proof` (folder proof) makes all, a chunk a time, so that it can be interrupted and go on.
+package proof
+
+import (
+	"encoding/json"
+	"os"
+	"strconv"
+	"testing"
+)
+
+// What the runner tells a test: the first seed, how many, and the file to which figures are appended, one line of JSON
+// each.
+const (
+	FirstVariable   = "ASTERN_PROOF_FIRST"
+	CountVariable   = "ASTERN_PROOF_COUNT"
+	FiguresVariable = "ASTERN_PROOF_FIGURES"
+)
+
+// Seeds returns the first seed of this run's trials and how many there are: share of them from 0, unless the runner, or a
+// person who repeats one failure, asks for others. Every trial must follow from its seed alone, as far as the operating
+// system lets it.
+func Seeds(t testing.TB, share uint64) (first, count uint64) {
+	t.Helper()
+	return variable(t, FirstVariable, 0), variable(t, CountVariable, share)
+}
+
+func variable(t testing.TB, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("reading %s: %v", name, err)
+	}
+	return n
+}
+
+// Figures reports what the trials showed, and logs it. The runner adds the figures of all chunks, but keeps the largest of
+// those whose name begins with "max_" and the smallest of those with "min_". Units belong into the names.
+func Figures(t testing.TB, figures map[string]float64) {
+	t.Helper()
+	line, err := json.Marshal(figures)
+	if err != nil {
+		t.Fatalf("writing the figures of %s: %v", t.Name(), err)
+	}
+	t.Logf("figures: %s", line)
+	path := os.Getenv(FiguresVariable)
+	if path == "" {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatalf("writing the figures of %s: %v", t.Name(), err)
+	}
+	defer f.Close()
+	if _, err := f.Write(append(line, '\n')); err != nil {
+		t.Fatalf("writing the figures of %s: %v", t.Name(), err)
+	}
+}
