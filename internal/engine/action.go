@@ -1,7 +1,7 @@
 package engine
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -82,5 +82,5 @@ const (
 
 // Key names the action so that a loop runs each once at a time.
 func (a Action) Key() string {
-	return fmt.Sprintf("%s %s %d %d %t", a.Kind, a.Step, a.Attempt, a.Stage, a.Gate)
+	return string(a.Kind) + " " + a.Step + " " + strconv.Itoa(a.Attempt) + " " + strconv.Itoa(a.Stage) + " " + strconv.FormatBool(a.Gate)
 }

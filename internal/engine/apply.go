@@ -75,8 +75,8 @@ func (f *Fold) answers(s *step, r astern.Record) bool {
 // (both are then asked again after their pause), and the intent of a step that may no longer start because somebody
 // said stop, or the stage stopped, in the meantime.
 func (f *Fold) News(records []astern.Record, now time.Time) []astern.Record {
-	news := records[:0:0]
-	var wanted map[string]Action
+	news := make([]astern.Record, 0, len(records))
+	var wanted map[string]time.Time
 	for _, r := range records {
 		s := f.steps[r.Step]
 		switch {
@@ -93,12 +93,12 @@ func (f *Fold) News(records []astern.Record, now time.Time) []astern.Record {
 			if wanted == nil {
 				wanted = f.prepared(now)
 			}
-			a, ok := wanted[r.Step]
+			deadline, ok := wanted[r.Step]
 			if !ok {
 				continue
 			}
 			call := *r.Call // the step's time begins with its intent
-			call.Deadline, r.Call = a.Call.Deadline, &call
+			call.Deadline, r.Call = deadline, &call
 		}
 		r.At, r.Fence = now, f.fence
 		news = append(news, r)
@@ -106,12 +106,12 @@ func (f *Fold) News(records []astern.Record, now time.Time) []astern.Record {
 	return news
 }
 
-// prepared returns the actions that prepare a step now, by step.
-func (f *Fold) prepared(now time.Time) map[string]Action {
-	out := map[string]Action{}
-	for _, a := range f.Decide(now) {
+// prepared returns which steps may be prepared now, with the deadline that they get.
+func (f *Fold) prepared(now time.Time) map[string]time.Time {
+	out := map[string]time.Time{}
+	for _, a := range (&decision{f: f, now: now, lean: true}).decide() {
 		if a.Kind == Prepare {
-			out[a.Step] = a
+			out[a.Step] = a.Call.Deadline
 		}
 	}
 	return out

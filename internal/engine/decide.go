@@ -7,11 +7,16 @@ import (
 )
 
 // Decide returns what is to be done next. It changes nothing.
-func (f *Fold) Decide(now time.Time) []Action {
+func (f *Fold) Decide(now time.Time) []Action { return (&decision{f: f, now: now}).decide() }
+
+func (d *decision) decide() []Action {
+	f := d.f
 	if f.outcome != "" {
 		return nil
 	}
-	d := &decision{f: f, now: now}
+	if st := f.stage(); st != nil {
+		d.actions = make([]Action, 0, max(len(st.active), min(st.plan.Parallel, len(st.lanes)))+1)
+	}
 	d.inFlight()
 	if f.cancelled {
 		return d.endWith(astern.OutcomeCancelled)
@@ -43,6 +48,7 @@ func (f *Fold) Decide(now time.Time) []Action {
 type decision struct {
 	f       *Fold
 	now     time.Time
+	lean    bool // preparations are wanted without their facts and arguments
 	actions []Action
 	wake    time.Time // earliest time at which something is due, zero when nothing waits for the clock
 	holds   []HoldReason
@@ -131,10 +137,15 @@ func (d *decision) prepare(s *step) {
 	if s.phase != waiting || !d.isDue(s.wait) {
 		return
 	}
+	deadline := d.now.Add(seconds(s.plan.TimeoutSeconds))
+	if d.lean {
+		d.actions = append(d.actions, Action{Kind: Prepare, Step: s.id, Call: &astern.Call{Deadline: deadline}})
+		return
+	}
 	d.actions = append(d.actions, Action{Kind: Prepare, Step: s.id, Attempt: s.attempt + 1, Within: within(s),
 		Facts: d.f.Expected(s.plan, s.member), Call: &astern.Call{
 			Step: s.id, Address: s.plan.Address, Kind: s.plan.Kind, Verb: s.plan.Verb, Member: s.member, Args: d.f.resolve(s),
-			Token: Token(d.f.plan.ID, s.id, s.attempt+1), Fence: d.f.fence, Deadline: d.now.Add(seconds(s.plan.TimeoutSeconds)),
+			Token: Token(d.f.plan.ID, s.id, s.attempt+1), Fence: d.f.fence, Deadline: deadline,
 		}})
 }
 

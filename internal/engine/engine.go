@@ -16,9 +16,10 @@ import (
 
 // Journal keeps the records of executions. Every Append is on stable storage before it returns.
 type Journal interface {
-	// Append writes the records in one transaction and gives them the next sequence numbers. With a fence > 0 it
-	// returns an error that wraps ErrFenced when another engine has taken the execution since. After any other error
-	// it is not known whether the records were written: read before going on.
+	// Append writes the records in one transaction and gives them the next sequence numbers. A record that has one
+	// already must get that one, else nothing is written and the error wraps ErrBehind. With a fence > 0 it returns an
+	// error that wraps ErrFenced when another engine has taken the execution since. After any other error it is not
+	// known whether the records were written: read before going on.
 	Append(ctx context.Context, execution string, fence int64, records ...astern.Record) error
 	// Read returns the records with a sequence number greater than after, in order.
 	Read(ctx context.Context, execution string, after int64) ([]astern.Record, error)
@@ -26,6 +27,9 @@ type Journal interface {
 
 // ErrFenced says that another engine has taken the execution: this one must stop at once.
 var ErrFenced = errors.New("another engine has taken the execution")
+
+// ErrBehind says that somebody has written into the journal what the caller has not read.
+var ErrBehind = errors.New("the journal has gone on")
 
 // World is everything outside that a plan touches or asks.
 type World struct {

@@ -42,11 +42,17 @@ type loop struct {
 	owner   sync.WaitGroup
 	look    time.Time // when the journal is read next
 	closing bool      // nothing new may be started
+
+	pending []astern.Record // folded, and not yet in the journal
+	since   time.Time       // when the first of them was answered
+	ahead   int             // preparations under way that were decided on the pending records
+	told    int64           // sequence number of the last record that Observe has seen
 }
 
 // answer is what came of an action.
 type answer struct {
 	key     string
+	ahead   bool
 	records []astern.Record
 }
 
@@ -86,6 +92,8 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 				return *end, err
 			}
 			wake = at
+		} else if err := l.flush(work); err != nil {
+			return Result{}, err
 		} else if len(l.busy) == 0 {
 			return Result{}, astern.Errorf(astern.Interrupted, "%s was interrupted", l.Execution).
 				WithHint("nothing is lost: astern resume %s goes on", l.Execution)
@@ -95,9 +103,7 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 		}
 		select {
 		case a := <-l.answers:
-			if err := l.write(work, l.collect(a)); err != nil {
-				return Result{}, err
-			}
+			l.take(l.collect(a))
 		case <-stopping:
 			stopping = nil
 		case <-l.Clock.After(wake):
@@ -113,13 +119,11 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 
 // collect takes the answer and all others that wait, so that they are written at once.
 func (l *loop) collect(a answer) []astern.Record {
-	records := a.records
-	delete(l.busy, a.key)
+	records := l.answered(a)
 	for len(l.busy) > 0 {
 		select {
 		case a = <-l.answers:
-			records = append(records, a.records...)
-			delete(l.busy, a.key)
+			records = append(records, l.answered(a)...)
 		default:
 			return records
 		}
@@ -127,9 +131,23 @@ func (l *loop) collect(a answer) []astern.Record {
 	return records
 }
 
+func (l *loop) answered(a answer) []astern.Record {
+	delete(l.busy, a.key)
+	if a.ahead {
+		l.ahead--
+	}
+	return a.records
+}
+
 // runOnce starts every action that is due and not under way. It returns a result when the run is over, else when to
 // look again (zero when only an answer can bring news).
 func (l *loop) runOnce(ctx context.Context) (*Result, time.Time, error) {
+	if at, wait := l.prepareAhead(ctx); wait {
+		return nil, at, nil
+	}
+	if err := l.flush(ctx); err != nil {
+		return nil, time.Time{}, err
+	}
 	if l.fold.outcome != "" {
 		return l.ended(), time.Time{}, nil
 	}
@@ -146,13 +164,16 @@ func (l *loop) runOnce(ctx context.Context) (*Result, time.Time, error) {
 			if len(l.busy) > 0 {
 				continue
 			}
-			r := astern.Record{Kind: astern.RecordEnded, Outcome: a.Outcome}
-			if err := l.append(ctx, []astern.Record{r}); err != nil {
+			l.take([]astern.Record{{Kind: astern.RecordEnded, Outcome: a.Outcome}})
+			if err := l.flush(ctx); err != nil {
 				return nil, wake, err
+			}
+			if l.fold.outcome == "" { // somebody has said something in between
+				return nil, l.Clock.Now(), nil
 			}
 			return l.ended(), wake, nil
 		default:
-			l.launch(ctx, a)
+			l.launch(ctx, a, false)
 		}
 	}
 	return nil, wake, nil
@@ -169,13 +190,16 @@ func (l *loop) ended() *Result {
 }
 
 // launch runs the action beside the loop, once.
-func (l *loop) launch(ctx context.Context, a Action) {
+func (l *loop) launch(ctx context.Context, a Action, ahead bool) {
 	key := a.Key()
 	if l.busy[key] {
 		return
 	}
 	l.busy[key] = true
-	l.owner.Go(func() { l.answers <- answer{key, Perform(ctx, l.World, l.Execution, a)} })
+	if ahead {
+		l.ahead++
+	}
+	l.owner.Go(func() { l.answers <- answer{key, ahead, Perform(ctx, l.World, l.Execution, a)} })
 }
 
 // drain waits for everything under way; its answers are not written, so they are found again.
@@ -192,54 +216,6 @@ func (l *loop) drain() {
 			return
 		}
 	}
-}
-
-// write appends what is new in the records, and folds it with whatever people wrote in between. Intents come last: what
-// else was answered, and what people said, may forbid them.
-func (l *loop) write(ctx context.Context, records []astern.Record) error {
-	var answers, intents []astern.Record
-	for _, r := range records {
-		switch {
-		case r.Kind != astern.RecordIntent:
-			answers = append(answers, r)
-		case !l.closing:
-			intents = append(intents, r)
-		}
-	}
-	if err := l.append(ctx, answers); err != nil {
-		return err
-	}
-	return l.append(ctx, intents)
-}
-
-func (l *loop) append(ctx context.Context, records []astern.Record) error {
-	news := l.fold.News(records, l.Clock.Now())
-	if len(news) == 0 {
-		return nil
-	}
-	if err := l.Journal.Append(ctx, l.Execution, l.Fence, news...); err != nil {
-		return fmt.Errorf("writing the journal of %s: %w", l.Execution, err)
-	}
-	return l.read(ctx)
-}
-
-// read folds the records that the journal has beyond the fold.
-func (l *loop) read(ctx context.Context) error {
-	records, err := l.Journal.Read(ctx, l.Execution, l.fold.seq)
-	if err != nil {
-		return fmt.Errorf("reading the journal of %s: %w", l.Execution, err)
-	}
-	for _, r := range records {
-		l.fold.Apply(r)
-		if l.Observe != nil {
-			l.Observe(r)
-		}
-	}
-	l.look = l.Clock.Now().Add(l.lookEvery())
-	if l.fold.fence > l.Fence {
-		return fmt.Errorf("%s: %w", l.Execution, ErrFenced)
-	}
-	return nil
 }
 
 func (l *loop) lookEvery() time.Duration {

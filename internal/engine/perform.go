@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,7 +14,7 @@ import (
 // A panic of a driver is an answer too: nobody knows what it did.
 func Perform(ctx context.Context, w World, execution string, a Action) (records []astern.Record) {
 	r := astern.Record{Step: a.Step, Attempt: a.Attempt}
-	ctx, cancel := context.WithTimeoutCause(ctx, a.Within, fmt.Errorf("no answer within %s", a.Within))
+	ctx, cancel := context.WithTimeoutCause(ctx, a.Within, noAnswer(a.Within))
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
@@ -43,6 +44,11 @@ func Perform(ctx context.Context, w World, execution string, a Action) (records 
 	}
 	return []astern.Record{r}
 }
+
+// noAnswer is why an action is given up: it took so long.
+type noAnswer time.Duration
+
+func (n noAnswer) Error() string { return "no answer within " + time.Duration(n).String() }
 
 // late tells an error that came because the time was over, which trying again can help, from others.
 func late(ctx context.Context, err error) (astern.Code, string) {

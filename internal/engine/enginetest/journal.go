@@ -28,7 +28,7 @@ type Journal struct {
 	Crash func() (before, after bool)
 }
 
-// Append writes the records unless the process is dead or the fence is old.
+// Append writes the records unless the process is dead, the fence is old, or they don't follow the last one.
 func (j *Journal) Append(_ context.Context, _ string, fence int64, records ...astern.Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -47,6 +47,9 @@ func (j *Journal) Append(_ context.Context, _ string, fence int64, records ...as
 				return ErrCrash
 			}
 		}
+	}
+	if last := int64(len(j.records)); len(records) > 0 && records[0].Seq != 0 && records[0].Seq != last+1 {
+		return fmt.Errorf("record %d after %d: %w", records[0].Seq, last, engine.ErrBehind)
 	}
 	for _, r := range records {
 		r.Seq = int64(len(j.records)) + 1

@@ -236,8 +236,7 @@ func idOf(n int64) string { return idPrefix + strconv.FormatInt(n, 10) }
 
 // number returns the row of the execution; NotFound when there is none.
 func number(ctx context.Context, r reader, id string) (n int64, err error) {
-	text, _ := strings.CutPrefix(id, idPrefix)
-	if n, err = strconv.ParseInt(text, 10, 64); err == nil && idOf(n) == id {
+	if n, ok := parsed(id); ok {
 		err = r.QueryRowContext(ctx, `SELECT n FROM executions WHERE n = ?`, n).Scan(&n)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return n, err
@@ -245,6 +244,13 @@ func number(ctx context.Context, r reader, id string) (n int64, err error) {
 	}
 	return 0, astern.Errorf(astern.NotFound, "there is no execution %q in this state folder", id).
 		WithHint("'astern executions' lists them")
+}
+
+// parsed returns the number in an execution's id.
+func parsed(id string) (n int64, ok bool) {
+	text, _ := strings.CutPrefix(id, idPrefix)
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil && idOf(n) == id
 }
 
 // openExecution returns the row of an execution; Refused when it has ended.

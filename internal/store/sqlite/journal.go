@@ -14,7 +14,8 @@ var ofPeople = []astern.RecordKind{astern.RecordPaused, astern.RecordResumed, as
 	astern.RecordSettled, astern.RecordAllowed, astern.RecordTicked}
 
 // Append writes the records to the journal of an execution, all or none, and gives them the next sequence numbers and
-// the fence.
+// the fence. A record that has a number already must get that one, else nothing is written and the error wraps
+// ErrBehind.
 //
 // A fence > 0 must be the one that Take gave out last for the execution, else the error wraps ErrFenced and nothing is
 // written. Fence 0 is for the records of people. After the end only ticks are taken; others answer Refused. The record
@@ -29,6 +30,11 @@ func (s *Store) Append(ctx context.Context, id string, fence int64, recs ...aste
 	}
 	if len(recs) == 0 {
 		return nil
+	}
+	if n, ok := parsed(id); ok && s.frozen == "" && usual(fence, recs) {
+		if written, err := s.appendUsual(ctx, doing, n, fence, recs); written || err != nil {
+			return err
+		}
 	}
 	return s.write(ctx, doing, func(tx *sql.Tx) error {
 		n, err := number(ctx, tx, id)
@@ -87,7 +93,11 @@ func insertRecords(ctx context.Context, tx *sql.Tx, n, fence int64, recs []aster
 		return err
 	}
 	for i, rec := range recs {
-		rec.Seq, rec.Fence, rec.At = last+int64(i)+1, fence, rec.At.UTC()
+		next := last + int64(i) + 1
+		if rec.Seq != 0 && rec.Seq != next {
+			return astern.Errorf(astern.Conflict, "record %d of %s would be number %d: %w", rec.Seq, idOf(n), next, ErrBehind)
+		}
+		rec.Seq, rec.Fence, rec.At = next, fence, rec.At.UTC()
 		doc, err := json.Marshal(rec)
 		if err != nil {
 			return astern.Errorf(astern.Invalid, "record %d (%s) of %s can't be written as JSON: %w", rec.Seq, rec.Kind, idOf(n), err)

@@ -29,12 +29,17 @@ var ErrFenced = engine.ErrFenced
 // was written since; so decide from what is read, write, and only then act.
 var ErrUnknownCommit = errors.New("it is not known whether the change was written")
 
+// ErrBehind says that a record's number is taken: somebody has written into the journal what the caller has not read.
+var ErrBehind = engine.ErrBehind
+
 // Store is an open state folder.
 type Store struct {
 	db     *sql.DB
 	folder string
 	// writer has room for one: within a process writers queue here, which is fair, and not at the file lock, which polls.
 	writer chan struct{}
+	// appender writes what engines write; it belongs to whoever has the writer's place, nil until it is needed.
+	appender *appender
 	// frozen is why nothing can be written, "" when it can.
 	frozen string
 	// missing is true when the state folder does not exist (only when opened for reading).
@@ -45,6 +50,11 @@ type Store struct {
 
 // Close closes the store. The folder then holds everything in state.db alone unless another process has it open.
 func (s *Store) Close() error {
+	if s.frozen == "" {
+		s.writer <- struct{}{}
+		s.closeAppender()
+		<-s.writer
+	}
 	err := s.db.Close()
 	if s.memory != "" {
 		memdb.Delete(s.memory)
