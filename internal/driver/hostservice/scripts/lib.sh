@@ -35,12 +35,17 @@ take_lock() {
 	wait_lock 8 || { head -n 1 "$lockfile" >&2; exit 83; }
 }
 
+# newer FENCE reports whether a newer fence was here than that one.
+newer() {
+	there=$(sed -n '1s/.*"fence":\([0-9][0-9]*\).*/\1/p' "$lockfile")
+	[ "${there:-0}" -gt "$1" ]
+}
+
 # guard ROOT FENCE CONTENT takes the lock and refuses (81) when a newer fence was here. Where an older one was, it notes
 # ours: one line, padded so that it overwrites the last one in place. A claim under our fence says more and stays.
 guard() {
 	take_lock "$1"
-	there=$(sed -n '1s/.*"fence":\([0-9][0-9]*\).*/\1/p' "$lockfile")
-	if [ "${there:-0}" -gt "$2" ]; then
+	if newer "$2"; then
 		head -n 1 "$lockfile" >&2
 		exit 81
 	fi
