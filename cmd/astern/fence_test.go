@@ -233,7 +233,7 @@ func (c contest) race(rnd *rand.Rand, both []*operator) {
 // TestTwoOperatorsAtOnce lets two operators apply plans of one component at the same instant, with one state folder and
 // with two. Exactly one plan is carried out; the other is refused, says who has it, and had no effect.
 func TestTwoOperatorsAtOnce(t *testing.T) {
-	first, count := proof.Seeds(t, 12)
+	first, count := proof.Seeds(t, 6)
 	c := newContest(t, "one", "two")
 	won := map[string]float64{}
 	for seed := first; seed < first+count && !t.Failed(); seed++ {

@@ -114,7 +114,7 @@ func (c contest) swaps() []string {
 // moment; another one takes over, with the same state folder or with one of his own, and goes elsewhere. When the first
 // wakes up, it can't swap any link any more.
 func TestPausedOperatorIsOvertaken(t *testing.T) {
-	first, count := proof.Seeds(t, 4)
+	first, count := proof.Seeds(t, 2)
 	c := newContest(t, "one", "two")
 	figures := map[string]float64{}
 	for seed := first; seed < first+count && !t.Failed(); seed++ {

@@ -2,6 +2,7 @@ package hostservice
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -197,7 +198,11 @@ func TestStoppedSwapAndCleanUp(t *testing.T) {
 	l := newLab(t, nil)
 	fence := int64(0)
 	cleaned := 0
-	n := everywhere(t, func() astern.Call { c := l.first("swap"); c.Fence = fence; return c }, l, false,
+	swap := l.first("swap")
+	n := everywhere(t, func() astern.Call {
+		swap.Fence, swap.Token = fence, fmt.Sprintf("ast-%d", tokens.Add(1))
+		return swap
+	}, l, false,
 		func() {
 			fence++
 			l.link("links/a", "v2")
@@ -273,14 +278,16 @@ func TestStoppedCopyIsNeverLate(t *testing.T) {
 // The verbs with a window: how long after the last question about the fence the command begins. The time in which the two
 // processes are made that tell it is counted as well.
 func TestWindowIsMeasured(t *testing.T) {
-	_, count := proof.Seeds(t, 15)
+	_, count := proof.Seeds(t, 5)
 	l := newLab(t, nil)
 	s := newStopper(t)
 	l.write("now", "#!/bin/sh\nexec date +%s%N >>now.log\n", 0o755)
 	figures := map[string]float64{"window_commands_measured": 0}
+	command := l.first("restart")
 	for range count {
 		for _, verb := range []string{verbDrain, verbUndrain, verbRestart} {
-			c := l.first("restart")
+			c := command
+			c.Args, c.Token = maps.Clone(command.Args), fmt.Sprintf("ast-%d", tokens.Add(1))
 			list := "command"
 			if verb == verbRestart {
 				list = "restart"
