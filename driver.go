@@ -22,6 +22,7 @@ type Driver struct {
 	Actor      Actor
 	Validator  Validator
 	Discoverer Discoverer
+	Claimer    Claimer
 }
 
 // Layer orders components when a system goes back: flags first, DNS last; the reverse going forward.

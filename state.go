@@ -58,7 +58,7 @@ func MemberPath(pattern, member string) string {
 
 // Every kind that keeps revisions shows the content hash of each at release/REVISION or, where each member has its own
 // copy, at MEMBER/release/REVISION; what runs at revision (mixed: joined by "+") and MEMBER/link; where a member is
-// reached at MEMBER/address; and the highest fence that acted on it at MEMBER/fence.
+// reached at MEMBER/address; the highest fence that acted on it at MEMBER/fence, and who did at MEMBER/claim (see Claim).
 
 // ContentHash returns the hash of a revision's content when it is known and the same everywhere.
 func (s State) ContentHash(revision string) (hash string, ok bool) {

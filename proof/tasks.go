@@ -3,4 +3,8 @@ package main
 // tasks are the proofs, with the number of trials that docs/promises.md states.
 var tasks = []task{
 	{Name: "simulation", Package: "internal/engine", Test: "TestSimulation", Trials: 1_000_000, Chunk: 10_000},
+	{Name: "operators", Package: "cmd/astern", Test: "TestTwoOperatorsAtOnce", Trials: 1000, Chunk: 30},
+	{Name: "overtaken", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertaken", Trials: 300, Chunk: 6},
+	{Name: "claims", Package: "internal/driver/hostservice", Test: "TestClaimsAreLinearizable", Trials: 500, Chunk: 15},
+	{Name: "windows", Package: "internal/driver/hostservice", Test: "TestWindowIsMeasured", Trials: 300, Chunk: 60},
 }

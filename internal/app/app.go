@@ -64,7 +64,11 @@ type App struct {
 	By     string // the person who asks
 	Full   bool   // observe everything anew, without what was proven before
 	Runner astern.Runner
+	// TakeOver goes on although another process or another state folder has not ended its execution; that one can't act
+	// from then on.
+	TakeOver bool
 
+	seen    map[string]claims // by execution: what was seen when its plan's facts were read
 	drivers []astern.Driver
 	pool    *host.Pool
 }

@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/planner"
-	"github.com/astern-dev/astern/internal/proc"
 )
 
 // Apply checks a plan file against everything that may forbid it now, and makes it an execution. Its second return is
@@ -29,7 +27,7 @@ func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, er
 	if err := a.may(ctx, p, hash); err != nil {
 		return astern.Execution{}, false, err
 	}
-	fence, err := a.unchanged(ctx, p)
+	seen, fence, err := a.mayAct(ctx, p)
 	if err != nil {
 		return astern.Execution{}, false, err
 	}
@@ -47,6 +45,7 @@ func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, er
 	if err != nil {
 		return e, false, fmt.Errorf("starting the plan: %w", err)
 	}
+	a.seen = map[string]claims{e.ID: seen}
 	return e, created, nil
 }
 
@@ -166,40 +165,42 @@ func (a *App) approved(ctx context.Context, p astern.Plan, hash string) error {
 	return nil
 }
 
-// unchanged reads every fact of the plan and returns the highest fence that the world knows of.
-func (a *App) unchanged(ctx context.Context, p astern.Plan) (fence int64, err error) {
+// mayAct refuses where another execution acts, or the world changed since the plan was made. It returns what the places
+// said before the facts were read, and the highest fence that the world knows of.
+func (a *App) mayAct(ctx context.Context, p astern.Plan) (claims, int64, error) {
+	seen, fence, err := a.look(ctx, p)
+	if err != nil {
+		return nil, 0, err
+	}
+	elder, _, err := a.executionOf(ctx, p.Parent)
+	if err != nil {
+		return nil, 0, err
+	}
+	if _, err := a.passed(ctx, seen, "", elder.ID); err != nil {
+		return nil, 0, err
+	}
+	return seen, fence, a.unchanged(ctx, p)
+}
+
+// unchanged reads every fact of the plan and refuses when one differs.
+func (a *App) unchanged(ctx context.Context, p astern.Plan) error {
 	fold, err := engine.NewFold(p)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	diffs, err := engine.ReadFacts(ctx, a.observe, fold.AllExpected())
 	if err != nil {
-		return 0, fmt.Errorf("reading the facts that the plan rests on: %w", err)
+		return fmt.Errorf("reading the facts that the plan rests on: %w", err)
 	}
-	if len(diffs) > 0 {
-		lines := make([]string, len(diffs))
-		for i, d := range diffs {
-			lines[i] = "\n  " + d.String()
-		}
-		return 0, astern.Errorf(astern.Refused, "the world changed since the plan was made:%s", strings.Join(lines, "")).
-			WithHint("make a new plan")
+	if len(diffs) == 0 {
+		return nil
 	}
-	for _, f := range p.Fleets {
-		paths := make([]string, len(f.Members))
-		for i, m := range f.Members {
-			paths[i] = m + "/fence"
-		}
-		s, err := a.observe(ctx, f.Address, paths)
-		if err != nil {
-			return 0, err
-		}
-		for _, v := range s.Values {
-			if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil && v.Known() {
-				fence = max(fence, n)
-			}
-		}
+	lines := make([]string, len(diffs))
+	for i, d := range diffs {
+		lines[i] = "\n  " + d.String()
 	}
-	return fence, nil
+	return astern.Errorf(astern.Refused, "the world changed since the plan was made:%s", strings.Join(lines, "")).
+		WithHint("make a new plan")
 }
 
 // Run takes the execution and carries it out until it ends or a person must decide. Observe is called with every
@@ -219,9 +220,17 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 		if err := a.approved(ctx, s.plan, s.execution.PlanHash); err != nil {
 			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
 		}
-		fence, err := a.Store.Take(ctx, id, a.Runner, proc.Alive, a.Now())
+		seen, err := a.mayGoOn(ctx, s)
+		if err != nil {
+			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
+		}
+		fence, err := a.Store.Take(ctx, id, a.Runner, a.lives, a.Now())
 		if err != nil {
 			return engine.Result{}, id, fmt.Errorf("taking %s: %w", id, err)
+		}
+		release, err := a.claim(ctx, s, fence, seen)
+		if err != nil {
+			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
 		}
 		eng := engine.Engine{Journal: a.Store, Clock: engine.SystemClock{}, Execution: id, Fence: fence, Plan: s.plan,
 			World: a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })}
@@ -232,6 +241,7 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 		if err != nil {
 			return result, id, stopped(id, err)
 		}
+		release(context.WithoutCancel(ctx), result.Outcome)
 		if result.Child == "" {
 			return result, id, ended(id, result)
 		}

@@ -171,7 +171,7 @@ func (a *App) Resume(ctx context.Context, id, reason string) (running bool, err 
 // alive reports whether another process carries the execution out.
 func (a *App) alive(ctx context.Context, id string) bool {
 	r, ok, err := a.Store.Runner(ctx, id)
-	return err == nil && ok && r != a.Runner && proc.Alive(r)
+	return err == nil && ok && r != a.Runner && a.lives(r)
 }
 
 // Cancel asks the execution to start nothing new and to end. It reports whether a process that carries it out will do

@@ -17,7 +17,7 @@ import (
 )
 
 func (s *session) apply() *cobra.Command {
-	var dryRun bool
+	var dryRun, takeOver bool
 	cmd := &cobra.Command{
 		Use: "apply PLAN", Short: "carry out a plan", Args: takes(1, 1),
 		Long: `Carries out exactly the plan: a file, - for standard input, or the hash of a plan in the state folder. It is refused when
@@ -28,6 +28,7 @@ second apply shows the first.
   astern apply plan.json`,
 		RunE: s.runs(func(ctx context.Context, args []string) error {
 			return s.with(ctx, changing(dryRun), func(a *app.App) error {
+				a.TakeOver = takeOver
 				doc, err := s.planDocument(ctx, a, args[0])
 				if err != nil {
 					return err
@@ -40,8 +41,14 @@ second apply shows the first.
 		}),
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether it could be applied now")
+	takesOver(cmd, &takeOver)
 	cmd.Flags().Bool("yes", false, "accepted as everywhere; apply asks nothing, for the plan was read")
 	return cmd
+}
+
+// takesOver adds the flag by which a person goes over an execution that has not ended.
+func takesOver(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "take-over", false, "although another process or state folder has not ended its execution: that one can't act here any more")
 }
 
 // mayApply goes through everything that may refuse the plan.

@@ -23,7 +23,7 @@ type askFlags struct {
 	percent            int
 	bake, watch        duration
 	withoutUnreachable bool
-	yes                bool
+	yes, takeOver      bool
 	out                string
 }
 

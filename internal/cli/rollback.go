@@ -20,6 +20,7 @@ func (s *session) intents() []*cobra.Command {
 		cmd := s.command(in, "astern", f)
 		cmd.Flags().BoolVar(&f.yes, "yes", false, "go on without asking; it never replaces an approval")
 		cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "make the plan, show it, and stop")
+		takesOver(cmd, &f.takeOver)
 		cmd.RunE = s.runs(func(ctx context.Context, args []string) error {
 			if s.output == mayRunbook && !f.dryRun {
 				return astern.Errorf(astern.Invalid, "-o runbook is for plans").WithHint("astern plan %s … -o runbook", in.verb)
@@ -29,7 +30,10 @@ func (s *session) intents() []*cobra.Command {
 					return err
 				}
 			}
-			return s.with(ctx, changing(f.dryRun), func(a *app.App) error { return s.planAndApply(ctx, a, in, f, args) })
+			return s.with(ctx, changing(f.dryRun), func(a *app.App) error {
+				a.TakeOver = f.takeOver
+				return s.planAndApply(ctx, a, in, f, args)
+			})
 		})
 		out = append(out, cmd)
 	}

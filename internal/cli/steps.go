@@ -55,12 +55,13 @@ func (s *session) pause() *cobra.Command {
 }
 
 func (s *session) resume() *cobra.Command {
-	f := &changeFlags{}
-	return s.stepCommand("resume ID", "go on with a paused, held or stopped execution", `Goes on with an execution: a paused one, a held one (steps that failed without effect get another attempt), or
+	f, takeOver := &changeFlags{}, false
+	cmd := s.stepCommand("resume ID", "go on with a paused, held or stopped execution", `Goes on with an execution: a paused one, a held one (steps that failed without effect get another attempt), or
 one whose process is gone, wherever it was. Nothing is done twice. Where another process carries it out, it is followed.
 
   astern resume ex-1`, takes(1, 1), f, false,
 		func(ctx context.Context, a *app.App, args []string) error {
+			a.TakeOver = takeOver
 			running, err := a.Resume(ctx, args[0], f.reason)
 			switch {
 			case err != nil:
@@ -79,15 +80,18 @@ one whose process is gone, wherever it was. Nothing is done twice. Where another
 			}
 			return standing(sh)
 		})
+	takesOver(cmd, &takeOver)
+	return cmd
 }
 
 func (s *session) cancel() *cobra.Command {
-	f := &changeFlags{}
-	return s.stepCommand("cancel ID", "end an execution where it is", `Asks an execution to start nothing new and to end where it is, and waits for that. Its latches are lifted. What it did
+	f, takeOver := &changeFlags{}, false
+	cmd := s.stepCommand("cancel ID", "end an execution where it is", `Asks an execution to start nothing new and to end where it is, and waits for that. Its latches are lifted. What it did
 stays: astern undo ID reverses it.
 
   astern cancel ex-1 --reason 'it was not the release'`, takes(1, 1), f, false,
 		func(ctx context.Context, a *app.App, args []string) error {
+			a.TakeOver = takeOver
 			running, err := a.Cancel(ctx, args[0], f.reason)
 			switch {
 			case err != nil:
@@ -106,6 +110,8 @@ stays: astern undo ID reverses it.
 			}
 			return s.wasCancelled(ctx, a, args[0], err)
 		})
+	takesOver(cmd, &takeOver)
+	return cmd
 }
 
 // wasCancelled makes the end that was asked for a success.

@@ -157,12 +157,8 @@ func (a *actor) order(call astern.Call) (*order, error) {
 	if o.machine, err = a.machine(c, o.who[0].host); err != nil {
 		return nil, fmt.Errorf("step %s: %w", call.Step, err)
 	}
-	lock, err := json.Marshal(struct {
-		Fence     int64     `json:"fence"`
-		Execution string    `json:"execution"`
-		Address   string    `json:"address"`
-		At        time.Time `json:"at"`
-	}{call.Fence, call.Execution, call.Address, a.now().UTC().Truncate(time.Second)})
+	lock, err := json.Marshal(astern.Claim{Fence: call.Fence, Execution: call.Execution, Address: call.Address,
+		At: a.now().UTC().Truncate(time.Second)})
 	if err != nil {
 		return nil, astern.Errorf(astern.Internal, "encoding the lock: %w", err)
 	}
@@ -299,16 +295,15 @@ func (o *order) refusal(r host.Result) (err error, ok bool) {
 
 // holder words the content of a lock file.
 func holder(content string) string {
-	var lock struct {
-		Fence     int64  `json:"fence"`
-		Execution string `json:"execution"`
-		Address   string `json:"address"`
-		At        string `json:"at"`
-	}
-	if json.Unmarshal([]byte(content), &lock) != nil {
+	var there astern.Claim
+	if json.Unmarshal([]byte(content), &there) != nil {
 		return content
 	}
-	return fmt.Sprintf("%s of %s with fence %d at %s", lock.Execution, lock.Address, lock.Fence, lock.At)
+	by := ""
+	if there.By != "" {
+		by = " by " + there.By
+	}
+	return fmt.Sprintf("%s of %s with fence %d at %s%s", there.Execution, there.Address, there.Fence, there.At.Format(time.RFC3339), by)
 }
 
 func (o *order) fence() string { return strconv.FormatInt(o.call.Fence, 10) }

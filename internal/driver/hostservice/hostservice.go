@@ -3,12 +3,13 @@
 //
 //	ROOT/releases/v1.2.2/…            the releases
 //	ROOT/current -> releases/v1.2.2   what runs; the link may be one for each instance
-//	ROOT/.astern.lock                 who swapped last, with the fence: the lock is held by the command that swaps
+//	ROOT/.astern.lock                 who acts there or did last, with the fence: locked by the command that swaps
 //	ROOT/.astern-history.jsonl        one line for each swap, from which a lost ledger is rebuilt
 //	ROOT/.astern/INSTANCE.run, .out   the last command that was run for an instance, and what it printed
 //
 // Reading order: settings.go (what is declared), observe.go, look.go, folders.go and proof.go (what is seen), targets.go
-// (what can be gone back to), route.go and lane.go (the way there), act.go, swap.go, restart.go, copy.go (going it), undo.go.
+// (what can be gone back to), route.go and lane.go (the way there), act.go, swap.go, restart.go, copy.go (going it), undo.go;
+// claim.go keeps operators apart who have no state folder in common.
 //
 // Everything that changes a host is one of the fixed scripts in the folder scripts, run by sh with every value as an
 // argument of its own, alike here and over SSH. Release folders are read by the scripts over SSH (scripted.go), and
@@ -80,6 +81,7 @@ func build(d *driver) astern.Driver {
 		Actor:      &actor{d},
 		Validator:  validator{},
 		Discoverer: discoverer{},
+		Claimer:    d,
 	}
 }
 

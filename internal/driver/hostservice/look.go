@@ -32,6 +32,7 @@ type sight struct {
 	ignored  map[string]string    // what lies beside them, with the reason why it is no release
 	links    map[string]linkSeen  // by path
 	fence    string               // "" when nobody swapped yet
+	claim    string               // the line in the lock file, "" when it is none
 	history  []HistoryLine
 	real     string // the real path of the folder of the releases
 }
@@ -138,7 +139,7 @@ func (s *sight) addRelease(name, changed string) {
 func (s *sight) addLock(line string) {
 	var lock struct{ Fence int64 }
 	if json.Unmarshal([]byte(line), &lock) == nil {
-		s.fence = strconv.FormatInt(lock.Fence, 10)
+		s.fence, s.claim = strconv.FormatInt(lock.Fence, 10), strings.TrimSpace(line)
 	}
 }
 

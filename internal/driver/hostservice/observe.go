@@ -61,6 +61,7 @@ func (a asked) below(prefix string) []string {
 //	MEMBER/process             identity of the running process
 //	MEMBER/runs                the revision that the process was started under: differs from the link before a restart
 //	MEMBER/fence               fence in the lock file of the release root
+//	MEMBER/claim               who acts there, or did last, as JSON (see astern.Claim)
 //	MEMBER/releases            names of the release folders, separated by spaces
 //	MEMBER/release/REV         content hash of a release folder
 //	MEMBER/release-read/REV    when its files were read, where they were not read again because nothing about them changed
@@ -227,7 +228,7 @@ func (v *hostView) unreachable(name string, err error) {
 		why = name + ": " + why
 	}
 	for _, p := range v.places {
-		for _, path := range []string{"link", "process", "runs", "fence", "releases", "history"} {
+		for _, path := range []string{"link", "process", "runs", "fence", "claim", "releases", "history"} {
 			v.unknown(p.name+"/"+path, why)
 		}
 		for path := range v.want.paths {
@@ -261,6 +262,7 @@ func (v *hostView) member(p place, s sight, proc process) {
 	}
 	if s.fence != "" {
 		v.known(p.name+"/fence", s.fence)
+		v.known(p.name+"/claim", s.claim)
 	}
 	if s.trouble != "" {
 		v.unknown(p.name+"/releases", s.trouble)

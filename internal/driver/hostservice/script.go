@@ -25,6 +25,7 @@ const (
 	exitNoWrite  = 86 // nothing could be written; nothing was done
 	exitHalf     = 87 // the last part failed; nothing is left of it
 	exitInFlight = 88 // another command of the instance is running
+	exitClaimed  = 89 // an execution that has not ended is there
 )
 
 // script returns the command that runs the script of that name with the arguments.

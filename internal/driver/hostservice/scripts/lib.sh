@@ -28,18 +28,28 @@ wait_lock() {
 	done
 }
 
-# guard ROOT FENCE CONTENT takes the lock of the release root on file descriptor 8, refuses (81) when a newer fence was
-# here, and notes ours. The content is one line, padded so that it overwrites the last one in place.
-guard() {
+# take_lock ROOT takes the lock of the release root on file descriptor 8.
+take_lock() {
 	lockfile=$1/.astern.lock
 	exec 8>>"$lockfile" || exit 86
 	wait_lock 8 || { head -n 1 "$lockfile" >&2; exit 83; }
+}
+
+# newer FENCE reports whether a newer fence was here than that one.
+newer() {
 	there=$(sed -n '1s/.*"fence":\([0-9][0-9]*\).*/\1/p' "$lockfile")
-	if [ "${there:-0}" -gt "$2" ]; then
+	[ "${there:-0}" -gt "$1" ]
+}
+
+# guard ROOT FENCE CONTENT takes the lock and refuses (81) when a newer fence was here. Where an older one was, it notes
+# ours: one line, padded so that it overwrites the last one in place. A claim under our fence says more and stays.
+guard() {
+	take_lock "$1"
+	if newer "$2"; then
 		head -n 1 "$lockfile" >&2
 		exit 81
 	fi
-	printf '%-511s\n' "$3" 1<>"$lockfile" || exit 86
+	[ "${there:-0}" -eq "$2" ] || printf '%-511s\n' "$3" 1<>"$lockfile" || exit 86
 }
 
 # flush FILE… writes files or folders through to the disk.

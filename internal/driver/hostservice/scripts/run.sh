@@ -7,12 +7,18 @@ mkdir -p -- "$root/.astern" || exit 86
 out=$root/.astern/$name.out run=$root/.astern/$name.run
 exec 9>>"$run" || exit 86
 try_lock 9 || { head -n 1 "$run" >&2; exit 88; }
-guard "$root" "$fence" "$content"
-exec 8>&-
 rm -f -- "$out"
 : >>"$out" || exit 86
+guard "$root" "$fence" "$content"
+exec 8>&-
 printf '%-255s\n' "$token started" 1<>"$run" || exit 86
 flush "$run"
+# The lock can't be held while the command runs, so what is left is a window: as small as can be.
+if newer "$fence"; then
+	printf '%-255s\n' "$token 81" 1<>"$run"
+	head -n 1 "$lockfile" >&2
+	exit 81
+fi
 "$@" >>"$out" 2>&1 9>&- </dev/null
 code=$?
 printf '%-255s\n' "$token $code" 1<>"$run"

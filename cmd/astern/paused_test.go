@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/astern-dev/astern/internal/proof"
+)
+
+// descendants returns the processes that came of a process, at any depth.
+func descendants(pid int) []int {
+	parents := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is fine
+	for _, f := range stats {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			continue // it has ended
+		}
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		child, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		if err != nil || len(fields) < 2 {
+			continue
+		}
+		if parent, err := strconv.Atoi(fields[1]); err == nil {
+			parents[parent] = append(parents[parent], child)
+		}
+	}
+	var out []int
+	for next := parents[pid]; len(next) > 0; {
+		out = append(out, next...)
+		var below []int
+		for _, p := range next {
+			below = append(below, parents[p]...)
+		}
+		next = below
+	}
+	return out
+}
+
+// paused is an operator whose astern, or a command of it, was stopped on the way.
+type paused struct {
+	c       contest
+	cmd     *exec.Cmd
+	said    bytes.Buffer
+	stopped []int
+	waited  chan error
+}
+
+// pauseAt starts the plan and stops the process, or one of those that came of it, after a while.
+func (c contest) pauseAt(rnd *rand.Rand, state, file string, child bool) *paused {
+	c.Helper()
+	p := &paused{c: c, cmd: c.command(state, "apply", file), waited: make(chan error, 1)}
+	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
+	if err := p.cmd.Start(); err != nil {
+		c.Fatal(err)
+	}
+	go func() { p.waited <- p.cmd.Wait() }()
+	time.Sleep(time.Duration(rnd.IntN(600)) * time.Millisecond) // where it is when it stops is what is tried
+	at := p.cmd.Process.Pid
+	if child {
+		// What a command leaves running is the service; it belongs to nobody any more.
+		for range 200 {
+			if all := descendants(at); len(all) > 0 {
+				at = all[rnd.IntN(len(all))]
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if syscall.Kill(at, syscall.SIGSTOP) == nil { // it may have ended
+		p.stopped = append(p.stopped, at)
+	}
+	return p
+}
+
+// wake lets it go on and returns its exit code when it has ended.
+func (p *paused) wake() int {
+	p.c.Helper()
+	for _, pid := range p.stopped {
+		_ = syscall.Kill(pid, syscall.SIGCONT) // it may have ended
+	}
+	return p.c.code(<-p.waited)
+}
+
+// swaps are the revisions to which links were swapped, in the order in which the host did it.
+func (c contest) swaps() []string {
+	c.Helper()
+	text, err := os.ReadFile(filepath.Join(c.folder, "root", ".astern-history.jsonl"))
+	if err != nil && !os.IsNotExist(err) {
+		c.Fatal(err)
+	}
+	var out []string
+	for line := range strings.Lines(string(text)) {
+		var h struct{ Revision string }
+		if err := json.Unmarshal([]byte(line), &h); err != nil {
+			c.Fatal(err)
+		}
+		out = append(out, h.Revision)
+	}
+	return out
+}
+
+// TestPausedOperatorIsOvertaken stops an operator's astern, or one of the commands that it has started, at a random
+// moment; another one takes over, with the same state folder or with one of his own, and goes elsewhere. When the first
+// wakes up, it can't swap any link any more.
+func TestPausedOperatorIsOvertaken(t *testing.T) {
+	first, count := proof.Seeds(t, 2)
+	c := newContest(t, "one", "two")
+	figures := map[string]float64{}
+	for seed := first; seed < first+count && !t.Failed(); seed++ {
+		rnd := rand.New(rand.NewPCG(seed, 5))
+		c.reset()
+		if err := os.Remove(filepath.Join(c.folder, "root", ".astern-history.jsonl")); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		same, child := seed%3 == 0, seed%3 == 1
+		p := c.pauseAt(rnd, "one", c.plan("one", "v1"), child)
+		back := rnd.IntN(2) == 0
+		code, said := c.takeOver(same, back)
+		swaps, commands := len(c.swaps()), len(c.effects())
+		woke := p.wake()
+		if code == 0 {
+			if now := c.swaps(); len(now) != swaps {
+				t.Errorf("the older plan overwrote the newer: %v after %v", now[swaps:], now[:swaps])
+			}
+			late := len(c.effects()) - commands
+			figures["window_commands_after_the_take_over"] += float64(late)
+			if late > 1 {
+				t.Errorf("%d commands of the older plan ran after the newer had ended: at most the one under way may", late)
+			}
+		} else {
+			figures["not_before_the_paused_one_went_on"]++
+			code, said = c.settled(same)
+			if swaps := c.swaps(); !back && slices.Contains(swaps, "v2") && slices.Contains(swaps[slices.Index(swaps, "v2"):], "v1") {
+				t.Errorf("the older plan overwrote the newer: %v", swaps)
+			}
+		}
+		if woke == 0 {
+			figures["ended_before_it_was_stopped"]++
+		}
+		figures["trials"]++
+		c.giveUp()
+		if t.Failed() {
+			t.Logf("seed %d: who woke up ended with %d:\n%s\nwho took over ended with %d:\n%s\neffects %v", seed, woke, p.said.String(), code, said, c.effects())
+		}
+	}
+	proof.Figures(t, figures)
+}
+
+// takeOver goes to v2, over whoever is under way; and then back, so that the links are again what the older plan expects:
+// nothing but the fence can refuse it then.
+func (c contest) takeOver(same, back bool) (code int, said string) {
+	c.Helper()
+	state := "two"
+	if same {
+		state = "one"
+		for _, id := range c.open(state) {
+			if code, said := c.run(state, "cancel", id, "--take-over", "--reason", "it does not go on"); code != 0 {
+				return code, said
+			}
+		}
+	}
+	code, said = c.run(state, "rollback", "shop", "--to", "v2", "--watch", "0s", "--reason", "the other does not go on", "--yes", "--take-over")
+	if code == 0 && back {
+		id := strings.Fields(c.must(0, state, "executions", "--limit", "1"))
+		at := slices.IndexFunc(id, func(w string) bool { return strings.HasPrefix(w, "ex-") })
+		return c.run(state, "undo", id[at], "--reason", "it was not that", "--yes")
+	}
+	return code, said
+}
+
+// settled brings to an end what could not take over while a command of the other held the root or the instance.
+func (c contest) settled(same bool) (code int, said string) {
+	c.Helper()
+	state := "two"
+	if same {
+		state = "one"
+	}
+	for _, id := range c.open(state) {
+		code, said = c.run(state, "resume", id, "--take-over")
+	}
+	return code, said
+}
+
+// giveUp cancels whatever is left, so that the next trial begins anew.
+func (c contest) giveUp() {
+	c.Helper()
+	for _, state := range []string{"one", "two"} {
+		for _, v := range []string{"v1", "v2"} {
+			c.run(state, "latch", "release", "shop", v, "--reason", "the trial is over") // it may not be latched
+		}
+		for _, id := range c.open(state) {
+			if code, out := c.run(state, "cancel", id, "--take-over", "--reason", "the trial is over"); code != 0 {
+				c.Errorf("cancelling %s of %s: exit code %d:\n%s", id, state, code, out)
+			}
+		}
+	}
+}

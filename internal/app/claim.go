@@ -1,0 +1,224 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/proc"
+)
+
+// claims is what the places of a plan's members say of who acts there: by address and member.
+type claims map[string]map[string]astern.Claim
+
+// lives reports whether a process may still carry out its execution.
+func (a *App) lives(r astern.Runner) bool { return !a.TakeOver && proc.Alive(r) }
+
+// look reads what the places say, and the highest fence there.
+func (a *App) look(ctx context.Context, p astern.Plan) (claims, int64, error) {
+	seen, highest := claims{}, int64(0)
+	for _, f := range p.Fleets {
+		var paths []string
+		for _, m := range f.Members {
+			paths = append(paths, m+"/fence", m+"/claim")
+		}
+		s, err := a.observe(ctx, f.Address, paths)
+		if err != nil {
+			return nil, 0, err
+		}
+		there := map[string]astern.Claim{}
+		for _, m := range f.Members {
+			if v, ok := s.Get(m + "/fence"); ok && v.Known() {
+				if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
+					highest = max(highest, n)
+				}
+			}
+			var c astern.Claim
+			if v, ok := s.Get(m + "/claim"); ok && v.Known() {
+				if err := json.Unmarshal([]byte(v.Text), &c); err != nil {
+					return nil, 0, astern.Errorf(astern.Internal, "reading what %s of %s says of who acts there: %w", m, f.Address, err)
+				}
+			}
+			c.By, c.Execution = plain(c.By), plain(c.Execution)
+			there[m] = c
+		}
+		seen[f.Address] = there
+	}
+	return seen, highest, nil
+}
+
+// plain makes what a host says fit for a terminal.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}
+
+// owner identifies an execution among those of all state folders: by its plan, its number, and who took it first.
+func owner(e astern.Execution, records []astern.Record) string {
+	i := slices.IndexFunc(records, func(r astern.Record) bool { return r.Kind == astern.RecordTaken && r.Runner != nil })
+	if i < 0 {
+		return ""
+	}
+	first := records[i]
+	h := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%+v\n%d\n%s", e.PlanHash, e.ID, *first.Runner, first.Fence, first.At.UTC().Format(time.RFC3339Nano)))
+	return hex.EncodeToString(h[:12])
+}
+
+// passed returns the owners of open claims over which the execution may go: of this folder's executions that have ended or
+// hand over to it, and all others when taking over. Any other open claim but its own is a Conflict.
+func (a *App) passed(ctx context.Context, seen claims, mine, elder string) ([]string, error) {
+	var over []string
+	for _, address := range slices.Sorted(maps.Keys(seen)) {
+		for _, member := range slices.Sorted(maps.Keys(seen[address])) {
+			c := seen[address][member]
+			if !c.Open || c.Owner == mine || slices.Contains(over, c.Owner) {
+				continue
+			}
+			here, free := a.free(ctx, c, address, elder)
+			if !free && !a.TakeOver {
+				whose := "of another state folder"
+				if here {
+					whose = "of this state folder"
+				}
+				return nil, astern.Errorf(astern.Conflict, "%s of %s is held by %s, %s, since %s: %s has not ended", member, address, c.By, whose,
+					c.At.UTC().Format("2006-01-02 15:04:05Z"), c.Execution).
+					WithHint("see how it goes where it was started; if it will not go on: apply with --take-over, and it can't act here any more")
+			}
+			over = append(over, c.Owner)
+		}
+	}
+	return over, nil
+}
+
+// free reports whether a claim is that of one of this state folder's executions, and one that has ended or hands over. Of
+// one at the same address the lease decides, which says more about it.
+func (a *App) free(ctx context.Context, c astern.Claim, address, elder string) (here, free bool) {
+	e, err := a.Store.Execution(ctx, c.Execution)
+	if err != nil {
+		return false, false
+	}
+	records, err := a.Store.Read(ctx, e.ID, 0)
+	if err != nil || owner(e, records) != c.Owner {
+		return false, false
+	}
+	return true, e.Outcome != "" || e.ID == elder || c.Address == address
+}
+
+// mayGoOn refuses to go on with an execution where another one was since it began, or acts now. One that has not begun is
+// checked as if it were applied now.
+func (a *App) mayGoOn(ctx context.Context, s loaded) (claims, error) {
+	if s.cancelled() {
+		return nil, nil // it will start nothing new
+	}
+	mine := owner(s.execution, s.records)
+	if seen, ok := a.seen[s.execution.ID]; ok && !s.begun() {
+		return seen, nil
+	}
+	seen, _, err := a.look(ctx, s.plan)
+	if err != nil {
+		return nil, err
+	}
+	if !s.begun() {
+		if _, err := a.passed(ctx, seen, mine, s.execution.Parent); err != nil {
+			return nil, err
+		}
+		return seen, a.unchanged(ctx, s.plan)
+	}
+	for _, address := range slices.Sorted(maps.Keys(seen)) {
+		for _, member := range slices.Sorted(maps.Keys(seen[address])) {
+			if c := seen[address][member]; c.Owner != "" && c.Owner != mine {
+				return nil, astern.Errorf(astern.Conflict, "%s of %s: another execution was there since: %s at %s by %s", member, address,
+					c.Execution, c.At.UTC().Format("2006-01-02 15:04:05Z"), c.By).
+					WithHint("look at what it did; then astern cancel %s, and make a new plan", s.execution.ID)
+			}
+		}
+	}
+	return seen, nil
+}
+
+// begun reports whether a step was ever about to act.
+func (l loaded) begun() bool {
+	return slices.ContainsFunc(l.records, func(r astern.Record) bool { return r.Kind == astern.RecordIntent })
+}
+
+func (l loaded) cancelled() bool {
+	return slices.ContainsFunc(l.records, func(r astern.Record) bool { return r.Kind == astern.RecordCancelled })
+}
+
+// claim claims the places of the plan's members for an execution that was taken. The release that it returns gives them
+// back when the execution has ended; a child plan takes them over.
+func (a *App) claim(ctx context.Context, s loaded, fence int64, seen claims) (release func(context.Context, astern.Outcome), err error) {
+	records, err := a.Store.Read(ctx, s.execution.ID, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the journal of %s: %w", s.execution.ID, err)
+	}
+	mine := astern.Claim{Fence: fence, Execution: s.execution.ID, At: a.Now().UTC().Truncate(time.Second), Owner: owner(s.execution, records),
+		By: fmt.Sprintf("%s on %s, process %d", a.By, a.Runner.Host, a.Runner.PID), Open: true}
+	var over []string
+	if !s.begun() {
+		if over, err = a.passed(ctx, seen, mine.Owner, s.execution.Parent); err != nil {
+			return nil, err
+		}
+	}
+	for _, address := range slices.Sorted(maps.Keys(seen)) {
+		mine.Address = address
+		if err := a.claimOne(ctx, mine, seen[address], over); err != nil {
+			if s.begun() && astern.CodeOf(err) != astern.Conflict {
+				continue // its steps there will fail by themselves; the others can go on
+			}
+			if !s.begun() {
+				a.release(context.WithoutCancel(ctx), s.plan, mine)
+				err = astern.Errorf(astern.CodeOf(err), "%w", err).WithHint("nothing was done; %s; or astern resume %s when the other has ended, or astern cancel %s",
+					astern.HintOf(err), s.execution.ID, s.execution.ID)
+			}
+			return nil, err
+		}
+	}
+	return func(ctx context.Context, o astern.Outcome) {
+		if o != "" && o != astern.OutcomeContinued {
+			a.release(ctx, s.plan, mine)
+		}
+	}, nil
+}
+
+func (a *App) claimOne(ctx context.Context, mine astern.Claim, seen map[string]astern.Claim, over []string) error {
+	c, d := a.claimer(mine.Address)
+	if d == nil {
+		return nil
+	}
+	return d.Claim(ctx, c, mine, seen, over)
+}
+
+// claimer returns the component and what claims its places, nil where its kind has none.
+func (a *App) claimer(address string) (astern.Component, astern.Claimer) {
+	c, ok := a.System.Component(address)
+	if !ok {
+		return c, nil
+	}
+	d, _ := a.driver(c.Kind)
+	return c, d.Claimer
+}
+
+// release gives back what the plan's members' places say to be the execution's. A place that can't be told goes on saying
+// so, and the next operator of another state folder takes over: nothing that was done depends on it.
+func (a *App) release(ctx context.Context, p astern.Plan, mine astern.Claim) {
+	for _, f := range p.Fleets {
+		if c, d := a.claimer(f.Address); d != nil {
+			mine.Address = f.Address
+			_ = d.Release(ctx, c, mine, f.Members)
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package hostservice
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/proof"
+)
+
+// stopper stops one of a script's commands right before it does anything: the tools that scripts use are stood for by
+// ones that count themselves.
+type stopper struct {
+	testing.TB
+	folder string
+}
+
+// stopTools are all that the scripts which change something run, in their order.
+var stopTools = []string{"flock", "sed", "head", "readlink", "rm", "ln", "mv", "mkdir", "touch", "sync", "tar", "cat", "tail", "sleep"}
+
+func newStopper(t testing.TB) *stopper {
+	t.Helper()
+	s := &stopper{t, t.TempDir()}
+	path := os.Getenv("PATH")
+	for _, tool := range stopTools {
+		real, err := exec.LookPath(tool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf(`#!/bin/sh
+cd_was=$PATH; PATH=%q
+if [ -e %[2]q/at ]; then
+	echo %[3]s >>%[2]q/calls
+	n=$(wc -l <%[2]q/calls)
+	if [ "$n" -eq "$(cat %[2]q/at)" ]; then
+		rm %[2]q/at
+		echo $$ >%[2]q/new && mv %[2]q/new %[2]q/stopped
+		kill -STOP $$
+	fi
+fi
+date +%%s%%N >%[2]q/last-%[3]s
+PATH=$cd_was
+exec %[4]q "$@"
+`, path, s.folder, tool, real)
+		if err := os.WriteFile(filepath.Join(s.folder, tool), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", s.folder+":"+path)
+	return s
+}
+
+// arm makes the nth command from now on stop.
+func (s *stopper) arm(n int) {
+	s.Helper()
+	for _, name := range []string{"calls", "stopped"} {
+		_ = os.Remove(filepath.Join(s.folder, name)) // it may not be there
+	}
+	if err := os.WriteFile(filepath.Join(s.folder, "at"), []byte(strconv.Itoa(n)), 0o600); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// await waits until a command has stopped, and returns its process and name; ok is false when the script came to its end
+// before.
+func (s *stopper) await(ended <-chan astern.Op) (pid int, name string, op astern.Op, ok bool) {
+	s.Helper()
+	for {
+		if text, err := os.ReadFile(filepath.Join(s.folder, "stopped")); err == nil {
+			pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+			if err != nil {
+				s.Fatal(err)
+			}
+			for !strings.Contains(stateOf(pid), "T") {
+				time.Sleep(time.Millisecond)
+			}
+			calls, err := os.ReadFile(filepath.Join(s.folder, "calls"))
+			if err != nil {
+				s.Fatal(err)
+			}
+			words := strings.Fields(string(calls))
+			return pid, words[len(words)-1], op, true
+		}
+		select {
+		case op := <-ended:
+			_ = os.Remove(filepath.Join(s.folder, "at")) // nobody else shall stop
+			return 0, "", op, false
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// stateOf returns the letter of a process's state.
+func stateOf(pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "T" // it has ended: nothing to wait for
+	}
+	return strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))[0]
+}
+
+// holdsLock reports whether a stopped command, which is not the one that takes the lock, has it from its script.
+func holdsLock(pid int, name string) bool {
+	file, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/8", pid))
+	return err == nil && name != "flock" && filepath.Base(file) == ".astern.lock"
+}
+
+// everywhere stops the older call before each of its commands in turn, lets the other do what it does, wakes the older
+// one, and judges. Where that holds the lock, the other waits
+// for it, unless locks are nothing to it.
+func everywhere(t *testing.T, older func() astern.Call, l *lab, locks bool, reset func(), other func() bool, judge func(at string, first bool, op astern.Op)) int {
+	t.Helper()
+	s := newStopper(t)
+	for n := 1; ; n++ {
+		reset()
+		c := l.before(older())
+		ended := make(chan astern.Op, 1)
+		s.arm(n)
+		go func() { ended <- l.driver.Actor.Start(t.Context(), c) }()
+		pid, name, op, ok := s.await(ended)
+		if !ok {
+			if op.Status != astern.OpDone {
+				t.Errorf("undisturbed: %+v", op)
+			}
+			return n - 1
+		}
+		over := make(chan bool, 1)
+		go func() { over <- other() }()
+		first, holds := false, locks && holdsLock(pid, name)
+		if !holds {
+			first = <-over
+		}
+		syscall.Kill(pid, syscall.SIGCONT)
+		op = <-ended
+		if holds {
+			<-over
+		}
+		judge(fmt.Sprintf("stopped before command %d, %s", n, name), first, op)
+	}
+}
+
+// A swap is conditional: wherever it is stopped, one with a newer fence that comes to its end meanwhile, and even puts the
+// link back to what the older one expects, is never overwritten.
+func TestStoppedSwapIsNeverLate(t *testing.T) {
+	l := newLab(t, nil)
+	l.release("v3", "exec sleep 1003")
+	fence := int64(0)
+	swap := l.first("swap")
+	at := func(from, to string, fence int64) astern.Call {
+		c := swap
+		c.Args = map[string]astern.Arg{}
+		for k, v := range swap.Args {
+			c.Args[k] = v
+		}
+		c.Args["from"], c.Args["revision"], c.Args["hash"] = astern.List(from), astern.Text(to), astern.Text("")
+		c.Fence, c.Token = fence, fmt.Sprintf("ast-%d", tokens.Add(1))
+		return c
+	}
+	do := func(c astern.Call) bool {
+		image, err := l.driver.Actor.Before(t.Context(), c)
+		c.Image = image
+		return err == nil && l.driver.Actor.Start(t.Context(), c).Status == astern.OpDone
+	}
+	refused := 0
+	n := everywhere(t, func() astern.Call { return at("v2", "v1", fence) }, l, true,
+		func() { fence += 10; l.link("links/a", "v2") },
+		func() bool { return do(at("v2", "v3", fence+5)) && do(at("v3", "v2", fence+6)) },
+		func(where string, first bool, op astern.Op) {
+			link := l.value("a/link")
+			if first && (op.Status != astern.OpFailed || op.Code != astern.Conflict || link != "v2") {
+				t.Errorf("%s: the newer had ended, the older says %+v, and the link leads to %s", where, op, link)
+			}
+			if !first && (op.Status != astern.OpDone || link != "v1") {
+				t.Errorf("%s: the newer waited, the older says %+v, and the link leads to %s", where, op, link)
+			}
+			if first {
+				refused++
+			}
+		})
+	if refused == 0 || refused == n {
+		t.Errorf("%d of %d were refused: there must be some before the lock and some under it", refused, n)
+	}
+	proof.Figures(t, map[string]float64{"swap_stopped_at": float64(n), "swap_refused_after": float64(refused), "swap_overwrote": 0})
+}
+
+// A clean-up that removes the release to which a stopped swap is about to point the link never leaves a link that leads
+// nowhere: it looks where the links lead, as every clean-up must, and removes what none leads to.
+func TestStoppedSwapAndCleanUp(t *testing.T) {
+	l := newLab(t, nil)
+	fence := int64(0)
+	cleaned := 0
+	swap := l.first("swap")
+	n := everywhere(t, func() astern.Call {
+		swap.Fence, swap.Token = fence, fmt.Sprintf("ast-%d", tokens.Add(1))
+		return swap
+	}, l, false,
+		func() {
+			fence++
+			l.link("links/a", "v2")
+			l.release("v1", "exec sleep 1000")
+		},
+		func() bool {
+			if to, err := os.Readlink(filepath.Join(l.root, "links/a")); err != nil || filepath.Base(to) == "v1" {
+				return false
+			}
+			return os.RemoveAll(filepath.Join(l.root, "releases/v1")) == nil
+		},
+		func(where string, removed bool, op astern.Op) {
+			if _, err := os.Stat(filepath.Join(l.root, "links/a")); err != nil {
+				t.Errorf("%s: the link leads nowhere: %v; the swap says %+v", where, err, op)
+			}
+			if removed {
+				cleaned++
+				if op.Status != astern.OpFailed || op.Code != astern.Refused || l.value("a/link") != "v2" {
+					t.Errorf("%s: the release was removed, and the swap says %+v, the link leads to %s", where, op, l.value("a/link"))
+				}
+			}
+		})
+	proof.Figures(t, map[string]float64{"clean_up_against_swap_stopped_at": float64(n), "releases_removed_before_the_swap": float64(cleaned)})
+}
+
+// Copying is conditional, and so is the removal of what copies left behind: wherever it is stopped, a newer copy is not
+// disturbed, no release goes away, and no older one appears after it.
+func TestStoppedCopyIsNeverLate(t *testing.T) {
+	source := ""
+	l := newLab(t, func(root string, _ *astern.Component, s *Settings) {
+		source = filepath.Join(filepath.Dir(root), "source")
+		s.Source = source + "/{revision}"
+	})
+	for _, rev := range []string{"v4", "v5"} {
+		l.write("../source/"+rev+"/run", "#!/bin/sh\nexec sleep 1004 # "+rev+"\n", 0o755)
+	}
+	fence := int64(0)
+	copies := map[string]astern.Call{}
+	for _, rev := range []string{"v4", "v5"} {
+		copies[rev] = l.calls(l.route(astern.VerbDeploy, rev, 100), 1)[0]
+	}
+	at := func(rev string, fence int64) astern.Call {
+		c := copies[rev]
+		c.Fence, c.Token = fence, fmt.Sprintf("ast-%d", tokens.Add(1))
+		return c
+	}
+	n := everywhere(t, func() astern.Call { return at("v4", fence) }, l, true,
+		func() {
+			fence += 10
+			for _, rev := range []string{"v4", "v5"} {
+				os.RemoveAll(filepath.Join(l.root, "releases", rev))
+			}
+		},
+		func() bool { return l.driver.Actor.Start(t.Context(), at("v5", fence+5)).Status == astern.OpDone },
+		func(where string, first bool, op astern.Op) {
+			there := strings.Fields(l.value("a/releases"))
+			for _, rev := range []string{"v1", "v2", "v5"} {
+				if !slices.Contains(there, rev) {
+					t.Errorf("%s: %s is gone: %v", where, rev, there)
+				}
+			}
+			late := slices.Contains(there, "v4")
+			if first && (late || op.Status != astern.OpFailed) {
+				t.Errorf("%s: the newer had ended, the older says %+v, and there are %v", where, op, there)
+			}
+			if !first && !late && op.Status == astern.OpDone {
+				t.Errorf("%s: done without an effect: %+v %v", where, op, there)
+			}
+		})
+	proof.Figures(t, map[string]float64{"copy_stopped_at": float64(n), "copy_overwrote": 0, "live_releases_removed": 0})
+}
+
+// The verbs with a window: how long after the last question about the fence the command begins. The time in which the two
+// processes are made that tell it is counted as well.
+func TestWindowIsMeasured(t *testing.T) {
+	_, count := proof.Seeds(t, 5)
+	l := newLab(t, nil)
+	s := newStopper(t)
+	l.write("now", "#!/bin/sh\nexec date +%s%N >>now.log\n", 0o755)
+	figures := map[string]float64{"window_commands_measured": 0}
+	command := l.first("restart")
+	for range count {
+		for _, verb := range []string{verbDrain, verbUndrain, verbRestart} {
+			c := command
+			c.Args, c.Token = maps.Clone(command.Args), fmt.Sprintf("ast-%d", tokens.Add(1))
+			list := "command"
+			if verb == verbRestart {
+				list = "restart"
+			}
+			c.Verb, c.Args[list], c.Fence = verb, astern.List("./now"), 5
+			os.Remove(filepath.Join(l.root, "now.log"))
+			if op := l.driver.Actor.Start(t.Context(), l.before(c)); op.Status == astern.OpFailed {
+				t.Fatalf("%s: %+v", verb, op)
+			}
+			asked, err := os.ReadFile(filepath.Join(s.folder, "last-sed"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			from, err1 := strconv.ParseInt(strings.TrimSpace(string(asked)), 10, 64)
+			to, err2 := strconv.ParseInt(strings.TrimSpace(l.read("now.log")), 10, 64)
+			if err1 != nil || err2 != nil || to < from {
+				t.Fatalf("%s: asked at %q, began at %q", verb, asked, l.read("now.log"))
+			}
+			figures["max_window_ms_"+verb] = max(figures["max_window_ms_"+verb], float64(to-from)/1e6)
+			figures["window_commands_measured"]++
+		}
+	}
+	proof.Figures(t, figures)
+}
