@@ -64,6 +64,8 @@ type App struct {
 	By     string // the person who asks
 	Full   bool   // observe everything anew, without what was proven before
 	Runner astern.Runner
+	// Alive tells whether the process that carries an execution out may still live.
+	Alive func(astern.Runner) bool
 
 	drivers []astern.Driver
 	pool    *host.Pool
@@ -101,7 +103,7 @@ func (p proofs) KeepProof(ctx context.Context, key string, proof []byte, at time
 // Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
 func Open(path string, store Store) (*App, error) {
 	self := proc.Self()
-	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self}
+	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self, Alive: proc.Alive}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "finding %s: %w", path, err)

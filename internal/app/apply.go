@@ -13,7 +13,6 @@ import (
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/planner"
-	"github.com/astern-dev/astern/internal/proc"
 )
 
 // Apply checks a plan file against everything that may forbid it now, and makes it an execution. Its second return is
@@ -206,27 +205,15 @@ func (a *App) unchanged(ctx context.Context, p astern.Plan) (fence int64, err er
 // record. A child plan that may run by itself is run as well. The error says how it ended: nil when all is done.
 func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, astern.Record)) (engine.Result, string, error) {
 	for {
-		s, err := a.load(ctx, id)
+		eng, outcome, err := a.engine(ctx, id)
 		if err != nil {
 			return engine.Result{}, id, err
 		}
-		if s.execution.Outcome != "" {
-			return engine.Result{Outcome: s.execution.Outcome}, id, ended(id, engine.Result{Outcome: s.execution.Outcome})
+		if outcome != "" {
+			return engine.Result{Outcome: outcome}, id, ended(id, engine.Result{Outcome: outcome})
 		}
-		if err := a.same(s.plan); err != nil {
-			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
-		}
-		if err := a.approved(ctx, s.plan, s.execution.PlanHash); err != nil {
-			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
-		}
-		fence, err := a.Store.Take(ctx, id, a.Runner, proc.Alive, a.Now())
-		if err != nil {
-			return engine.Result{}, id, fmt.Errorf("taking %s: %w", id, err)
-		}
-		eng := engine.Engine{Journal: a.Store, Clock: engine.SystemClock{}, Execution: id, Fence: fence, Plan: s.plan,
-			World: a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })}
 		if observe != nil {
-			eng.Observe = func(r astern.Record) { observe(s.plan, r) }
+			eng.Observe = func(r astern.Record) { observe(eng.Plan, r) }
 		}
 		result, err := eng.Run(ctx)
 		if err != nil {
@@ -241,6 +228,26 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 		}
 		id = next
 	}
+}
+
+// engine takes the execution and returns what carries it out; of one that has ended it returns the outcome instead.
+func (a *App) engine(ctx context.Context, id string) (eng engine.Engine, outcome astern.Outcome, err error) {
+	s, err := a.load(ctx, id)
+	if err != nil || s.execution.Outcome != "" {
+		return eng, s.execution.Outcome, err
+	}
+	if err := a.same(s.plan); err != nil {
+		return eng, "", fmt.Errorf("running %s: %w", id, err)
+	}
+	if err := a.approved(ctx, s.plan, s.execution.PlanHash); err != nil {
+		return eng, "", fmt.Errorf("running %s: %w", id, err)
+	}
+	fence, err := a.Store.Take(ctx, id, a.Runner, a.Alive, a.Now())
+	if err != nil {
+		return eng, "", fmt.Errorf("taking %s: %w", id, err)
+	}
+	return engine.Engine{Journal: a.Store, Clock: engine.SystemClock{}, Execution: id, Fence: fence, Plan: s.plan,
+		World: a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })}, "", nil
 }
 
 func stopped(id string, err error) error {

@@ -9,7 +9,6 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/planfile"
-	"github.com/astern-dev/astern/internal/proc"
 )
 
 // loaded is an execution with its plan and everything in its journal.
@@ -106,7 +105,7 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 		return s, nil
 	}
 	if r, ok, err := a.Store.Runner(ctx, id); err == nil && ok {
-		s.Runner, s.Alive = r, proc.Alive(r)
+		s.Runner, s.Alive = r, a.Alive(r)
 	} else if err == nil {
 		s.Alive = a.Now().Sub(l.execution.CreatedAt) < takeTime // whoever made it is about to take it
 	}
@@ -171,7 +170,7 @@ func (a *App) Resume(ctx context.Context, id, reason string) (running bool, err 
 // alive reports whether another process carries the execution out.
 func (a *App) alive(ctx context.Context, id string) bool {
 	r, ok, err := a.Store.Runner(ctx, id)
-	return err == nil && ok && r != a.Runner && proc.Alive(r)
+	return err == nil && ok && r != a.Runner && a.Alive(r)
 }
 
 // Cancel asks the execution to start nothing new and to end. It reports whether a process that carries it out will do
