@@ -40,6 +40,9 @@ func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, er
 		if err != nil {
 			return e, false, err
 		}
+		if err := over(parent); err != nil {
+			return e, false, fmt.Errorf("starting the plan: it continues or undoes %s: %w", parent.ID, err)
+		}
 		e.Parent = parent.ID
 	}
 	e, created, err := a.Store.CreateExecution(ctx, e, fence)
@@ -337,7 +340,7 @@ func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 		BakeSeconds: in.BakeSeconds, WatchSeconds: in.WatchSeconds, Reason: in.Reason, Way: s.plan.Asked.Way}
 	var planned Planned
 	if undo {
-		planned, err = a.PlanUndo(ctx, id, Ask{Reason: "stage failed: " + in.Reason, Way: s.plan.Asked.Way})
+		planned, err = a.undoOf(ctx, s, Ask{Reason: "stage failed: " + in.Reason, Way: s.plan.Asked.Way})
 	} else {
 		planned, err = a.Plan(ctx, ask)
 	}

@@ -278,14 +278,16 @@ func (h *house) judgeAttempts(l loaded) {
 // judgeStops: nothing is begun later than a second after a person said stop; a process that was itself stopped looks first.
 func (h *house) judgeStops(l loaded) {
 	var stop time.Time
+	cancelled := false
 	for _, r := range l.records {
 		switch r.Kind {
 		case astern.RecordPaused, astern.RecordCancelled:
+			cancelled = cancelled || r.Kind == astern.RecordCancelled
 			if stop.IsZero() {
 				stop = r.At
 			}
 		case astern.RecordResumed:
-			if !l.fold.Cancelled() {
+			if !cancelled {
 				stop = time.Time{}
 			}
 		case astern.RecordIntent:
