@@ -19,6 +19,7 @@ import (
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/ledger"
+	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/proc"
 )
 
@@ -69,6 +70,7 @@ type App struct {
 
 	drivers []astern.Driver
 	pool    *host.Pool
+	decode  func(doc []byte) (p astern.Plan, hash string, err error) // planfile.Decode
 }
 
 // Drivers returns the drivers of every kind, given the machines and how a component is found by its address. Without
@@ -103,7 +105,7 @@ func (p proofs) KeepProof(ctx context.Context, key string, proof []byte, at time
 // Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
 func Open(path string, store Store) (*App, error) {
 	self := proc.Self()
-	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self, Alive: proc.Alive}
+	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self, Alive: proc.Alive, decode: planfile.Decode}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "finding %s: %w", path, err)

@@ -18,7 +18,7 @@ import (
 // Apply checks a plan file against everything that may forbid it now, and makes it an execution. Its second return is
 // false when the plan has an execution already, which is returned: one plan, one execution. Nothing is carried out yet.
 func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, error) {
-	p, hash, err := planfile.Decode(doc)
+	p, hash, err := a.decode(doc)
 	if err != nil {
 		return astern.Execution{}, false, a.edited(ctx, p, err)
 	}
@@ -68,7 +68,7 @@ func (a *App) edited(ctx context.Context, p astern.Plan, refusal error) error {
 		return refusal // the refusal stands without it
 	}
 	for _, doc := range docs {
-		made, _, err := planfile.Decode(doc)
+		made, _, err := a.decode(doc)
 		if err == nil && strings.HasPrefix(made.ID, nonce+".") {
 			lines := planfile.Differences(made, p)
 			return astern.Errorf(astern.Refused, "the plan was edited:\n  %s", strings.Join(lines[:min(len(lines), 20)], "\n  ")).

@@ -8,7 +8,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
-	"github.com/astern-dev/astern/internal/planfile"
 )
 
 // loaded is an execution with its plan and everything in its journal.
@@ -28,7 +27,7 @@ func (a *App) load(ctx context.Context, id string) (loaded, error) {
 	if err != nil {
 		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
 	}
-	p, hash, err := planfile.Decode(doc)
+	p, hash, err := a.decode(doc)
 	if err != nil {
 		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
 	}
@@ -287,7 +286,7 @@ func (a *App) Tick(ctx context.Context, id, address, item string) error {
 
 // Approve records a person's word on a plan; verdict is approve or reject.
 func (a *App) Approve(ctx context.Context, doc []byte, verdict, reason string) (string, error) {
-	p, hash, err := planfile.Decode(doc)
+	p, hash, err := a.decode(doc)
 	if err != nil {
 		return "", err
 	}

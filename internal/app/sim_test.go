@@ -116,7 +116,7 @@ func simulateHouse(t *testing.T, seed uint64, trace func(string, ...any)) (simFi
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	pct := func(most int) int { return rnd.IntN(most + 1) }
 	start := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
-	h := &house{t: t, rnd: rnd, now: start, disturbed: map[string]string{}, touched: map[string]bool{}, store: storemodel.New(),
+	h := &house{t: t, rnd: rnd, now: start, disturbed: map[string]string{}, touched: map[string]bool{}, decoded: map[string]Planned{}, store: storemodel.New(),
 		crashes: pct(20), trace: trace}
 	h.system, h.services = randomSystem(rnd)
 	h.world = &simWorld{h: h, seed: seed, asked: map[string]uint64{}, values: map[string]map[string]string{}, silent: map[string]bool{},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
+	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/store/sqlite"
 	"github.com/astern-dev/astern/internal/store/storemodel"
 )
@@ -32,6 +33,7 @@ type house struct {
 	world     *simWorld
 	store     *storemodel.Store
 	processes []*process
+	decoded   map[string]Planned
 	docs      []Planned         // made and not applied yet
 	disturbed map[string]string // "ADDRESS MEMBER" that somebody changed by hand -> its link before
 	touched   map[string]bool   // the same, and never forgotten
@@ -70,7 +72,9 @@ func (h *house) after(d time.Duration, do func()) {
 func (h *house) local() time.Time { return h.now.Add(h.skew) }
 
 // some returns a random time up to most.
-func (h *house) some(most time.Duration) time.Duration { return time.Duration(h.rnd.Int64N(int64(most))) }
+func (h *house) some(most time.Duration) time.Duration {
+	return time.Duration(h.rnd.Int64N(int64(most)))
+}
 
 func (h *house) wrong(format string, args ...any) {
 	h.wrongs = append(h.wrongs, fmt.Sprintf(format, args...))
@@ -116,11 +120,23 @@ func (h *house) application(by string, p *process) *App {
 	if p != nil {
 		runner = p.runner
 	}
-	a := &App{System: h.system, Now: h.local, By: by, Runner: runner, Alive: h.alive}
+	a := &App{System: h.system, Now: h.local, By: by, Runner: runner, Alive: h.alive, decode: h.decode}
 	a.Store = simStore{h.store, h, p}
 	a.drivers = []astern.Driver{{Kind: simKind, Layer: astern.LayerApplication, Observer: h.world, Router: simRouter{h.services},
 		Actor: simActor{h.world, p}}}
 	return a
+}
+
+// decode reads each plan file once: the same bytes give the same plan.
+func (h *house) decode(doc []byte) (astern.Plan, string, error) {
+	if d, ok := h.decoded[string(doc)]; ok {
+		return d.Plan, d.Hash, nil
+	}
+	p, hash, err := planfile.Decode(doc)
+	if err == nil {
+		h.decoded[string(doc)] = Planned{Plan: p, Hash: hash}
+	}
+	return p, hash, err
 }
 
 // alive is what the operating system says of a process.

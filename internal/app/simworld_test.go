@@ -71,11 +71,13 @@ func (w *simWorld) Observe(_ context.Context, c astern.Component, scope astern.S
 	}
 	s := astern.State{Address: address, Values: map[string]astern.Value{}}
 	var links []string
+	unknown := ""
 	for path, v := range w.values[address] {
 		member, rest, _ := strings.Cut(path, "/")
 		value := astern.Value{Text: v, At: w.h.local()}
 		if w.silent[address+" "+member] && rest != "address" {
 			value = astern.Value{Unknown: member + " does not answer", At: w.h.local()}
+			unknown = value.Unknown
 		} else if rest == "link" {
 			links = append(links, v)
 		}
@@ -84,7 +86,11 @@ func (w *simWorld) Observe(_ context.Context, c astern.Component, scope astern.S
 		}
 	}
 	slices.Sort(links)
-	if len(scope.Paths) == 0 && len(links) > 0 {
+	switch {
+	case len(scope.Paths) > 0:
+	case unknown != "":
+		s.Values["revision"] = astern.Value{Unknown: unknown, At: w.h.local()}
+	default:
 		s.Values["revision"] = astern.Value{Text: strings.Join(slices.Compact(links), "+"), At: w.h.local()}
 	}
 	return s, nil
