@@ -128,7 +128,7 @@ func simulateHouse(t *testing.T, seed uint64, trace func(string, ...any)) (simFi
 	meddle = func() {
 		if !h.calm {
 			h.meddle()
-			h.after(h.some(90*time.Second), meddle)
+			h.after(h.some(60*time.Second), meddle)
 		}
 	}
 	meddle()

@@ -283,6 +283,9 @@ func (p *process) launch(a engine.Action) {
 		return
 	}
 	p.busy[key] = true
+	if a.Kind == engine.Start && !p.h.calm && p.h.rnd.IntN(30) == 0 {
+		p.freeze()
+	}
 	var arrive func()
 	arrive = func() {
 		inside := a.Kind == engine.MakePlan || a.Call != nil && a.Call.Kind != simKind
@@ -405,10 +408,10 @@ func (s simStore) Append(ctx context.Context, id string, fence int64, records ..
 	})
 }
 
-// AddEvent writes into the ledger.
-func (s simStore) AddEvent(ctx context.Context, e astern.Event) (made astern.Event, err error) {
+// AddEventUnder writes into the ledger.
+func (s simStore) AddEventUnder(ctx context.Context, fence int64, e astern.Event) (made astern.Event, err error) {
 	err = s.write(func() error {
-		made, err = s.Store.AddEvent(ctx, e)
+		made, err = s.Store.AddEventUnder(ctx, fence, e)
 		return err
 	})
 	return made, err

@@ -58,8 +58,16 @@ func (h *house) running() *process {
 // freeze stops a process for minutes; sometimes it is taken for dead meanwhile.
 func (h *house) freeze() {
 	if p := h.running(); p != nil {
-		p.frozen, p.judged, p.stale = h.now.Add(time.Minute+h.some(10*time.Minute)), h.rnd.IntN(3) > 0, true
-		h.say("process %d is stopped until %s", p.runner.PID, p.frozen.Format(time.TimeOnly))
+		p.freeze()
+	}
+}
+
+func (p *process) freeze() {
+	h := p.h
+	p.frozen, p.judged, p.stale = h.now.Add(time.Minute+h.some(10*time.Minute)), h.rnd.IntN(3) > 0, true
+	h.say("process %d is stopped until %s", p.runner.PID, p.frozen.Format(time.TimeOnly))
+	if p.judged {
+		h.after(h.some(time.Minute), func() { h.resume(simOperators[h.rnd.IntN(2)], p.eng.Execution) })
 	}
 }
 
@@ -148,6 +156,9 @@ func (h *house) plan(by string) {
 	if h.rnd.IntN(4) > 0 {
 		_, err := h.application(simOperators[(slices.Index(simOperators, by)+1)%2], nil).Approve(context.Background(), p.Doc, "approve", "")
 		h.told("approving", err)
+	}
+	if h.rnd.IntN(2) == 0 {
+		h.apply(by)
 	}
 }
 

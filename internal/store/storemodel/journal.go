@@ -33,12 +33,8 @@ func (s *Store) Append(ctx context.Context, id string, fence int64, recs ...aste
 		return err
 	}
 	x := s.executions[n]
-	if fence > 0 && fence != x.fence {
-		by := "nobody"
-		if x.runner != nil {
-			by = describe(*x.runner)
-		}
-		return astern.Errorf(astern.Conflict, "%s was taken under fence %d by %s, fence %d counts no more: %w", id, x.fence, by, fence, sqlite.ErrFenced)
+	if err := x.fenced(fence); fence > 0 && err != nil {
+		return err
 	}
 	outcome, at := x.Outcome, time.Time{}
 	for _, rec := range recs {
@@ -59,6 +55,17 @@ func (s *Store) Append(ctx context.Context, id string, fence int64, recs ...aste
 		s.freeLeases(n)
 	}
 	return nil
+}
+
+func (x *execution) fenced(fence int64) error {
+	if fence == x.fence {
+		return nil
+	}
+	by := "nobody"
+	if x.runner != nil {
+		by = describe(*x.runner)
+	}
+	return astern.Errorf(astern.Conflict, "%s was taken under fence %d by %s, fence %d counts no more: %w", x.ID, x.fence, by, fence, sqlite.ErrFenced)
 }
 
 // freeLeases gives up the leases of an execution that ended: to an unfinished elder that they came from, else to nobody.
@@ -94,11 +101,25 @@ func (s *Store) Read(ctx context.Context, id string, after int64) ([]astern.Reco
 
 // AddEvent writes an event to the ledger, once for each token.
 func (s *Store) AddEvent(ctx context.Context, e astern.Event) (astern.Event, error) {
+	return s.AddEventUnder(ctx, 0, e)
+}
+
+// AddEventUnder is AddEvent for a step of e.Execution, which must hold the fence.
+func (s *Store) AddEventUnder(ctx context.Context, fence int64, e astern.Event) (astern.Event, error) {
 	end, err := s.begin(ctx)
 	if err != nil {
 		return e, err
 	}
 	defer end()
+	if fence > 0 {
+		n, err := s.find(e.Execution)
+		if err != nil {
+			return e, err
+		}
+		if err := s.executions[n].fenced(fence); err != nil {
+			return e, err
+		}
+	}
 	if first, ok := s.byToken(e.Token); ok {
 		return first, nil
 	}
