@@ -338,6 +338,9 @@ func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 	in := s.plan.Intent
 	ask := Ask{Verb: in.Verb, Components: in.Addresses, Revision: in.Revision, Moment: in.Moment, Percent: in.Percent,
 		BakeSeconds: in.BakeSeconds, WatchSeconds: in.WatchSeconds, Reason: in.Reason, Way: s.plan.Asked.Way}
+	if in.Revision == "" && in.Moment == nil && len(s.plan.Moves) == 1 && in.Verb == astern.VerbRollback {
+		ask.Revision = s.plan.Moves[0].To // chosen anew it might be another one: what was half left no longer is what runs
+	}
 	var planned Planned
 	if undo {
 		planned, err = a.undoOf(ctx, s, Ask{Reason: "stage failed: " + in.Reason, Way: s.plan.Asked.Way})

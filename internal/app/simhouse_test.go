@@ -339,12 +339,15 @@ type simStore struct {
 	p *process // nil for a command that carries nothing out
 }
 
-func (s simStore) write(do func() error) error {
+func (s simStore) write(do func() error) error { return s.faulty(s.h.crashes, do) }
+
+// faulty is write with so many crashes in a thousand of each sort.
+func (s simStore) faulty(crashes int, do func() error) error {
 	if s.p != nil && s.p.dead {
 		return errSimCrash
 	}
 	dice := s.h.rnd.IntN(1000)
-	if s.h.calm || dice >= 3*s.h.crashes {
+	if s.h.calm || dice >= 3*crashes {
 		return do()
 	}
 	switch kind := dice % 3; {
@@ -373,7 +376,11 @@ func (s simStore) PutPlan(ctx context.Context, hash string, doc []byte, at time.
 
 // CreateExecution makes an execution.
 func (s simStore) CreateExecution(ctx context.Context, e astern.Execution, fence int64) (made astern.Execution, created bool, err error) {
-	err = s.write(func() error {
+	crashes := s.h.crashes
+	if e.Parent != "" {
+		crashes = min(8*crashes, 150) // a rare moment with much at stake
+	}
+	err = s.faulty(crashes, func() error {
 		made, created, err = s.Store.CreateExecution(ctx, e, fence)
 		if created {
 			s.h.say("%s is made for %s, parent %q", made.ID, strings.Join(made.Addresses, " "), made.Parent)

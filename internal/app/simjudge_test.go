@@ -106,6 +106,7 @@ func (h *house) judgeEnd(id string, o astern.Outcome) {
 			h.wrong("%s is done, and %s is %s", id, s.ID, s.Status)
 		}
 	}
+	h.judgeChild(l, o)
 	if l.plan.Then == nil || o != astern.OutcomeDone {
 		return
 	}
@@ -115,6 +116,29 @@ func (h *house) judgeEnd(id string, o astern.Outcome) {
 			if link := h.world.values[m.Address][member+"/link"]; link != m.To && !h.touched[key] && !h.lateAt(m.Address) {
 				h.wrong("%s ended done with nothing left to plan, and %s is at %s, not %s", id, key, link, m.To)
 			}
+		}
+	}
+}
+
+// judgeChild: what continues an execution goes where it went, and an undo where it came from.
+func (h *house) judgeChild(l loaded, o astern.Outcome) {
+	if o != astern.OutcomeContinued {
+		return
+	}
+	doc, err := h.store.Plan(context.Background(), l.fold.Child())
+	if err != nil {
+		h.wrong("%s is continued by a plan that is not there: %v", l.execution.ID, err)
+		return
+	}
+	child, _, err := h.decode(doc)
+	if err != nil {
+		h.wrong("%v", err)
+	}
+	for _, m := range child.Moves {
+		i := slices.IndexFunc(l.plan.Moves, func(p astern.Move) bool { return p.Address == m.Address })
+		undo := child.Intent.Verb == astern.VerbUndo
+		if i < 0 && (undo || !slices.Contains(l.plan.Intent.Addresses, m.Address)) || i >= 0 && !undo && m.To != l.plan.Moves[i].To {
+			h.wrong("%s went to %v, and its child takes %s to %s", l.execution.ID, l.plan.Moves, m.Address, m.To)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func randomSystem(rnd *rand.Rand) (astern.System, map[string]simService) {
 	env := astern.Environment{Name: "sim", Policy: astern.Policy{Approvals: rnd.IntN(2), WatchSeconds: int64(rnd.IntN(2) * 5)}}
 	services := map[string]simService{}
 	for i := range 1 + rnd.IntN(3) {
-		s := simService{wave: rnd.IntN(4), parallel: rnd.IntN(3), tolerate: rnd.IntN(4) / 3, cutOver: rnd.IntN(4) == 0,
+		s := simService{wave: rnd.IntN(4), parallel: rnd.IntN(3), tolerate: rnd.IntN(4) / 3, cutOver: rnd.IntN(2) == 0,
 			digest: rnd.IntN(2) == 0, inText: rnd.IntN(2) == 0, limit: rnd.IntN(3) == 0}
 		for k := range 1 + rnd.IntN(4) {
 			s.members = append(s.members, fmt.Sprintf("m%d", k))
