@@ -249,8 +249,25 @@ func (a *App) engine(ctx context.Context, id string) (eng engine.Engine, outcome
 	if err != nil {
 		return eng, "", fmt.Errorf("taking %s: %w", id, err)
 	}
+	if err := a.adopt(ctx, s, fence); err != nil {
+		return eng, "", err
+	}
 	return engine.Engine{Journal: a.Store, Clock: engine.SystemClock{}, Execution: id, Fence: fence, Plan: s.plan,
 		World: a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })}, "", nil
+}
+
+// adopt writes down a child plan that was made when the engine before could not: the child has the leases, and what it
+// continues must not act any more.
+func (a *App) adopt(ctx context.Context, s loaded, fence int64) error {
+	child, ok, err := a.childOf(ctx, s.execution.ID)
+	if err != nil || !ok || s.fold.Child() != "" {
+		return err
+	}
+	r := astern.Record{At: a.Now(), Kind: astern.RecordChild, Text: child.PlanHash}
+	if err := a.Store.Append(ctx, s.execution.ID, fence, r); err != nil {
+		return fmt.Errorf("writing the journal of %s: %w", s.execution.ID, err)
+	}
+	return nil
 }
 
 func stopped(id string, err error) error {
