@@ -8,7 +8,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
-	"github.com/astern-dev/astern/internal/planner"
 )
 
 var simOperators = []string{"ana", "ben"}
@@ -339,6 +338,3 @@ func (h *house) decideHold(a *App, l loaded, hold engine.HoldReason) {
 		}
 	}
 }
-
-// nothingLeft reports whether an intent planned anew finds nothing to do.
-func nothingLeft(err error) bool { return errors.Is(err, planner.ErrNothingToDo) }
