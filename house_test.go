@@ -24,6 +24,7 @@ const (
 	maxFile      = 800 // lines
 	maxFunc      = 80  // lines, outside of tests
 	maxInterface = 5   // methods
+	maxModel     = 60  // lines of code
 )
 
 // pure are the packages that work on plain data alone. The ledger is one of them: what keeps its events is passed in.
@@ -386,4 +387,27 @@ func read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// A model says what a part must do, short enough to be seen to be right: at most 60 lines of code, imports apart.
+func TestHouseModels(t *testing.T) {
+	wanted := []string{"internal/ledger/model_test.go", "internal/planfile/model_test.go", "internal/store/sqlite/model_test.go"}
+	for _, s := range sources(t) {
+		if path.Base(s.name) != "model_test.go" {
+			continue
+		}
+		wanted = slices.DeleteFunc(wanted, func(name string) bool { return name == s.name })
+		lines := 0
+		for _, d := range s.file.Decls {
+			if g, ok := d.(*ast.GenDecl); !ok || g.Tok != token.IMPORT {
+				lines += fset.Position(d.End()).Line - fset.Position(d.Pos()).Line + 1
+			}
+		}
+		if lines > maxModel {
+			t.Errorf("%s has %d lines of code, %d are allowed: a model that must be tested itself proves nothing", s.name, lines, maxModel)
+		}
+	}
+	for _, name := range wanted {
+		t.Errorf("%s is gone: journal and leases, targets and the plan's hash have a model each", name)
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/ledger"
+	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/proc"
 )
 
@@ -67,10 +68,13 @@ type App struct {
 	// TakeOver goes on although another process or another state folder has not ended its execution; that one can't act
 	// from then on.
 	TakeOver bool
+	// Alive tells whether the process that carries an execution out may still live.
+	Alive func(astern.Runner) bool
 
 	seen    map[string]claims // by execution: what was seen when its plan's facts were read
 	drivers []astern.Driver
 	pool    *host.Pool
+	decode  func(doc []byte) (p astern.Plan, hash string, err error) // planfile.Decode
 }
 
 // Drivers returns the drivers of every kind, given the machines and how a component is found by its address. Without
@@ -105,7 +109,7 @@ func (p proofs) KeepProof(ctx context.Context, key string, proof []byte, at time
 // Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
 func Open(path string, store Store) (*App, error) {
 	self := proc.Self()
-	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self}
+	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self, Alive: proc.Alive, decode: planfile.Decode}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "finding %s: %w", path, err)

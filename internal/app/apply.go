@@ -17,7 +17,7 @@ import (
 // Apply checks a plan file against everything that may forbid it now, and makes it an execution. Its second return is
 // false when the plan has an execution already, which is returned: one plan, one execution. Nothing is carried out yet.
 func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, error) {
-	p, hash, err := planfile.Decode(doc)
+	p, hash, err := a.decode(doc)
 	if err != nil {
 		return astern.Execution{}, false, a.edited(ctx, p, err)
 	}
@@ -38,6 +38,9 @@ func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, er
 	if parent, ok, err := a.executionOf(ctx, p.Parent); p.Parent != "" && (err != nil || ok) {
 		if err != nil {
 			return e, false, err
+		}
+		if err := over(parent); err != nil {
+			return e, false, fmt.Errorf("starting the plan: it continues or undoes %s: %w", parent.ID, err)
 		}
 		e.Parent = parent.ID
 	}
@@ -65,7 +68,7 @@ func (a *App) edited(ctx context.Context, p astern.Plan, refusal error) error {
 		return refusal // the refusal stands without it
 	}
 	for _, doc := range docs {
-		made, _, err := planfile.Decode(doc)
+		made, _, err := a.decode(doc)
 		if err == nil && strings.HasPrefix(made.ID, nonce+".") {
 			lines := planfile.Differences(made, p)
 			return astern.Errorf(astern.Refused, "the plan was edited:\n  %s", strings.Join(lines[:min(len(lines), 20)], "\n  ")).
@@ -207,41 +210,21 @@ func (a *App) unchanged(ctx context.Context, p astern.Plan) error {
 // record. A child plan that may run by itself is run as well. The error says how it ended: nil when all is done.
 func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, astern.Record)) (engine.Result, string, error) {
 	for {
-		s, err := a.load(ctx, id)
+		eng, outcome, err := a.engine(ctx, id)
 		if err != nil {
 			return engine.Result{}, id, err
 		}
-		if s.execution.Outcome != "" {
-			return engine.Result{Outcome: s.execution.Outcome}, id, ended(id, engine.Result{Outcome: s.execution.Outcome})
+		if outcome != "" {
+			return engine.Result{Outcome: outcome}, id, ended(id, engine.Result{Outcome: outcome})
 		}
-		if err := a.same(s.plan); err != nil {
-			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
-		}
-		if err := a.approved(ctx, s.plan, s.execution.PlanHash); err != nil {
-			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
-		}
-		seen, err := a.mayGoOn(ctx, s)
-		if err != nil {
-			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
-		}
-		fence, err := a.Store.Take(ctx, id, a.Runner, a.lives, a.Now())
-		if err != nil {
-			return engine.Result{}, id, fmt.Errorf("taking %s: %w", id, err)
-		}
-		release, err := a.claim(ctx, s, fence, seen)
-		if err != nil {
-			return engine.Result{}, id, fmt.Errorf("running %s: %w", id, err)
-		}
-		eng := engine.Engine{Journal: a.Store, Clock: engine.SystemClock{}, Execution: id, Fence: fence, Plan: s.plan,
-			World: a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })}
 		if observe != nil {
-			eng.Observe = func(r astern.Record) { observe(s.plan, r) }
+			eng.Observe = func(r astern.Record) { observe(eng.Plan, r) }
 		}
 		result, err := eng.Run(ctx)
 		if err != nil {
 			return result, id, stopped(id, err)
 		}
-		release(context.WithoutCancel(ctx), result.Outcome)
+		eng.release(context.WithoutCancel(ctx), result.Outcome)
 		if result.Child == "" {
 			return result, id, ended(id, result)
 		}
@@ -251,6 +234,57 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 		}
 		id = next
 	}
+}
+
+// taken is an execution that this process has taken, with what gives its claims back when it has ended.
+type taken struct {
+	engine.Engine
+	release func(context.Context, astern.Outcome)
+}
+
+// engine takes the execution and returns what carries it out; of one that has ended it returns the outcome instead.
+func (a *App) engine(ctx context.Context, id string) (eng taken, outcome astern.Outcome, err error) {
+	s, err := a.load(ctx, id)
+	if err != nil || s.execution.Outcome != "" {
+		return eng, s.execution.Outcome, err
+	}
+	if err := a.same(s.plan); err != nil {
+		return eng, "", fmt.Errorf("running %s: %w", id, err)
+	}
+	if err := a.approved(ctx, s.plan, s.execution.PlanHash); err != nil {
+		return eng, "", fmt.Errorf("running %s: %w", id, err)
+	}
+	seen, err := a.mayGoOn(ctx, s)
+	if err != nil {
+		return eng, "", fmt.Errorf("running %s: %w", id, err)
+	}
+	fence, err := a.Store.Take(ctx, id, a.Runner, a.lives, a.Now())
+	if err != nil {
+		return eng, "", fmt.Errorf("taking %s: %w", id, err)
+	}
+	if err := a.adopt(ctx, s, fence); err != nil {
+		return eng, "", err
+	}
+	release, err := a.claim(ctx, s, fence, seen)
+	if err != nil {
+		return eng, "", fmt.Errorf("running %s: %w", id, err)
+	}
+	return taken{release: release, Engine: engine.Engine{Journal: a.Store, Clock: engine.SystemClock{}, Execution: id, Fence: fence, Plan: s.plan,
+		World: a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })}}, "", nil
+}
+
+// adopt writes down a child plan that was made when the engine before could not: the child has the leases, and what it
+// continues must not act any more.
+func (a *App) adopt(ctx context.Context, s loaded, fence int64) error {
+	child, ok, err := a.childOf(ctx, s.execution.ID)
+	if err != nil || !ok || s.fold.Child() != "" {
+		return err
+	}
+	r := astern.Record{At: a.Now(), Kind: astern.RecordChild, Text: child.PlanHash}
+	if err := a.Store.Append(ctx, s.execution.ID, fence, r); err != nil {
+		return fmt.Errorf("writing the journal of %s: %w", s.execution.ID, err)
+	}
+	return nil
 }
 
 func stopped(id string, err error) error {
@@ -338,9 +372,12 @@ func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 	in := s.plan.Intent
 	ask := Ask{Verb: in.Verb, Components: in.Addresses, Revision: in.Revision, Moment: in.Moment, Percent: in.Percent,
 		BakeSeconds: in.BakeSeconds, WatchSeconds: in.WatchSeconds, Reason: in.Reason, Way: s.plan.Asked.Way}
+	if in.Revision == "" && in.Moment == nil && len(s.plan.Moves) == 1 && in.Verb == astern.VerbRollback {
+		ask.Revision = s.plan.Moves[0].To // chosen anew it might be another one: what was half left no longer is what runs
+	}
 	var planned Planned
 	if undo {
-		planned, err = a.PlanUndo(ctx, id, Ask{Reason: "stage failed: " + in.Reason, Way: s.plan.Asked.Way})
+		planned, err = a.undoOf(ctx, s, Ask{Reason: "stage failed: " + in.Reason, Way: s.plan.Asked.Way})
 	} else {
 		planned, err = a.Plan(ctx, ask)
 	}

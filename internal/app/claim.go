@@ -14,14 +14,13 @@ import (
 	"unicode"
 
 	"github.com/astern-dev/astern"
-	"github.com/astern-dev/astern/internal/proc"
 )
 
 // claims is what the places of a plan's members say of who acts there: by address and member.
 type claims map[string]map[string]astern.Claim
 
 // lives reports whether a process may still carry out its execution.
-func (a *App) lives(r astern.Runner) bool { return !a.TakeOver && proc.Alive(r) }
+func (a *App) lives(r astern.Runner) bool { return !a.TakeOver && a.Alive(r) }
 
 // look reads what the places say, and the highest fence there.
 func (a *App) look(ctx context.Context, p astern.Plan) (claims, int64, error) {

@@ -8,8 +8,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
-	"github.com/astern-dev/astern/internal/planfile"
-	"github.com/astern-dev/astern/internal/proc"
 )
 
 // loaded is an execution with its plan and everything in its journal.
@@ -29,7 +27,7 @@ func (a *App) load(ctx context.Context, id string) (loaded, error) {
 	if err != nil {
 		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
 	}
-	p, hash, err := planfile.Decode(doc)
+	p, hash, err := a.decode(doc)
 	if err != nil {
 		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
 	}
@@ -106,7 +104,7 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 		return s, nil
 	}
 	if r, ok, err := a.Store.Runner(ctx, id); err == nil && ok {
-		s.Runner, s.Alive = r, proc.Alive(r)
+		s.Runner, s.Alive = r, a.Alive(r)
 	} else if err == nil {
 		s.Alive = a.Now().Sub(l.execution.CreatedAt) < takeTime // whoever made it is about to take it
 	}
@@ -288,7 +286,7 @@ func (a *App) Tick(ctx context.Context, id, address, item string) error {
 
 // Approve records a person's word on a plan; verdict is approve or reject.
 func (a *App) Approve(ctx context.Context, doc []byte, verdict, reason string) (string, error) {
-	p, hash, err := planfile.Decode(doc)
+	p, hash, err := a.decode(doc)
 	if err != nil {
 		return "", err
 	}

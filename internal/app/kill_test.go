@@ -124,6 +124,11 @@ func (k *killer) PutPlan(ctx context.Context, hash string, doc []byte, at time.T
 	return k.around(func() error { return k.Store.PutPlan(ctx, hash, doc, at) })
 }
 
+func (k *killer) AddEventUnder(ctx context.Context, fence int64, e astern.Event) (stored astern.Event, err error) {
+	err = k.around(func() error { stored, err = k.Store.AddEventUnder(ctx, fence, e); return err })
+	return stored, err
+}
+
 func (k *killer) AddEvent(ctx context.Context, e astern.Event) (stored astern.Event, err error) {
 	err = k.around(func() error { stored, err = k.Store.AddEvent(ctx, e); return err })
 	return stored, err

@@ -151,12 +151,30 @@ func (a *App) addresses(r *planner.Request, e astern.Environment, ask Ask) error
 	return nil
 }
 
-// PlanUndo plans the reverse of what an execution did.
+// PlanUndo plans the reverse of what an execution did. One that has not ended is cancelled first: two executions never act
+// on one component at once.
 func (a *App) PlanUndo(ctx context.Context, id string, ask Ask) (Planned, error) {
 	s, err := a.load(ctx, id)
 	if err != nil {
 		return Planned{}, err
 	}
+	if err := over(s.execution); err != nil {
+		return Planned{}, fmt.Errorf("planning the undo of %s: %w", id, err)
+	}
+	return a.undoOf(ctx, s, ask)
+}
+
+// over refuses an execution that has not ended.
+func over(e astern.Execution) error {
+	if e.Outcome != "" {
+		return nil
+	}
+	return astern.Errorf(astern.Conflict, "%s has not ended", e.ID).
+		WithHint("first end it: astern cancel %s; then astern undo %s", e.ID, e.ID)
+}
+
+func (a *App) undoOf(ctx context.Context, s loaded, ask Ask) (Planned, error) {
+	id := s.execution.ID
 	env, _, _ := astern.SplitAddress(s.plan.Addresses()[0])
 	e, err := a.Environment(env)
 	if err != nil {

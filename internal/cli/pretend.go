@@ -23,6 +23,9 @@ func (pretend) Append(context.Context, string, int64, ...astern.Record) error { 
 
 // AddEvent answers as if the event had been added.
 func (pretend) AddEvent(_ context.Context, e astern.Event) (astern.Event, error) { return e, nil }
+func (pretend) AddEventUnder(_ context.Context, _ int64, e astern.Event) (astern.Event, error) {
+	return e, nil
+}
 
 // AddApproval writes nothing.
 func (pretend) AddApproval(context.Context, string, string, string, string, time.Time) error {

@@ -19,9 +19,11 @@ const (
 	VerbKnownGood = "known-good"
 )
 
-// Events keeps the ledger. AddEvent is idempotent by the event's token.
+// Events keeps the ledger. AddEventUnder writes an event of a step, once for its token, unless another engine has taken the
+// execution since: it then answers Conflict and writes nothing.
 type Events interface {
 	AddEvent(ctx context.Context, e astern.Event) (astern.Event, error)
+	AddEventUnder(ctx context.Context, fence int64, e astern.Event) (astern.Event, error)
 	EventByToken(ctx context.Context, token string) (astern.Event, bool, error)
 	// Events returns the address's events in the order in which they were recorded; limit 0 means all.
 	Events(ctx context.Context, address string, limit int) ([]astern.Event, error)
@@ -55,8 +57,11 @@ func (a Actor) Start(ctx context.Context, call astern.Call) astern.Op {
 	if !ok {
 		return astern.Op{Status: astern.OpFailed, Code: astern.Invalid, Error: "the ledger has no verb " + call.Verb}
 	}
-	_, err := a.Events.AddEvent(ctx, astern.Event{At: a.Now(), Address: call.Address, Kind: kind, Revision: call.Text("revision"),
+	_, err := a.Events.AddEventUnder(ctx, call.Fence, astern.Event{At: a.Now(), Address: call.Address, Kind: kind, Revision: call.Text("revision"),
 		Hash: call.Text("hash"), By: a.By, Reason: call.Text("reason"), Execution: call.Execution, Token: call.Token})
+	if err != nil && astern.CodeOf(err) == astern.Conflict {
+		return astern.Op{Status: astern.OpFailed, Code: astern.Conflict, Error: err.Error()}
+	}
 	if err != nil {
 		return astern.Op{Status: astern.OpUnsure, Code: astern.CodeOf(err), Error: err.Error()}
 	}

@@ -209,6 +209,10 @@ type book struct {
 	err    error
 }
 
+func (b *book) AddEventUnder(ctx context.Context, _ int64, e astern.Event) (astern.Event, error) {
+	return b.AddEvent(ctx, e)
+}
+
 func (b *book) AddEvent(_ context.Context, e astern.Event) (astern.Event, error) {
 	if b.err != nil {
 		return e, b.err

@@ -58,6 +58,7 @@ type Journal interface {
 // Ledger keeps what was deployed.
 type Ledger interface {
 	AddEvent(ctx context.Context, e astern.Event) (astern.Event, error)
+	AddEventUnder(ctx context.Context, fence int64, e astern.Event) (astern.Event, error)
 	Events(ctx context.Context, address string, limit int) ([]astern.Event, error)
 	EventByToken(ctx context.Context, token string) (astern.Event, bool, error)
 }
@@ -85,6 +86,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"journal refuses", journalRefuses},
 		{"end", end},
 		{"ledger", ledger},
+		{"ledger under a fence", ledgerFenced},
 		{"approvals", approvals},
 		{"cancelled context", cancelled},
 		{"race for a lease", raceForLease},
@@ -553,6 +555,35 @@ func ledger(t *testing.T, s Store) {
 		must(t, err)
 		same(t, ok, false)
 	}
+}
+
+func ledgerFenced(t *testing.T, s Store) {
+	ctx := t.Context()
+	e := made(t, s, "one", "", "production/shop")
+	event := astern.Event{At: start, Address: "production/shop", Kind: astern.EventLatched, Revision: "v1", By: "ann", Execution: e.ID, Token: "t1"}
+	_, err := s.AddEventUnder(ctx, 1, event)
+	if wants(t, err, astern.Conflict); !errors.Is(err, sqlite.ErrFenced) {
+		t.Fatalf("nobody took it, and fence 1 answers %v", err)
+	}
+	old := taken(t, s, e.ID, web1)
+	first, err := s.AddEventUnder(ctx, old, event)
+	must(t, err)
+	f := taken(t, s, e.ID, web2)
+	late := event
+	late.Token = "t2"
+	_, err = s.AddEventUnder(ctx, old, late)
+	if wants(t, err, astern.Conflict, "web-2"); !errors.Is(err, sqlite.ErrFenced) {
+		t.Fatalf("the old fence answers %v", err)
+	}
+	again, err := s.AddEventUnder(ctx, f, event)
+	must(t, err)
+	same(t, again, first)
+	late.Execution = "ex-9"
+	_, err = s.AddEventUnder(ctx, f, late)
+	wants(t, err, astern.NotFound, "ex-9")
+	all, err := s.Events(ctx, "", 0)
+	must(t, err)
+	same(t, all, []astern.Event{first})
 }
 
 func approvals(t *testing.T, s Store) {
