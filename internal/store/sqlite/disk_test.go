@@ -35,11 +35,13 @@ type disk struct {
 	left   map[string][]byte // what the cut left; nil before it
 	fault  fault
 	hurt   int // how many calls failed
+	opens  int // how often the database was opened
 }
 
 // fault is how calls fail.
 type fault struct {
 	from, to int      // the first and the last call that can fail
+	left     int      // how many fail at most; 0 for all
 	calls    []string // names of calls, with "-wal" behind for those on the log; nil for all
 	with     error
 	drop     bool // a sync that fails forgets what it should have written, as Linux does
@@ -106,7 +108,10 @@ func (d *disk) call(name, path string) error {
 	for _, c := range d.fault.calls {
 		want, suffix, _ := strings.Cut(c, " ")
 		if want == name && strings.HasSuffix(path, suffix) {
-			d.hurt++
+			if d.hurt++; d.fault.left == 1 {
+				d.fault.to = 0
+			}
+			d.fault.left--
 			return d.fault.with
 		}
 	}
@@ -256,6 +261,9 @@ func (d *disk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, v
 		return nil, flags, err
 	}
 	base := filepath.Base(name.String())
+	if base == fileName {
+		d.opens++
+	}
 	if name.String() != "" && d.files[base] == nil {
 		d.rename(base, &content{dirty: map[int]bool{}})
 	}
@@ -355,4 +363,21 @@ func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
 		err = wrote
 	}
 	return n, err
+}
+
+// breakFrom fails the calls from the first to the last, counted from now.
+func (d *disk) breakFrom(first, last int, call string, with error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fault = fault{with: with, calls: []string{call}, drop: true}
+	if last > 0 {
+		d.fault.left, d.fault.from, d.fault.to = last, d.calls+first, 1<<60
+	}
+}
+
+// opened returns how often the database was opened.
+func (d *disk) opened() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.opens
 }

@@ -24,6 +24,7 @@ import (
 // full for a while; then the power is cut at a random call, and what the cut left must be a sound store which holds what
 // was acknowledged, and of what was not acknowledged all or nothing.
 func TestPowerCuts(t *testing.T) {
+	t.Setenv("TMPDIR", quickFolder())
 	first, count := proof.Seeds(t, 60)
 	figures := map[string]float64{}
 	for seed := first; seed < first+count; seed++ {
