@@ -25,7 +25,7 @@ import (
 // was acknowledged, and of what was not acknowledged all or nothing.
 func TestPowerCuts(t *testing.T) {
 	t.Setenv("TMPDIR", quickFolder())
-	first, count := proof.Seeds(t, 60)
+	first, count := proof.Seeds(t, 40)
 	figures := map[string]float64{}
 	for seed := first; seed < first+count; seed++ {
 		powerCuts(t, seed, figures)
