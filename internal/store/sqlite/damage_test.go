@@ -66,7 +66,7 @@ var damages = map[string]func(random *rand.Rand, files, foreign map[string][]byt
 	"log of another store": func(_ *rand.Rand, files, foreign map[string][]byte) {
 		files[fileName+"-wal"] = foreign[fileName+"-wal"]
 	},
-	"log missing":      func(_ *rand.Rand, files, _ map[string][]byte) { delete(files, fileName+"-wal") },
+	"log missing": func(_ *rand.Rand, files, _ map[string][]byte) { delete(files, fileName+"-wal") },
 	"database missing": func(_ *rand.Rand, files, foreign map[string][]byte) {
 		delete(files, fileName)
 		files[fileName+"-wal"] = foreign[fileName+"-wal"]

@@ -275,10 +275,14 @@ func (l *life) carryOn(ctx context.Context, n int, hash string) {
 	}
 	var texts []string
 	var recs []astern.Record
-	for range 1 + l.random.IntN(3) {
+	numbered, next := l.random.IntN(2) == 0, l.has.next(fmt.Sprint("record ", n)) // as the engine writes
+	for i := range 1 + l.random.IntN(3) {
 		text := strings.Repeat(fmt.Sprint(len(l.has)), 1+l.random.IntN(1+l.random.IntN(6000)))
 		texts = append(texts, text)
 		recs = append(recs, astern.Record{At: at, Kind: astern.RecordRound, Text: text})
+		if numbered {
+			recs[i].Seq = int64(next + i)
+		}
 	}
 	l.did(ctx, l.has.records(n, fence, texts...), func() error { return l.store.Append(ctx, id, fence, recs...) })
 }
