@@ -8,7 +8,7 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := bin/tools/staticcheck-v0.8.2
 BUILD       := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
-.PHONY: help build demo test bench proof lint fmt man clean need-go need-tests gofmt vet staticcheck house race darwin
+.PHONY: help build demo test bench proof coverage lint fmt man clean need-go need-tests gofmt vet staticcheck house race darwin
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,3 +72,6 @@ darwin:
 		echo "== GOOS=darwin GOARCH=$$arch"; \
 		CGO_ENABLED=0 GOOS=darwin GOARCH=$$arch go build -buildvcs=false -o /dev/null ./cmd/astern; \
 	done
+
+coverage: need-go ## fail when a statement of the engine, plan files, store or ledger is run by no test of theirs
+	@scripts/coverage.sh

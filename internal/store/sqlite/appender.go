@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
@@ -55,6 +56,9 @@ func (s *Store) appendUsual(ctx context.Context, doing string, n, fence int64, r
 	case <-ctx.Done():
 		return false, s.fail(doing, ctx.Err())
 	}
+	if err := s.renew(ctx); err != nil {
+		return false, s.fail(doing, fmt.Errorf("opening the file anew after a failure: %w", err))
+	}
 	if s.appender == nil {
 		if s.appender, err = s.newAppender(ctx); err != nil {
 			return false, s.fail(doing, err)
@@ -70,9 +74,13 @@ func (s *Store) appendUsual(ctx context.Context, doing string, n, fence int64, r
 	}
 	s.closeAppender()
 	if committing {
-		return false, s.committed(ctx, doing, err)
+		err = s.committed(ctx, doing, err)
+	} else {
+		err = s.fail(doing, err)
 	}
-	return false, s.fail(doing, err)
+	s.doubtful = s.doubtful || brokenFile(err)
+	_ = s.renew(ctx) // as in write
+	return false, err
 }
 
 // write is one transaction. After an error committing tells whether the commit was asked for.

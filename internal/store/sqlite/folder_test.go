@@ -432,22 +432,40 @@ func TestReadOnlyBesideWriter(t *testing.T) {
 	mu.Unlock()
 }
 
-func TestEmptyFileBecomesStore(t *testing.T) {
-	folder := t.TempDir() // a creation that was cut off at once leaves an empty file
-	if err := os.WriteFile(filepath.Join(folder, "state.db"), nil, 0o600); err != nil {
+// astern never leaves an empty database: one that is there lost its content, and is not taken for a new store.
+func TestEmptyFileIsRefused(t *testing.T) {
+	for how, opener := range openers {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "state.db"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := listing(t, folder)
+		_, err := opener(t.Context(), folder)
+		refusal(t, err, astern.Invalid, folder, "is empty (0 bytes)", "latches", "backup", "remove the file")
+		unchanged(t, folder, before)
+		if t.Failed() {
+			t.Fatal(how)
+		}
+	}
+}
+
+// A creation that was cut off leaves files of its own, which the next one removes.
+func TestUnfinishedCreation(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "odd*[name]?")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r, err := sqlite.OpenReadOnly(t.Context(), folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if reads(t, r) != 0 {
-		t.Error("not empty")
+	for _, name := range []string{"state.db.new-ABC", "state.db.new-ABC-wal"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := open(t, folder)
 	if id, _ := filled(t, s, 3); length(t, s, id) != 3 {
 		t.Error("does not work")
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(folder), "*", "*new*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 

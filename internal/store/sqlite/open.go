@@ -3,8 +3,10 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"database/sql"
-	"embed"
+	_ "embed" // the texts of the schema
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -29,40 +32,67 @@ const application = 0x61737472
 // busyMillis is how long a writer waits for those of other processes.
 const busyMillis = 30_000
 
-//go:embed migrations/*.sql
-var migrations embed.FS
+// The steps of the schema. What was on main once is never changed: another is added.
+var (
+	//go:embed migrations/0001_first.sql
+	first string
+	//go:embed migrations/0002_proofs.sql
+	second string
+)
+
+// migrations are the texts that bring a database from version n to n+1.
+func migrations() []string { return []string{first, second} }
+
+// medium is what the files lie on: the machine's own disk, or one of a test that cuts the power.
+type medium struct {
+	files string                              // name of the driver's file system
+	sync  func(folder string) error           // makes the names in a folder durable
+	link  func(present, another string) error // gives a file another name, which must not be taken
+}
+
+var machine = medium{"os", syncFolder, os.Link}
 
 // Open opens the state folder for reading and writing, and creates it (mode 0700) and its database (0600) when they do
 // not exist. A database that a newer astern wrote is refused; one of an older is brought up to date in one transaction
-// for each step.
-func Open(ctx context.Context, folder string) (*Store, error) { return openOn(ctx, folder, "os") }
+// for each step. What is refused, because it is newer, empty, damaged or not ours, stays as it is to the byte.
+func Open(ctx context.Context, folder string) (*Store, error) { return openOn(ctx, folder, machine) }
 
-// openOn is Open with the files of one of the driver's file systems: "os", or that of a test which cuts the power.
-func openOn(ctx context.Context, folder, files string) (*Store, error) {
+// openOn is Open on a medium.
+func openOn(ctx context.Context, folder string, m medium) (*Store, error) {
 	const doing = "opening the state folder"
 	folder, err := filepath.Abs(folder)
 	if err != nil {
 		return nil, failure(folder, doing, err)
 	}
-	if err := prepareFolder(folder); err != nil {
+	if err := m.prepare(ctx, folder); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(folder, fileName)
-	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "_txlock=immediate&vfs=" + files +
-		fmt.Sprintf("&_pragma=busy_timeout(%d)", busyMillis) + "&_pragma=synchronous(full)&_pragma=foreign_keys(on)"}
-	db, err := sql.Open("sqlite3", dsn.String())
-	if err != nil {
+	s := &Store{folder: folder, medium: m, writer: make(chan struct{}, 1)}
+	if s.db, err = m.database(filepath.Join(folder, fileName)); err != nil {
 		return nil, failure(folder, doing, err)
 	}
-	// Connections stay open: the last one to close removes the log file, and its creation is made durable only here.
-	db.SetMaxOpenConns(4)
-	db.SetMaxIdleConns(4)
-	s := &Store{db: db, folder: folder, writer: make(chan struct{}, 1)}
 	if err := s.ready(ctx); err != nil {
-		db.Close()
+		s.db.Close()
 		return nil, s.fail(doing, err)
 	}
 	return s, nil
+}
+
+// idle is how many connections stay open. They do, because the last one to close removes the log file, whose creation is
+// made durable only in ready.
+const idle = 4
+
+// database returns the database in the file at path; nothing is opened yet.
+func (m medium) database(path string) (*sql.DB, error) {
+	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "_txlock=immediate&vfs=" + m.files +
+		fmt.Sprintf("&_pragma=busy_timeout(%d)", busyMillis) + "&_pragma=synchronous(full)&_pragma=foreign_keys(on)"}
+	db, err := sql.Open("sqlite3", dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(idle)
+	db.SetMaxIdleConns(idle)
+	return db, nil
 }
 
 // ready brings an opened database into the state in which every commit is durable.
@@ -74,45 +104,205 @@ func (s *Store) ready(ctx context.Context) error {
 	if err := s.useLog(ctx); err != nil {
 		return err
 	}
+	// The driver syncs the log file, not the folder it was created in; without its name a synced file is lost, and a database
+	// into which it was merged half is a wreck.
+	if err := s.medium.sync(s.folder); err != nil {
+		return err
+	}
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	if err := s.protect(); err != nil {
+	// A log that a crash left may be read from memory, for all we know, and never have reached the disk: what it holds goes into
+	// the database, so that nothing rests on it. Where others are at work this does as much as it can.
+	if _, err := s.db.ExecContext(ctx, `PRAGMA wal_checkpoint(passive)`); err != nil {
 		return err
 	}
-	// The driver syncs the log file, not the folder it was created in; without its name a synced file is lost.
-	return syncFolder(s.folder)
+	return s.protect()
 }
 
-// prepareFolder makes the folder and an empty database file with tight permissions, if they are missing.
-func prepareFolder(folder string) error {
-	const doing = "creating the state folder"
+// prepare makes the folder and the database with tight permissions, if they are missing, and refuses what must not be
+// opened, without opening it.
+func (m medium) prepare(ctx context.Context, folder string) error {
+	const doing = "opening the state folder"
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		if info, statErr := os.Stat(folder); statErr == nil && !info.IsDir() {
 			return notFolder(folder)
 		}
-		return failure(folder, doing, err)
+		return failure(folder, "creating the state folder", err)
 	}
 	path := filepath.Join(folder, fileName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return failure(folder, doing, err)
+	there, err := exists(path)
+	if err == nil && !there {
+		err = m.create(ctx, folder)
 	}
-	defer f.Close()
-	head := make([]byte, len(magic))
-	n, err := io.ReadFull(f, head)
-	switch {
-	case errors.Is(err, io.EOF): // new and empty; its name has to survive a power cut like its content
-		if err := syncFolder(filepath.Dir(folder)); err != nil {
-			return failure(folder, doing, err)
-		}
-		return nil
-	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
-		return failure(folder, doing, err)
-	case !bytes.Equal(head[:n], magic):
-		return notDatabase(path, "opening the state folder")
+	if err == nil {
+		err = lookBefore(ctx, folder)
+	}
+	if err != nil {
+		return (&Store{folder: folder}).fail(doing, err)
 	}
 	return nil
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// create makes the database under another name and gives it its own only when it is complete: whoever sees a state.db sees
+// a whole one, whatever was cut off, and of several processes that create it at once one wins.
+func (m medium) create(ctx context.Context, folder string) error {
+	path := filepath.Join(folder, fileName)
+	if err := refuseLoneLog(path); err != nil {
+		return err
+	}
+	temp := path + newSuffix + rand.Text()
+	err := m.build(ctx, folder, temp)
+	if err == nil {
+		err = m.link(temp, path)
+	}
+	if err != nil {
+		os.Remove(temp) // as far as it was made
+		if there, _ := exists(path); there {
+			return nil // another process was faster
+		}
+		return err
+	}
+	if err := removeUnfinished(path); err != nil {
+		return err
+	}
+	if err := m.sync(folder); err != nil {
+		return err
+	}
+	return m.sync(filepath.Dir(folder))
+}
+
+// newSuffix follows the name of the database in the names of those that are being made.
+const newSuffix = ".new-"
+
+// refuseLoneLog refuses a log without its database: a new database beside it would swallow it.
+func refuseLoneLog(path string) error {
+	for _, suffix := range []string{"-wal", "-journal"} {
+		info, err := os.Stat(path + suffix)
+		if err != nil || info.Size() == 0 {
+			continue // not there, or nothing in it
+		}
+		if there, err := exists(path); there || err != nil {
+			return err // it was created in this moment
+		}
+		return isAlone(path, suffix)
+	}
+	return nil
+}
+
+func isAlone(path, suffix string) error {
+	return astern.Errorf(astern.Invalid, "%s is there and %s, to which it belongs, is missing", path+suffix, path).
+		WithHint("put %s back from where it went, or restore both from a backup; to begin anew, move the log away", fileName)
+}
+
+// build makes a complete and empty store in the file at path.
+func (m medium) build(ctx context.Context, folder, path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	s := &Store{folder: folder}
+	if s.db, err = m.database(path); err != nil {
+		return err
+	}
+	if err = s.useLog(ctx); err == nil {
+		err = s.migrate(ctx)
+	}
+	if err == nil { // closing would merge the log as well, and say nothing when it can't
+		_, err = s.db.ExecContext(ctx, `PRAGMA wal_checkpoint(truncate)`)
+	}
+	return errors.Join(err, s.db.Close())
+}
+
+// removeUnfinished removes what creations that were cut off, or came second, left of their files.
+func removeUnfinished(path string) error {
+	left, err := filepath.Glob(globEscaper.Replace(path) + newSuffix + "*")
+	for _, name := range left {
+		if removed := os.Remove(name); !errors.Is(removed, fs.ErrNotExist) {
+			err = errors.Join(err, removed)
+		}
+	}
+	return err
+}
+
+var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
+
+// lookBefore judges a database before SQLite opens it, which changes files: it refuses what is empty, foreign, newer or
+// damaged.
+func lookBefore(ctx context.Context, folder string) error {
+	path := filepath.Join(folder, fileName)
+	head, err := header(path)
+	if err != nil {
+		return err
+	}
+	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
+		return head.judge(folder)
+	}
+	data, err := snapshot(ctx, folder)
+	if astern.CodeOf(err) == astern.Unavailable {
+		return nil // somebody writes all the time: it is in use, and no wreck
+	}
+	if err != nil {
+		return err
+	}
+	s := &Store{folder: folder, frozen: "a copy"}
+	if err := s.copied(data); err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.schema(ctx)
+	return err
+}
+
+// head is what the first page of a database says.
+type head struct{ app, version, pages uint32 }
+
+// header reads the first page of the database at path. It answers Invalid when that is not one.
+func header(path string) (head, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return head{}, err
+	}
+	defer f.Close()
+	b := make([]byte, 100)
+	n, err := io.ReadFull(f, b)
+	switch {
+	case errors.Is(err, io.EOF):
+		return head{}, isEmpty(path)
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return head{}, err
+	case n < len(b) || !bytes.HasPrefix(b, magic):
+		return head{}, notDatabase(path, "opening the state folder")
+	}
+	return head{app: binary.BigEndian.Uint32(b[68:]), version: binary.BigEndian.Uint32(b[60:]), pages: binary.BigEndian.Uint32(b[28:])}, nil
+}
+
+// judge refuses a database that is not ours or newer, as far as the header tells; schema has the last word.
+func (h head) judge(folder string) error {
+	switch {
+	case h.app != application && (h.pages > 1 || h.app != 0 || h.version != 0):
+		return notDatabase(filepath.Join(folder, fileName), "opening the state folder")
+	case h.app == application:
+		return refuseNewer(folder, int(h.version))
+	}
+	return nil
+}
+
+// isEmpty refuses a database without a byte: astern never leaves one, so something was lost.
+func isEmpty(path string) error {
+	return astern.Errorf(astern.Invalid, "%s is empty (0 bytes): plans, history and latches that were in it are gone", path).
+		WithHint("restore it from a backup; if there was nothing in it yet, remove the file and run the command again")
 }
 
 // magic is how every SQLite file begins.
@@ -186,36 +376,32 @@ func (s *Store) schema(ctx context.Context) (version int, err error) {
 	if err := s.db.QueryRowContext(ctx, query).Scan(&version, &app, &tables); err != nil {
 		return 0, err
 	}
-	known, err := migrations.ReadDir("migrations")
-	if err != nil {
-		return 0, err
-	}
-	switch {
-	case app != application && (tables > 0 || app != 0 || version != 0):
+	if app != application && (tables > 0 || app != 0 || version != 0) {
 		return 0, notDatabase(filepath.Join(s.folder, fileName), "opening the state folder")
-	case version > len(known):
-		return 0, astern.Errorf(astern.Refused, "state folder was written by a newer astern (schema %d, this one knows %d): %s",
-			version, len(known), s.folder).WithHint("use that newer astern, or choose another state folder with --state")
+	}
+	if err := refuseNewer(s.folder, version); err != nil {
+		return 0, err
 	}
 	return version, nil
 }
 
-// migrate brings the schema up to date: the files of migrations in order, each in one transaction.
-func (s *Store) migrate(ctx context.Context) error {
-	files, err := fs.Glob(migrations, "migrations/*.sql") // sorted by name, which begins with the number
-	if err != nil {
-		return err
+// refuseNewer refuses a schema that this astern does not know.
+func refuseNewer(folder string, version int) error {
+	if known := len(migrations()); version > known {
+		return astern.Errorf(astern.Refused, "state folder was written by a newer astern (schema %d, this one knows %d): %s",
+			version, known, folder).WithHint("use that newer astern, or choose another state folder with --state")
 	}
+	return nil
+}
+
+// migrate brings the schema up to date, each step in one transaction.
+func (s *Store) migrate(ctx context.Context) error {
 	version, err := s.schema(ctx)
 	if err != nil {
 		return err
 	}
-	for ; version < len(files); version++ {
-		text, err := migrations.ReadFile(files[version])
-		if err != nil {
-			return err
-		}
-		if err := s.step(ctx, version, string(text)); err != nil {
+	for ; version < len(migrations()); version++ {
+		if err := s.step(ctx, version, migrations()[version]); err != nil {
 			return err
 		}
 	}

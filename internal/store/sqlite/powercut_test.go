@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,266 +8,380 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/ncruces/go-sqlite3"
-	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/proof"
 )
 
-// disk is the file system of the machine, remembering what a power cut would leave of each file: what was synced.
-type disk struct {
-	vfs.VFS
-	mu     sync.Mutex
-	synced map[string][]byte // by base name
-	// failSync and failWrite fail those calls on files whose name ends so.
-	failSync, failWrite string
-	failWith            error
-	// wrote is called after each write to the database file itself, which is when the log is being merged into it.
-	wrote func()
-}
-
-func newDisk(t *testing.T) (*disk, string) {
-	d := &disk{VFS: vfs.Find("os"), synced: map[string][]byte{}}
-	name := "power-" + strings.ReplaceAll(t.Name(), "/", "-")
-	vfs.Register(name, d)
-	t.Cleanup(func() { vfs.Unregister(name) })
-	return d, name
-}
-
-func (d *disk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	f, flags, err := d.VFS.(vfs.VFSFilename).OpenFilename(name, flags)
-	if err != nil {
-		return nil, flags, err
-	}
-	return &diskFile{File: f, disk: d, path: name.String()}, flags, nil
-}
-
-func (d *disk) Delete(name string, syncDir bool) error {
-	d.mu.Lock()
-	delete(d.synced, filepath.Base(name))
-	d.mu.Unlock()
-	return d.VFS.Delete(name, syncDir)
-}
-
-// fail makes calls fail from now on; "" lifts it.
-func (d *disk) fail(sync, write string, with error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.failSync, d.failWrite, d.failWith = sync, write, with
-}
-
-// left returns what the cut leaves.
-func (d *disk) left() map[string][]byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return maps.Clone(d.synced)
-}
-
-type diskFile struct {
-	vfs.File
-	disk *disk
-	path string
-}
-
-func (f *diskFile) SharedMemory() vfs.SharedMemory {
-	return f.File.(vfs.FileSharedMemory).SharedMemory()
-}
-
-func (f *diskFile) Sync(flags vfs.SyncFlag) error {
-	f.disk.mu.Lock()
-	defer f.disk.mu.Unlock()
-	if s := f.disk.failSync; s != "" && strings.HasSuffix(f.path, s) {
-		return f.disk.failWith
-	}
-	if err := f.File.Sync(flags); err != nil {
-		return err
-	}
-	b, err := os.ReadFile(f.path)
-	f.disk.synced[filepath.Base(f.path)] = b
-	return err
-}
-
-func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
-	f.disk.mu.Lock()
-	s, with := f.disk.failWrite, f.disk.failWith
-	f.disk.mu.Unlock()
-	if s != "" && strings.HasSuffix(f.path, s) {
-		return 0, with
-	}
-	n, err := f.File.WriteAt(p, off)
-	if err == nil && strings.HasSuffix(f.path, fileName) && f.disk.wrote != nil {
-		f.disk.wrote()
-	}
-	return n, err
-}
-
-// running opens a store on the disk with one execution that is being carried out.
-func running(t *testing.T, folder, files string) (s *Store, id string, fence int64) {
-	t.Helper()
-	s, err := openOn(t.Context(), folder, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	hash, at := strings.Repeat("ab", 32), time.Unix(1e9, 0)
-	if err := s.PutPlan(t.Context(), hash, []byte("{}"), at); err != nil {
-		t.Fatal(err)
-	}
-	e, _, err := s.CreateExecution(t.Context(), astern.Execution{PlanHash: hash, CreatedAt: at, Addresses: []string{"production/shop"}}, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fence, err = s.Take(t.Context(), e.ID, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, e.ID, fence
-}
-
-// count reads the journal, checks that it has no gap, and returns how long it is.
-func count(ctx context.Context, s *Store, id string) (int, error) {
-	recs, err := s.Read(ctx, id, 0)
-	for i, r := range recs {
-		if r.Seq != int64(i+1) {
-			return 0, fmt.Errorf("record %d has number %d", i+1, r.Seq)
+// TestPowerCuts lives through several power cuts in each trial. Random work is done on a disk that may also fail or be
+// full for a while; then the power is cut at a random call, and what the cut left must be a sound store which holds what
+// was acknowledged, and of what was not acknowledged all or nothing.
+func TestPowerCuts(t *testing.T) {
+	t.Setenv("TMPDIR", quickFolder())
+	first, count := proof.Seeds(t, 40)
+	figures := map[string]float64{}
+	for seed := first; seed < first+count; seed++ {
+		powerCuts(t, seed, figures)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
 		}
 	}
-	return len(recs), err
+	proof.Figures(t, figures)
 }
 
-func TestPowerCutLosesNothingAcknowledged(t *testing.T) {
-	d, files := newDisk(t)
-	random := rand.New(rand.NewPCG(1, 2))
-	type cut struct {
-		files map[string][]byte
-		acked int
-		when  string
+// life is a store's life from its opening to the cut.
+type life struct {
+	t      *testing.T
+	random *rand.Rand
+	disk   *disk
+	store  *Store
+	has    model   // what was acknowledged
+	maybe  []model // what may be there instead: a commit that failed
+	fences map[int]int64
+	count  map[string]float64
+}
+
+const cutsInTrial = 4
+
+func powerCuts(t *testing.T, seed uint64, count map[string]float64) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	base, err := os.MkdirTemp(quickFolder(), "astern-power-")
+	if err != nil {
+		t.Fatal(err)
 	}
-	var cuts []cut
-	folder, acked := t.TempDir(), 0
-	merges := 0
-	d.wrote = func() { // a merge was cut: some of its writes reached the disk
-		if merges++; len(cuts) > 20 || random.IntN(60) > 0 {
+	defer os.RemoveAll(base)
+	has := model{}
+	folder := filepath.Join(base, "0")
+	if random.IntN(4) == 0 { // an older astern was here
+		has = oldStore(t, folder)
+	}
+	for n := range cutsInTrial {
+		d := newDisk(t, folder, random)
+		d.cutAt = 1 + random.IntN(1+random.IntN(600))
+		if random.IntN(2) == 0 {
+			d.fault = randomFault(random)
+		}
+		l := &life{t: t, random: random, disk: d, has: has, fences: map[int]int64{}, count: count}
+		l.live(folder)
+		left := d.off()
+		count["failed_calls"] += float64(d.hurt)
+		if l.store != nil {
+			l.store.Close() // of the dead
+		}
+		folder = filepath.Join(base, fmt.Sprint(n+1))
+		put(t, folder, left)
+		if random.IntN(2) == 0 { // the index of the log is rubbish after a start
+			put(t, folder, map[string][]byte{fileName + "-shm": []byte(strings.Repeat("rubbish", 7000))})
+		}
+		has = l.judge(folder)
+		if t.Failed() {
+			t.Fatalf("cut %d of seed %d, at call %d, fault %+v", n, seed, d.calls, d.fault)
+		}
+		count["cuts"]++
+	}
+}
+
+// quickFolder is where files cost the least; the disks of these tests are not what they are on.
+func quickFolder() string {
+	const memory = "/dev/shm"
+	if info, err := os.Stat(memory); err == nil && info.IsDir() {
+		return memory
+	}
+	return ""
+}
+
+func put(t testing.TB, folder string, files map[string][]byte) {
+	t.Helper()
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func randomFault(random *rand.Rand) fault {
+	from := 1 + random.IntN(1+random.IntN(400))
+	f := fault{from: from, to: from + []int{0, 2, 30, 300}[random.IntN(4)], drop: random.IntN(2) == 0}
+	for _, c := range []string{"WriteAt", "WriteAt -wal", "Sync", "Sync -wal", "Truncate", "Open", "Shm", "Delete", "ReadAt", "Names", "Link"} {
+		if random.IntN(4) == 0 {
+			f.calls = append(f.calls, c)
+		}
+	}
+	f.with = []error{sqlite3.IOERR_WRITE, sqlite3.IOERR_FSYNC, sqlite3.FULL}[random.IntN(3)]
+	return f
+}
+
+var at = time.Date(2026, 3, 1, 3, 4, 5, 0, time.UTC)
+
+// oldStore makes a store as the first schema had it, and returns what it holds.
+func oldStore(t *testing.T, folder string) model {
+	t.Helper()
+	put(t, folder, nil)
+	ctx := t.Context()
+	s := &Store{folder: folder, writer: make(chan struct{}, 1)}
+	var err error
+	if s.db, err = machine.database(filepath.Join(folder, fileName)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.useLog(ctx), s.step(ctx, 0, first), s.PutPlan(ctx, "plan-000", []byte("{}"), at)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.CreateExecution(ctx, astern.Execution{PlanHash: "plan-000", CreatedAt: at, Addresses: []string{"plan-000"}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	id, err := s.StoreID(ctx)
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	has, _ := model{"id": id}.putPlan("plan-000", "{}").create("plan-000", "plan-000")
+	return has
+}
+
+// live opens the store and works until the power is cut.
+func (l *life) live(folder string) {
+	ctx := l.t.Context()
+	for range 3 { // what fails once may work again
+		s, err := openOn(ctx, folder, l.disk.medium())
+		if err != nil {
+			continue
+		}
+		l.store = s
+		break
+	}
+	if l.store == nil {
+		return
+	}
+	got, ok := l.look(ctx)
+	if !ok {
+		return
+	}
+	if l.has["id"] == "" {
+		l.has = l.has.with("id", got["id"])
+	}
+	if diff := cmp.Diff(l.has, got); diff != "" {
+		l.t.Errorf("right after opening (-acknowledged +read):\n%s", diff)
+	}
+	for range 40 {
+		if l.disk.troubles() == dead || l.t.Failed() {
 			return
 		}
-		left := d.left()
-		torn, err := os.ReadFile(filepath.Join(folder, fileName))
-		if err != nil {
-			t.Error(err)
-		}
-		old := left[fileName]
-		for page := 0; page+4096 <= len(old) && page+4096 <= len(torn); page += 4096 {
-			if random.IntN(2) == 0 {
-				copy(torn[page:], old[page:page+4096])
-			}
-		}
-		left[fileName] = torn
-		cuts = append(cuts, cut{left, acked, "while the log was merged"})
-	}
-	s, id, fence := running(t, folder, files)
-	acked = 1
-	const total = 150
-	for i := range total {
-		rec := astern.Record{Kind: astern.RecordRound, Text: strings.Repeat(fmt.Sprint(i), random.IntN(20_000))}
-		if err := s.Append(t.Context(), id, fence, rec); err != nil {
-			t.Fatal(err)
-		}
-		acked++
-		if random.IntN(30) == 0 || i > total-3 {
-			left := d.left()
-			cuts = append(cuts, cut{left, acked, "right after a commit"})
-			if log := left[fileName+"-wal"]; len(log) > 0 { // and what was in flight comes as garbage behind it
-				left = maps.Clone(left)
-				garbage := make([]byte, 3000)
-				for i := range garbage {
-					garbage[i] = byte(random.Uint32())
-				}
-				left[fileName+"-wal"] = append(bytes.Clone(log), garbage...)
-				cuts = append(cuts, cut{left, acked, "with garbage behind the log"})
-			}
-		}
-	}
-	if merges == 0 {
-		t.Fatal("the log was never merged; the test cut nothing there")
-	}
-	seen := map[string]int{}
-	for i, c := range cuts {
-		seen[c.when]++
-		after := filepath.Join(t.TempDir(), "after")
-		if err := os.Mkdir(after, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		for name, b := range c.files {
-			if err := os.WriteFile(filepath.Join(after, name), b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, open := range []func(context.Context, string) (*Store, error){OpenReadOnly, Open} {
-			s, err := open(t.Context(), after)
-			if err != nil {
-				t.Fatalf("cut %d %s: %v", i, c.when, err)
-			}
-			n, err := count(t.Context(), s, id)
-			// One more than acknowledged is right too: it was on the disk before we said so.
-			if err != nil || n != c.acked && n != c.acked+1 {
-				t.Fatalf("cut %d %s: %d records, %d were acknowledged (%v)", i, c.when, n, c.acked, err)
-			}
-			s.Close()
-		}
-	}
-	t.Logf("cuts made: %v", seen)
-	if len(seen) != 3 {
-		t.Fatalf("cuts made: %v", seen)
+		l.work(ctx)
 	}
 }
 
-func TestFailedCommitIsUnknown(t *testing.T) {
-	for _, c := range []struct {
-		name, sync, write string
-		with              error
-		hint              string
-	}{
-		{"sync fails", "-wal", "", sqlite3.IOERR_FSYNC, "dmesg"},
-		{"write fails", "", "-wal", sqlite3.IOERR_WRITE, "dmesg"},
-		{"disk full", "", "-wal", sqlite3.FULL, "free space"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			d, files := newDisk(t)
-			folder := t.TempDir()
-			s, id, fence := running(t, folder, files)
-			round := astern.Record{Kind: astern.RecordRound}
-			if err := s.Append(t.Context(), id, fence, round); err != nil {
-				t.Fatal(err)
-			}
-			d.fail(c.sync, c.write, c.with)
-			for range 2 {
-				err := s.Append(t.Context(), id, fence, round, round)
-				if !errors.Is(err, ErrUnknownCommit) || astern.CodeOf(err) != astern.Internal {
-					t.Fatalf("got %v", err)
-				}
-				if hint := astern.HintOf(err); !strings.Contains(hint, c.hint) || !strings.Contains(err.Error(), folder) {
-					t.Fatalf("%v\n%s", err, hint)
-				}
-			}
-			if n, err := count(t.Context(), s, id); err != nil || n != 2 && n != 4 {
-				t.Fatalf("%d records, %v", n, err)
-			}
-			d.fail("", "", nil)
-			before, err := count(t.Context(), s, id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Append(t.Context(), id, fence, round); err != nil {
-				t.Fatalf("the disk works again: %v", err)
-			}
-			if n, err := count(t.Context(), s, id); err != nil || n != before+1 {
-				t.Fatalf("%d records, %d before, %v", n, before, err)
-			}
-		})
+// look reads what the store holds; false when the disk failed meanwhile.
+func (l *life) look(ctx context.Context) (model, bool) {
+	before := l.disk.troubles()
+	got, err := read(ctx, l.store.db)
+	if l.disk.troubles() != before || before == dead {
+		return nil, false
 	}
+	if err != nil {
+		l.t.Errorf("reading: %v", err)
+	}
+	return got, err == nil
+}
+
+// work does one thing with the store.
+func (l *life) work(ctx context.Context) {
+	switch l.random.IntN(8) {
+	case 0:
+		hash, doc := fmt.Sprintf("plan-%03d", len(l.has)), fmt.Sprintf("{%d}", l.random.Uint64())
+		l.did(ctx, l.has.putPlan(hash, doc), func() error { return l.store.PutPlan(ctx, hash, []byte(doc), at) })
+		fallthrough
+	case 1:
+		for _, key := range slices.Sorted(maps.Keys(l.has)) {
+			if hash, ok := strings.CutPrefix(key, "plan "); ok && l.has["lease "+hash] == "" && !l.started(hash) {
+				l.create(ctx, hash)
+				return
+			}
+		}
+	case 2:
+		token, revision := fmt.Sprint(l.random.IntN(30)), fmt.Sprint("v", len(l.has))
+		l.did(ctx, l.has.event(token, revision), func() error {
+			_, err := l.store.AddEvent(ctx, astern.Event{At: at, Kind: astern.EventLatched, Address: "p/shop", Token: token, Revision: revision})
+			return err
+		})
+	case 3:
+		key, proof := fmt.Sprint(l.random.IntN(5)), strings.Repeat(fmt.Sprint(len(l.has)), 1+l.random.IntN(3000))
+		l.did(ctx, l.has.proof(key, proof), func() error { return l.store.KeepProof(ctx, key, []byte(proof), at) })
+	case 4:
+		for _, key := range slices.Sorted(maps.Keys(l.has)) {
+			if hash, ok := strings.CutPrefix(key, "plan "); ok {
+				by := fmt.Sprint("person ", l.random.IntN(4))
+				l.did(ctx, l.has.approve(hash, by), func() error { return l.store.AddApproval(ctx, hash, by, Approve, "", at) })
+				return
+			}
+		}
+	default:
+		for n := 1; n < l.has.next("execution"); n++ {
+			if hash, open := strings.CutSuffix(l.has[fmt.Sprint("execution ", n)], " open"); open && l.random.IntN(3) > 0 {
+				l.carryOn(ctx, n, hash)
+				return
+			}
+		}
+	}
+}
+
+func (l *life) started(hash string) bool {
+	for n := 1; n < l.has.next("execution"); n++ {
+		if was, _, _ := strings.Cut(l.has[fmt.Sprint("execution ", n)], " "); was == hash {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *life) create(ctx context.Context, hash string) {
+	after, want := l.has.create(hash, hash)
+	l.did(ctx, after, func() error {
+		e, _, err := l.store.CreateExecution(ctx, astern.Execution{PlanHash: hash, CreatedAt: at, Addresses: []string{hash}}, 0)
+		if err == nil && e.ID != want {
+			l.t.Errorf("the execution is %s, want %s", e.ID, want)
+		}
+		return err
+	})
+}
+
+// carryOn takes an execution, writes its journal, or ends it.
+func (l *life) carryOn(ctx context.Context, n int, hash string) {
+	id, fence := idOf(int64(n)), l.fences[n]
+	if fence == 0 {
+		after, want := l.has.take(n)
+		l.did(ctx, after, func() error {
+			got, err := l.store.Take(ctx, id, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, at)
+			if l.fences[n] = got; err == nil && got != want {
+				l.t.Errorf("fence %d, want %d", got, want)
+			}
+			return err
+		})
+		return
+	}
+	if l.random.IntN(12) == 0 {
+		l.did(ctx, l.has.end(n, fence, hash, hash), func() error {
+			return l.store.Append(ctx, id, fence, astern.Record{At: at, Kind: astern.RecordEnded, Outcome: astern.OutcomeDone})
+		})
+		return
+	}
+	var texts []string
+	var recs []astern.Record
+	numbered, next := l.random.IntN(2) == 0, l.has.next(fmt.Sprint("record ", n)) // as the engine writes
+	for i := range 1 + l.random.IntN(3) {
+		text := strings.Repeat(fmt.Sprint(len(l.has)), 1+l.random.IntN(1+l.random.IntN(6000)))
+		texts = append(texts, text)
+		recs = append(recs, astern.Record{At: at, Kind: astern.RecordRound, Text: text})
+		if numbered {
+			recs[i].Seq = int64(next + i)
+		}
+	}
+	l.did(ctx, l.has.records(n, fence, texts...), func() error { return l.store.Append(ctx, id, fence, recs...) })
+}
+
+// did makes a call and remembers what the store must hold now, and what it may.
+func (l *life) did(ctx context.Context, after model, call func() error) {
+	failed := call()
+	switch {
+	case failed == nil:
+		l.has, l.maybe = after, nil
+		l.count["acknowledged_writes"]++
+		return
+	case !errors.Is(failed, ErrUnknownCommit):
+		l.count["refused_writes"]++
+		return
+	}
+	l.count["unknown_commits"]++
+	if l.store.doubtful {
+		l.maybe = append(l.maybe, after) // nothing can be said until the disk works again
+		return
+	}
+	l.maybe = nil
+	got, ok := l.look(ctx)
+	if !ok {
+		l.maybe = []model{after}
+		return
+	}
+	var err error
+	if l.has, err = l.oneOf(got, l.has, after); err != nil {
+		l.t.Errorf("read after a commit that failed: %v", err)
+	}
+}
+
+// oneOf returns the model that is as got.
+func (l *life) oneOf(got model, candidates ...model) (model, error) {
+	for _, m := range candidates {
+		if maps.Equal(m, got) {
+			return m, nil
+		}
+	}
+	return got, fmt.Errorf("it holds neither what was acknowledged nor that with the commit that failed (-acknowledged +read):\n%s",
+		cmp.Diff(candidates[0], got))
+}
+
+// judge compares what the cut left with what was acknowledged, in both ways to open it, and returns what there is.
+func (l *life) judge(folder string) model {
+	l.t.Helper()
+	ctx := l.t.Context()
+	there, err := exists(filepath.Join(folder, fileName))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if !there && l.has["id"] == "" {
+		l.count["cut_creations"]++
+		return l.has
+	}
+	candidates := append([]model{l.has}, l.maybe...)
+	for how, open := range map[string]func(context.Context, string) (*Store, error){"for reading": OpenReadOnly, "a copy": openCopy} {
+		s, err := open(ctx, folder)
+		if err != nil {
+			l.t.Errorf("opening %s after the cut: %v", how, err)
+			return l.has
+		}
+		got, err := read(ctx, s.db)
+		s.Close()
+		if err != nil {
+			l.t.Errorf("reading %s after the cut: %v", how, err)
+			return l.has
+		}
+		if l.has["id"] == "" { // made, and not acknowledged
+			candidates[0] = model{"id": got["id"]}
+		}
+		found, err := l.oneOf(got, candidates...)
+		if err != nil {
+			l.t.Errorf("opened %s after the cut: %v", how, err)
+		}
+		candidates = []model{found} // both must see the same
+	}
+	return candidates[0]
+}
+
+// openCopy opens a copy of the folder as a command does that writes.
+func openCopy(ctx context.Context, folder string) (*Store, error) {
+	names, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	again, err := os.MkdirTemp(filepath.Dir(folder), "copy-")
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		b, err := os.ReadFile(filepath.Join(folder, n.Name()))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(again, n.Name()), b, 0o600)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return Open(ctx, again)
 }

@@ -78,9 +78,8 @@ func (s *Store) keepAside(ctx context.Context, key string, proof []byte, at time
 	if err != nil {
 		return err
 	}
-	known, err := migrations.ReadDir("migrations")
-	if err != nil || version != len(known) {
-		return err // an older state is brought up to date by a command that writes
+	if version != len(migrations()) {
+		return nil // an older state is brought up to date by a command that writes
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs/memdb"
 
 	"github.com/astern-dev/astern"
@@ -28,7 +30,7 @@ func OpenReadOnly(ctx context.Context, folder string) (*Store, error) {
 	if err != nil {
 		return nil, failure(folder, doing, err)
 	}
-	s := &Store{folder: folder, frozen: "state folder is read-only: " + folder, memory: "astern-" + rand.Text()}
+	s := &Store{folder: folder, frozen: "state folder is read-only: " + folder}
 	info, err := os.Stat(folder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -43,24 +45,50 @@ func OpenReadOnly(ctx context.Context, folder string) (*Store, error) {
 		return nil, s.fail(doing, err)
 	}
 	if len(data) == 0 {
-		s.missing = true // a folder without a store, or one whose creation was cut off before it began
+		s.missing = true // a folder without a store
 	}
+	if err := s.copied(data); err != nil {
+		return nil, failure(folder, doing, err)
+	}
+	if err = s.migrate(ctx); err == nil { // of the copy
+		return s, nil
+	}
+	s.Close()
+	return nil, s.fail(doing, err)
+}
+
+// copied makes a database in memory with the content of data the one of the store.
+func (s *Store) copied(data []byte) (err error) {
+	s.memory = "astern-" + rand.Text()
 	memdb.Create(s.memory, data)
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: "/" + s.memory,
 		RawQuery: "vfs=memdb&_txlock=immediate&_pragma=busy_timeout(5000)"}
 	if s.db, err = sql.Open("sqlite3", dsn.String()); err != nil {
 		memdb.Delete(s.memory)
-		return nil, failure(folder, doing, err)
 	}
-	if err := s.migrate(ctx); err != nil { // of the copy
-		s.Close()
-		return nil, s.fail(doing, err)
-	}
-	return s, nil
+	return err
 }
 
 // files are the database and what else can hold a part of it: the log, and the journal of a creation that was cut off.
-type files struct{ db, wal, journal []byte }
+type files struct {
+	db, wal, journal []byte
+	there            bool // the database is, be it empty
+}
+
+// whole returns the content of the database, nil when there is none, and refuses what can't be one.
+func (f files) whole(ctx context.Context, path string) ([]byte, error) {
+	switch {
+	case f.there && len(f.db) == 0:
+		return nil, isEmpty(path)
+	case f.there && !bytes.HasPrefix(f.db, magic):
+		return nil, notDatabase(path, "opening the state folder for reading")
+	case !f.there && len(f.wal) > 0:
+		return nil, isAlone(path, "-wal")
+	case !f.there && len(f.journal) > 0:
+		return nil, isAlone(path, "-journal")
+	}
+	return f.merge(ctx)
+}
 
 // snapshot returns the content of the database as one file, nil when there is none.
 //
@@ -79,8 +107,9 @@ func snapshot(ctx context.Context, folder string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if bytes.Equal(first.db, again.db) && bytes.HasPrefix(again.wal, first.wal) && bytes.Equal(first.journal, again.journal) {
-			return first.merge(ctx)
+		if first.there == again.there && bytes.Equal(first.db, again.db) && bytes.HasPrefix(again.wal, first.wal) &&
+			bytes.Equal(first.journal, again.journal) {
+			return first.whole(ctx, path)
 		}
 		select {
 		case <-ctx.Done():
@@ -102,9 +131,7 @@ func readFiles(path string) (f files, err error) {
 			return f, err
 		}
 		*part.into = b
-	}
-	if len(f.db) > 0 && !bytes.HasPrefix(f.db, magic) {
-		return f, notDatabase(path, "opening the state folder for reading")
+		f.there = f.there || err == nil && part.suffix == ""
 	}
 	return f, nil
 }
@@ -139,7 +166,9 @@ func (f files) merge(ctx context.Context) (merged []byte, err error) {
 		return nil, err
 	}
 	var mode string
-	err = db.QueryRowContext(ctx, `PRAGMA journal_mode = delete`).Scan(&mode)
+	if err = db.QueryRowContext(ctx, `PRAGMA journal_mode = delete`).Scan(&mode); err == nil {
+		err = sound(ctx, db) // nothing in a log says to which database it belongs
+	}
 	if err := errors.Join(err, db.Close()); err != nil {
 		return nil, err
 	}
@@ -147,6 +176,18 @@ func (f files) merge(ctx context.Context) (merged []byte, err error) {
 		return nil, inTemp(err)
 	}
 	return merged, nil
+}
+
+// sound reports damage to the structure of a database.
+func sound(ctx context.Context, db *sql.DB) error {
+	var said string
+	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&said); err != nil {
+		return err
+	}
+	if said != "ok" {
+		return fmt.Errorf("%w: %s", sqlite3.CORRUPT, said)
+	}
+	return nil
 }
 
 // inTemp says that it was the temporary folder, not the state folder, that failed.

@@ -36,10 +36,14 @@ var ErrBehind = engine.ErrBehind
 type Store struct {
 	db     *sql.DB
 	folder string
+	medium medium
 	// writer has room for one: within a process writers queue here, which is fair, and not at the file lock, which polls.
 	writer chan struct{}
 	// appender writes what engines write; it belongs to whoever has the writer's place, nil until it is needed.
 	appender *appender
+	// doubtful is true after a commit or another access to the files failed, until they were opened anew. It belongs to
+	// whoever has the writer's place.
+	doubtful bool
 	// frozen is why nothing can be written, "" when it can.
 	frozen string
 	// missing is true when the state folder does not exist (only when opened for reading).
@@ -85,6 +89,19 @@ func (s *Store) write(ctx context.Context, doing string, change func(tx *sql.Tx)
 	case <-ctx.Done():
 		return s.fail(doing, ctx.Err())
 	}
+	if err := s.renew(ctx); err != nil {
+		return s.fail(doing, fmt.Errorf("opening the file anew after a failure: %w", err))
+	}
+	if err := s.transact(ctx, doing, change); err != nil {
+		s.doubtful = s.doubtful || brokenFile(err)
+		_ = s.renew(ctx) // what is read from now on is what will be there; if it fails, the next write tries again
+		return err
+	}
+	return nil
+}
+
+// transact runs change in a transaction and commits it.
+func (s *Store) transact(ctx context.Context, doing string, change func(tx *sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return s.fail(doing, err)
@@ -94,6 +111,46 @@ func (s *Store) write(ctx context.Context, doing string, change func(tx *sql.Tx)
 		return s.fail(doing, err)
 	}
 	return s.committed(ctx, doing, tx.Commit())
+}
+
+// brokenFile reports whether err says that reading, writing or syncing a file failed.
+func brokenFile(err error) bool {
+	return errors.Is(err, ErrUnknownCommit) || errors.Is(err, sqlite3.IOERR) || errors.Is(err, sqlite3.FULL)
+}
+
+// renew opens the files anew if one of them failed since they were opened; the caller has the writer's place.
+//
+// Pages that could not be synced stay in the system's memory as if they were on the disk, and a later sync does not write
+// them. So they may not be read again: as long as the old connections are open, which know that the failed commit does not
+// count, its place in the log is written over by a commit that changes nothing. When that has worked, what failed will
+// never turn up, and everything else is on the disk; only then the old connections are given up.
+func (s *Store) renew(ctx context.Context) error {
+	if !s.doubtful {
+		return nil
+	}
+	s.closeAppender()
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after a commit this does nothing
+	var version int
+	if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, version)); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	s.db.SetMaxIdleConns(0) // closes them, and those in use when they come back
+	s.db.SetMaxIdleConns(idle)
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	s.doubtful = false
+	return nil
 }
 
 // committed judges the result of a commit: which failures leave open whether the change was written?
