@@ -21,6 +21,7 @@ type Driver struct {
 	Router     Router
 	Actor      Actor
 	Validator  Validator
+	Claimer    Claimer
 	Discoverer Discoverer
 }
 
@@ -124,6 +125,12 @@ type Actor interface {
 type Validator interface {
 	// Validate returns every problem of the component's settings. Path is below `with`, segments joined by "/".
 	Validate(c Component) []Problem
+}
+
+// Claimer tells what a component must not share with one of another environment.
+type Claimer interface {
+	// Claims names the places of the component's settings, in words that are equal where the places are.
+	Claims(c Component) []string
 }
 
 // Problem is one thing wrong with a declaration.

@@ -79,6 +79,7 @@ func build(d *driver) astern.Driver {
 		Router:     router{&resolved{}},
 		Actor:      &actor{d},
 		Validator:  validator{},
+		Claimer:    validator{},
 		Discoverer: discoverer{},
 	}
 }
