@@ -59,7 +59,7 @@ func (l *lab) outSize() int64 {
 
 // TestLoudCommand has a restart command print far more than is kept before it does its work.
 func TestLoudCommand(t *testing.T) {
-	eachWay(t, `echo first; yes | head -c 30000000; ./ctl restart "$1"; echo last`, func(t *testing.T, l *lab) {
+	eachWay(t, `echo first; yes | head -c 12000000; ./ctl restart "$1"; echo last`, func(t *testing.T, l *lab) {
 		c, op := l.restart()
 		if op = l.finish(c, op); op.Status != astern.OpDone {
 			t.Fatalf("%+v", op)
@@ -72,7 +72,7 @@ func TestLoudCommand(t *testing.T) {
 
 // TestLoudFailure has the command fail at the end of much output: its last words are told.
 func TestLoudFailure(t *testing.T) {
-	eachWay(t, `yes | head -c 30000000; printf '\0\377 the disk is on fire\n'; exit 7`, func(t *testing.T, l *lab) {
+	eachWay(t, `yes | head -c 12000000; printf '\0\377 the disk is on fire\n'; exit 7`, func(t *testing.T, l *lab) {
 		_, op := l.restart()
 		if op.Status == astern.OpDone || !strings.Contains(op.Error, "the disk is on fire") || len(op.Error) > 10_000 {
 			t.Errorf("%.300q, %d bytes", op.Error, len(op.Error))
@@ -82,7 +82,7 @@ func TestLoudFailure(t *testing.T) {
 
 // TestLoudDaemon has the command leave a process behind that goes on writing: what it wrote is cut when astern comes by.
 func TestLoudDaemon(t *testing.T) {
-	daemon := `./ctl restart "$1"; (until [ -e go ]; do sleep 0.05; done; head -c 30000000 /dev/zero; touch written) & exit 0`
+	daemon := `./ctl restart "$1"; (until [ -e go ]; do sleep 0.05; done; head -c 12000000 /dev/zero; touch written) & exit 0`
 	eachWay(t, daemon, func(t *testing.T, l *lab) {
 		c, op := l.restart()
 		if op = l.finish(c, op); op.Status != astern.OpDone {
@@ -97,7 +97,7 @@ func TestLoudDaemon(t *testing.T) {
 				t.Fatal("the daemon does not come to its end")
 			}
 		}
-		if size := l.outSize(); size < 30_000_000 {
+		if size := l.outSize(); size < 12_000_000 {
 			t.Fatalf("the daemon has written %d bytes", size)
 		}
 		ran := script("run", l.root, "999", `{"fence":999}`, "other", "ast-other", "true")
@@ -114,12 +114,12 @@ func TestLoudDaemon(t *testing.T) {
 func TestEndlessCommand(t *testing.T) {
 	t.Parallel()
 	short := func(root string, c *astern.Component, s *Settings) { s.Timeout = Duration(time.Second) }
-	l := newLab(t, loud(`yes | head -c 20000000; exec sleep 60`, short))
+	l := newLab(t, loud(`yes | head -c 12000000; exec sleep 60`, short))
 	_, op := l.restart()
 	if op.Status != astern.OpUnsure || !strings.Contains(op.Error, "did not end within") {
 		t.Errorf("%+v", op)
 	}
-	if size := l.outSize(); size > 21<<20 {
+	if size := l.outSize(); size > 13<<20 {
 		t.Errorf("%d bytes are kept", size)
 	}
 }
