@@ -50,7 +50,7 @@ journal and approvals.
 // exportAll writes the document piece by piece: a state folder may hold more than fits into memory.
 func (s *session) exportAll(ctx context.Context, a *app.App) error {
 	if s.output == "yaml" {
-		return astern.Errorf(astern.Invalid, "astern export has no output \"yaml\"").WithHint("it is one JSON document, which YAML readers read as well")
+		return s.exportWhole(ctx, a)
 	}
 	head, err := view.Indented(exported{Kind: "Export", Version: view.DocumentVersion, System: a.System.Name, At: a.Now()})
 	if err != nil {
@@ -95,6 +95,26 @@ func (s *session) exportAll(ctx context.Context, a *app.App) error {
 		return fmt.Errorf("writing the output: %w", l.err)
 	}
 	return nil
+}
+
+// exportWhole writes the document at once, as YAML.
+func (s *session) exportWhole(ctx context.Context, a *app.App) (err error) {
+	x := exported{Kind: "Export", Version: view.DocumentVersion, System: a.System.Name, At: a.Now()}
+	if x.Events, err = a.Store.Events(ctx, "", 0); err != nil {
+		return err
+	}
+	all, err := a.Store.Executions(ctx, 0, false)
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		one, err := exportOf(ctx, a, e)
+		if err != nil {
+			return err
+		}
+		x.Executions = append(x.Executions, one)
+	}
+	return s.result(x, func(io.Writer, view.Style) error { return nil })
 }
 
 // exportOf reads all that there is of an execution.
