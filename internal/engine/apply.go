@@ -210,6 +210,7 @@ func (f *Fold) applyStep(s *step, r astern.Record) {
 		}
 		s.since = s.since.Add(unwatched(s, r.Asked))
 		if age(&s.since, r.Asked) < seconds(s.plan.SettleSeconds) {
+			s.since = s.since.Add(max(0, r.At.Sub(r.Asked)-overdue)) // the clock may have jumped while it was asked
 			f.stillInDoubt(s, r)
 			return
 		}
