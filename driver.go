@@ -21,6 +21,7 @@ type Driver struct {
 	Router     Router
 	Actor      Actor
 	Validator  Validator
+	Occupier   Occupier
 	Discoverer Discoverer
 	Claimer    Claimer
 }
@@ -125,6 +126,12 @@ type Actor interface {
 type Validator interface {
 	// Validate returns every problem of the component's settings. Path is below `with`, segments joined by "/".
 	Validate(c Component) []Problem
+}
+
+// Occupier tells what a component must not share with one of another environment.
+type Occupier interface {
+	// Occupies names the places of the component's settings, in words that are equal where the places are.
+	Occupies(c Component) []string
 }
 
 // Problem is one thing wrong with a declaration.

@@ -11,4 +11,5 @@ var tasks = []task{
 	{Name: "power-cuts", Package: "internal/store/sqlite", Test: "TestPowerCuts", Trials: 25_000, Chunk: 500},      // four cuts each
 	{Name: "damaged-state", Package: "internal/store/sqlite", Test: "TestDamagedState", Trials: 5_000, Chunk: 250}, // each damages in seven ways
 	{Name: "failing-disk", Package: "internal/store/sqlite", Test: "TestEngineOnFailingDisk", Trials: 20_000, Chunk: 1_000},
+	{Name: "hostile-config", Package: "internal/config", Test: "TestMutatedDocuments", Trials: 100_000, Chunk: 10_000},
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/inventory"
 	"github.com/astern-dev/astern/internal/planner"
 	"github.com/astern-dev/astern/internal/readiness"
 )
@@ -30,11 +30,7 @@ func (a *App) Check(ctx context.Context, e astern.Environment) ([]Checked, error
 		return nil, err
 	}
 	out := make([]Checked, len(parts))
-	var wait sync.WaitGroup
-	for i, p := range parts {
-		wait.Go(func() { out[i] = a.checkPart(ctx, p) })
-	}
-	wait.Wait()
+	inventory.Each(len(parts), func(i int) { out[i] = a.checkPart(ctx, parts[i]) })
 	return out, nil
 }
 
@@ -133,11 +129,7 @@ func (a *App) runChecks(ctx context.Context, c *Checked, p planner.Part) {
 		}
 	}
 	results := make([]astern.CheckResult, len(bound))
-	var wait sync.WaitGroup
-	for i, b := range bound {
-		wait.Go(func() { results[i] = a.runCheck(ctx, b) })
-	}
-	wait.Wait()
+	inventory.Each(len(bound), func(i int) { results[i] = a.runCheck(ctx, bound[i]) })
 	c.Results = append(c.Results, results...)
 }
 

@@ -69,20 +69,38 @@ var hashShape = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 // planDocument reads a plan from a file, from standard input, or from the state folder by its hash.
 func (s *session) planDocument(ctx context.Context, a *app.App, arg string) ([]byte, error) {
 	if arg == "-" {
-		return readPlan("standard input", s.stdin)
+		return s.fits(readPlan("standard input", s.stdin))
 	}
 	f, err := os.Open(arg)
 	switch {
 	case err == nil:
 		defer f.Close() // opened for reading only
-		return readPlan(arg, f)
+		return s.fits(readPlan(arg, f))
 	case errors.Is(err, fs.ErrNotExist) && hashShape.MatchString(arg):
-		return a.Store.Plan(ctx, arg)
+		return s.fits(a.Store.Plan(ctx, arg))
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, astern.Errorf(astern.NotFound, "there is no plan file %s", arg).
 			WithHint("give a file that astern plan … --out FILE wrote, - for standard input, or a plan's hash")
 	}
 	return nil, astern.Errorf(astern.Invalid, "reading the plan: %w", err)
+}
+
+// fits refuses a plan of another environment than -e names. What is no plan is judged later, with more to say.
+func (s *session) fits(doc []byte, err error) ([]byte, error) {
+	if err != nil || s.environment == "" {
+		return doc, err
+	}
+	p, _, err := planfile.Decode(doc)
+	if err != nil {
+		return doc, nil
+	}
+	for _, address := range p.Addresses() {
+		if environment, _, ok := astern.SplitAddress(address); ok && environment != s.environment {
+			return nil, astern.Errorf(astern.Refused, "the plan acts on %s, and -e names %s", address, s.environment).
+				WithHint("a plan names its environment itself: leave -e out if this is the plan that you mean")
+		}
+	}
+	return doc, nil
 }
 
 func readPlan(name string, r io.Reader) ([]byte, error) {

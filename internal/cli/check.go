@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 
@@ -63,9 +64,18 @@ func (s *session) checked(ctx context.Context, a *app.App) error {
 		return view.Check(w, st, r)
 	})
 	if err == nil && len(bad) > 0 {
-		err = astern.Errorf(astern.NotReady, "%d of %d components do not pass: %s", len(bad), len(r.Components), strings.Join(bad, ", "))
+		err = astern.Errorf(astern.NotReady, "%d of %d components do not pass: %s", len(bad), len(r.Components), firstOf(bad))
 	}
 	return err
+}
+
+// firstOf names the first of a list that may hold thousands, and counts the rest.
+func firstOf(names []string) string {
+	const most = 10
+	if over := len(names) - most; over > 1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), over)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (s *session) targets() *cobra.Command {

@@ -8,13 +8,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
-	"syscall"
 	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/view"
 )
 
@@ -35,6 +34,7 @@ type Program struct {
 // Main runs one command line (without the program's name) and returns the exit code. It ends soon after ctx does, and
 // answers that with the exit code of an interruption.
 func (p Program) Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	host.KeepFiles()
 	s := &session{Program: p, stdin: stdin, stdout: stdout, stderr: stderr, env: env, began: time.Now()}
 	root := s.root()
 	root.SetArgs(args)
@@ -79,7 +79,6 @@ func interrupted(ctx context.Context, err error) error {
 func (s *session) complain(err error) {
 	switch {
 	case err == nil:
-	case errors.Is(err, syscall.EPIPE): // whoever read our output has seen enough
 	case s.output == "json":
 		_ = view.JSON(s.stderr, view.ErrorDocument(err)) // there is nowhere left to say that stderr is gone
 	default:

@@ -123,7 +123,7 @@ func (s *session) writeConfig(ctx context.Context, places []string, dryRun bool)
 		return err
 	}
 	if dryRun {
-		if _, err := s.stdout.Write(content); err != nil {
+		if _, err := s.stdout.Write(content); heard(err) != nil {
 			return fmt.Errorf("writing the output: %w", err)
 		}
 		return nil

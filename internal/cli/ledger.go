@@ -146,17 +146,14 @@ func (s *session) releasesOf(ctx context.Context, a *app.App, limit int) error {
 			return err
 		}
 		slices.Reverse(events)
-		all := ledger.Releases(events)
-		for i, rel := range all {
-			if limit > 0 && i == limit {
-				r.More += len(all) - i
-				break
-			}
-			one, err := releaseOf(ctx, a, e, rel)
-			if err != nil {
-				return err
-			}
-			r.Releases = append(r.Releases, one)
+		all, more := ledger.Releases(events, limit)
+		r.More += more
+		histories, err := historiesOf(ctx, a, e)
+		if err != nil {
+			return err
+		}
+		for _, rel := range all {
+			r.Releases = append(r.Releases, view.ReleaseOf(e.Name, rel, histories))
 		}
 	}
 	return s.result(r, func(w io.Writer, st view.Style) error {
@@ -177,16 +174,17 @@ func (s *session) releasesOf(ctx context.Context, a *app.App, limit int) error {
 	})
 }
 
-func releaseOf(ctx context.Context, a *app.App, e astern.Environment, rel astern.Release) (view.ReleaseReport, error) {
+// historiesOf returns the history of each component of the environment.
+func historiesOf(ctx context.Context, a *app.App, e astern.Environment) (map[string]astern.History, error) {
 	histories := map[string]astern.History{}
 	for _, c := range e.Components {
 		h, err := a.History(ctx, c.Address())
 		if err != nil {
-			return view.ReleaseReport{}, err
+			return nil, err
 		}
 		histories[c.Address()] = h
 	}
-	return view.ReleaseOf(e.Name, rel, histories), nil
+	return histories, nil
 }
 
 func (s *session) ledgerAt() *cobra.Command {
@@ -218,11 +216,11 @@ func (s *session) ranAt(ctx context.Context, a *app.App, moment time.Time) error
 	}
 	r := view.ReleaseReport{Environment: name, At: moment}
 	for _, e := range es {
-		one, err := releaseOf(ctx, a, e, ledger.At(events, moment))
+		histories, err := historiesOf(ctx, a, e)
 		if err != nil {
 			return err
 		}
-		r.Components = append(r.Components, one.Components...)
+		r.Components = append(r.Components, view.ReleaseOf(e.Name, ledger.At(events, moment), histories).Components...)
 	}
 	return s.result(r, func(w io.Writer, st view.Style) error {
 		r.Environment = label(r.Environment)

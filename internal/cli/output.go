@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -34,11 +36,20 @@ func (s *session) terminal(w io.Writer) (st view.Style, live bool) {
 func (s *session) result(doc any, table func(w io.Writer, st view.Style) error) error {
 	switch s.output {
 	case "json":
-		return view.JSON(s.stdout, doc)
+		return heard(view.JSON(s.stdout, doc))
 	case "yaml":
-		return view.YAML(s.stdout, doc)
+		return heard(view.YAML(s.stdout, doc))
 	}
-	return table(s.stdout, s.style(s.stdout))
+	return heard(table(s.stdout, s.style(s.stdout)))
+}
+
+// heard judges an error of writing to stdout: a reader that closed its pipe has seen enough, and what the command found or
+// did stays as it is.
+func heard(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
 }
 
 // rendered joins a report with its rendering.

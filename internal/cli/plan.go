@@ -199,12 +199,12 @@ func (s *session) showPlan(ctx context.Context, a *app.App, p app.Planned, in in
 	v.Next = []string{"astern plan " + strings.Join(append([]string{string(in.verb)}, args...), " ") + " … --out plan.json", "astern apply plan.json"}
 	switch s.output {
 	case "json": // exactly the plan file
-		if _, err := s.stdout.Write(p.Doc); err != nil {
+		if _, err := s.stdout.Write(p.Doc); heard(err) != nil {
 			return fmt.Errorf("writing the output: %w", err)
 		}
 		return nil
 	case mayRunbook:
-		return view.Runbook(s.stdout, s.style(s.stdout), v)
+		return heard(view.Runbook(s.stdout, s.style(s.stdout), v))
 	}
 	return s.result(p.Plan, func(w io.Writer, st view.Style) error { return view.Plan(w, st, v) })
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -105,6 +106,9 @@ func (s *session) globals(cmd *cobra.Command) error {
 	if wrong != nil {
 		return wrong
 	}
+	if err := legible(cmd); err != nil {
+		return err
+	}
 	if _, err := view.ParseColorMode(s.color); err != nil {
 		return err
 	}
@@ -119,6 +123,35 @@ func (s *session) globals(cmd *cobra.Command) error {
 			WithHint("use one of: %s", strings.Join(formats, ", "))
 	}
 	return nil
+}
+
+// Longest texts of a command line, in bytes: what is recorded is shown again in every history and report.
+const (
+	maxReason = 2_000
+	maxText   = 4_096
+)
+
+// legible refuses texts that nobody could read later: too long, or in another encoding than UTF-8.
+func legible(cmd *cobra.Command) (wrong error) {
+	judge := func(name, text string) {
+		most := maxText
+		if name == "--reason" {
+			most = maxReason
+		}
+		switch {
+		case wrong != nil:
+		case len(text) > most:
+			wrong = astern.Errorf(astern.Invalid, "%s has %d bytes; at most %d are kept", name, len(text), most).
+				WithHint("say it in short, and where the rest can be read")
+		case !utf8.ValidString(text):
+			wrong = astern.Errorf(astern.Invalid, "%s is not UTF-8", name)
+		}
+	}
+	cmd.Flags().Visit(func(f *pflag.Flag) { judge("--"+f.Name, f.Value.String()) })
+	for _, a := range cmd.Flags().Args() {
+		judge("an argument", a)
+	}
+	return wrong
 }
 
 // runs makes a command's RunE: from here on errors are not of usage.

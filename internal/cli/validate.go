@@ -40,7 +40,7 @@ func (s *session) schema() *cobra.Command {
 
   astern schema > astern.schema.json`,
 		RunE: s.runs(func(context.Context, []string) error {
-			if _, err := s.stdout.Write(config.Schema()); err != nil {
+			if _, err := s.stdout.Write(config.Schema()); heard(err) != nil {
 				return fmt.Errorf("writing the output: %w", err)
 			}
 			return nil

@@ -25,6 +25,8 @@ import (
 // Limits of a file. They are far above what people write and keep a hostile file from filling the memory.
 const (
 	maxBytes   = 4 << 20
+	maxLines   = 200_000
+	maxMarks   = 200_000 // what YAML's own signs can make values of; a value takes 2 kB of memory
 	maxDepth   = 100
 	maxAliased = 100_000 // values that aliases expand to
 )
@@ -76,6 +78,14 @@ func parse(name string, src []byte, folder string, drivers []astern.Driver, sche
 // readFile returns the file's content, or why it can't be had. One byte more than allowed is read, so that the reader
 // sees that the file is too large.
 func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait for somebody who writes to it
+		return nil, astern.Errorf(astern.Invalid, "reading %s: it is no regular file", path).
+			WithHint("name the file with -f, or let astern init write one")
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, unreadable(path, err)

@@ -112,10 +112,17 @@ func (f *file) readable(src []byte) bool {
 		f.report(0, 0, "", "the file is UTF-16", "save it as UTF-8")
 		return false
 	}
-	line, column := 1, 1
+	line, column, marks := 1, 1, 0
 	for i := 0; i < len(src); {
 		r, size := utf8.DecodeRune(src[i:])
+		if mark(src, i) {
+			marks++
+		}
 		switch {
+		case line > maxLines:
+			f.report(line, 1, "", fmt.Sprintf("the file has more than %d lines", maxLines), "divide it into several systems")
+		case marks > maxMarks:
+			f.report(line, column, "", fmt.Sprintf("the file holds more than %d keys and values", maxMarks), "divide it into several systems")
 		case r == utf8.RuneError && size == 1:
 			f.report(line, column, "", fmt.Sprintf("the byte 0x%02x is not UTF-8", src[i]), "save the file as UTF-8")
 		case r == 0:
@@ -124,7 +131,7 @@ func (f *file) readable(src []byte) bool {
 			f.report(line, column, "", fmt.Sprintf("the control character 0x%02x", r), `remove it, or write it as an escape in "quotes"`)
 		}
 		if len(f.problems) > 0 {
-			f.lines = lineBreak.Split(string(src), -1)
+			f.lines = lineBreak.Split(string(src[:min(len(src), i+maxSnippet)]), -1) // no more of it is shown
 			f.hideNames()
 			return false
 		}
@@ -135,6 +142,17 @@ func (f *file) readable(src []byte) bool {
 		}
 	}
 	return true
+}
+
+// mark reports whether a value may begin or end at this byte.
+func mark(src []byte, i int) bool {
+	switch src[i] {
+	case ',', '[', '{':
+		return true
+	case ':', '-', '?':
+		return i+1 == len(src) || src[i+1] <= ' '
+	}
+	return false
 }
 
 // malformed reports a text that is no YAML.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -134,6 +135,7 @@ func secondsOr(d *Duration, otherwise Duration) float64 {
 // that they may name are known.
 func (f *file) askDrivers(system astern.System, drivers []astern.Driver) {
 	s := scope{drivers: drivers}
+	taken := map[string]astern.Component{} // by kind and claim
 	for _, env := range system.Environments {
 		for _, c := range env.Components {
 			path := join("environments", env.Name, "components", c.Name)
@@ -149,6 +151,25 @@ func (f *file) askDrivers(system astern.System, drivers []astern.Driver) {
 				}
 				f.at(at, p.What, p.Hint)
 			}
+			f.occupy(taken, d, c)
+		}
+	}
+}
+
+// occupy reports what the component has in common with one of another environment.
+func (f *file) occupy(taken map[string]astern.Component, d astern.Driver, c astern.Component) {
+	if d.Occupier == nil {
+		return
+	}
+	for _, place := range d.Occupier.Occupies(c) {
+		key := c.Kind + " " + place
+		other, ok := taken[key]
+		if !ok {
+			taken[key] = c
+		} else if other.Environment != c.Environment {
+			f.at(join("environments", c.Environment, "components", c.Name, "with"),
+				fmt.Sprintf("%s is that of %s, too", place, other.Address()), "give each environment a place of its own")
+			return
 		}
 	}
 }

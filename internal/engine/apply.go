@@ -208,7 +208,9 @@ func (f *Fold) applyStep(s *step, r astern.Record) {
 		if s.text == "" { // what was said when the doubt began tells more
 			s.text = "not found in the world"
 		}
+		s.since = s.since.Add(unwatched(s, r.Asked))
 		if age(&s.since, r.Asked) < seconds(s.plan.SettleSeconds) {
+			s.since = s.since.Add(max(0, r.At.Sub(r.Asked)-overdue)) // the clock may have jumped while it was asked
 			f.stillInDoubt(s, r)
 			return
 		}
@@ -232,6 +234,19 @@ func age(since *time.Time, now time.Time) time.Duration {
 		*since = now
 	}
 	return now.Sub(*since)
+}
+
+// overdue is how much later than it was due a question may be asked and still count in full.
+const overdue = 5 * time.Second
+
+// unwatched returns how much of the time until asked does not count as settling, because the question comes far later than
+// it was due: the clock jumped forward, or nobody asked. Rather too long than too short, again.
+func unwatched(s *step, asked time.Time) time.Duration {
+	due := s.since
+	if s.wait.at.After(due) {
+		due = s.wait.at
+	}
+	return max(0, asked.Sub(due)-overdue)
 }
 
 // silent is what is said of a doubt for which the driver gives no reason.

@@ -11,6 +11,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sort"
 	"strings"
@@ -54,7 +55,8 @@ type Command struct {
 	Stdin io.Reader
 	// Timeout bounds it; 0 means DefaultTimeout.
 	Timeout time.Duration
-	// Keep is how many bytes of each output are kept; the rest is read and discarded. 0 means DefaultKeep.
+	// Keep is how many bytes of each output are kept, of its beginning and its end; what is between them is read and
+	// discarded, and a line says so. 0 means DefaultKeep.
 	Keep int
 }
 
@@ -149,23 +151,43 @@ func QuoteAll(words ...string) string {
 	return strings.Join(quoted, " ")
 }
 
-// kept is a writer that keeps the first bytes and discards the rest.
+// kept is a writer that keeps the first and the last bytes and discards what is between them: how a command began and how
+// it ended are what a person asks for.
 type kept struct {
-	limit     int
-	text      []byte
-	truncated bool
-	written   atomic.Int64 // all bytes, for telling that more arrive
+	limit   int
+	head    []byte
+	tail    []byte // a ring of the last bytes, full once it is as long as it may get
+	next    int    // where the next byte of the ring goes
+	written atomic.Int64
 }
 
 // Write never fails and never keeps more than the limit.
 func (k *kept) Write(p []byte) (int, error) {
-	room := min(len(p), k.limit-len(k.text))
-	k.text = append(k.text, p[:room]...)
 	k.written.Add(int64(len(p)))
-	if room < len(p) {
-		k.truncated = true
+	n := len(p)
+	room := min(len(p), k.limit-k.limit/4-len(k.head))
+	k.head, p = append(k.head, p[:room]...), p[room:]
+	most := k.limit / 4
+	p = p[max(0, len(p)-most):]
+	room = min(len(p), most-len(k.tail))
+	k.tail, p = append(k.tail, p[:room]...), p[room:]
+	for len(p) > 0 {
+		copied := copy(k.tail[k.next:], p)
+		k.next, p = (k.next+copied)%len(k.tail), p[copied:]
 	}
-	return len(p), nil
+	return n, nil
+}
+
+// truncated reports whether something was discarded.
+func (k *kept) truncated() bool { return k.written.Load() > int64(len(k.head)+len(k.tail)) }
+
+// text returns what is kept, with a line that says how much is not.
+func (k *kept) text() string {
+	gap := ""
+	if k.truncated() {
+		gap = fmt.Sprintf("\n[%d bytes left out]\n", k.written.Load()-int64(len(k.head)+len(k.tail)))
+	}
+	return string(k.head) + gap + string(k.tail[k.next:]) + string(k.tail[:k.next])
 }
 
 // MayHaveRun marks an error as one after which the command may have had an effect. It keeps code and hint.

@@ -110,9 +110,12 @@ func TestExitCodesAndInput(t *testing.T) {
 
 func TestOutputIsBounded(t *testing.T) {
 	both(t, func(t *testing.T, m Machine) {
-		r := run(t, m, Command{Argv: []string{"sh", "-c", "yes | head -c 3000000"}})
-		if len(r.Stdout) != DefaultKeep || !r.Truncated || r.ExitCode != 0 {
+		r := run(t, m, Command{Argv: []string{"sh", "-c", "echo first; yes | head -c 3000000; echo last"}})
+		if len(r.Stdout) > DefaultKeep+100 || len(r.Stdout) < DefaultKeep || !r.Truncated || r.ExitCode != 0 {
 			t.Errorf("kept %d bytes, truncated %t, exit code %d", len(r.Stdout), r.Truncated, r.ExitCode)
+		}
+		if !strings.HasPrefix(r.Stdout, "first\n") || !strings.HasSuffix(r.Stdout, "y\nlast\n") || !strings.Contains(r.Stdout, "bytes left out]") {
+			t.Errorf("begins %q and ends %q", r.Stdout[:20], r.Stdout[len(r.Stdout)-20:])
 		}
 	})
 }

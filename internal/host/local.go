@@ -57,8 +57,8 @@ func (local) Run(ctx context.Context, c Command) (Result, error) {
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState == nil {
 		return Result{}, MayHaveRun(astern.Errorf(astern.Internal, "%s: %w", doing, err))
 	}
-	return Result{ExitCode: exitCode(cmd.ProcessState), Stdout: string(out.text), Stderr: string(errs.text),
-		Truncated: out.truncated || errs.truncated}, nil
+	return Result{ExitCode: exitCode(cmd.ProcessState), Stdout: out.text(), Stderr: errs.text(),
+		Truncated: out.truncated() || errs.truncated()}, nil
 }
 
 func inherited() []string {

@@ -99,7 +99,7 @@ func (m *sshMachine) finish(ctx context.Context, conn *connection, s session, c 
 		m.probe(conn)
 		return Result{}, MayHaveRun(astern.Errorf(astern.Unavailable, "%s: the connection was lost", doing))
 	}
-	r := Result{ExitCode: end.code, Stdout: string(out.text), Stderr: string(errs.text), Truncated: out.truncated || errs.truncated}
+	r := Result{ExitCode: end.code, Stdout: out.text(), Stderr: errs.text(), Truncated: out.truncated() || errs.truncated()}
 	if r.ExitCode == exitNoFolder && c.Dir != "" && r.Stdout == "" {
 		return Result{}, astern.Errorf(astern.NotFound, "%s: its folder %s: %s", doing, c.Dir, r.LastLines(1))
 	}

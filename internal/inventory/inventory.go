@@ -15,20 +15,37 @@ type Seen struct {
 	Trouble   error
 }
 
+// atOnce is how many components are asked at the same time. It bounds memory, open files and connections when a system
+// has thousands of components, and is far above what keeps a network or a disk busy.
+const atOnce = 256
+
+// Each calls f for 0 to n-1, at most atOnce of them side by side, and waits for all.
+func Each(n int, f func(i int)) {
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i := range n {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			f(i)
+		})
+	}
+	wait.Wait()
+}
+
 // Ask observes the components side by side, in full when paths is empty, and returns one Seen for each, in order.
 func Ask(ctx context.Context, components []astern.Component, observer func(kind string) (astern.Observer, bool), scope astern.Scope) []Seen {
 	out := make([]Seen, len(components))
-	var wait sync.WaitGroup
-	for i, c := range components {
+	Each(len(components), func(i int) {
+		c := components[i]
 		out[i].Component = c
 		o, ok := observer(c.Kind)
 		if !ok {
 			out[i].Trouble = astern.Errorf(astern.Invalid, "%s is of kind %s, which this astern does not know", c.Address(), c.Kind)
-			continue
+			return
 		}
-		wait.Go(func() { out[i].State, out[i].Trouble = observe(ctx, o, c, scope) })
-	}
-	wait.Wait()
+		out[i].State, out[i].Trouble = observe(ctx, o, c, scope)
+	})
 	return out
 }
 

@@ -112,19 +112,27 @@ func At(events []astern.Event, moment time.Time) astern.Release {
 	return r
 }
 
-// Releases returns the system's releases, the newest first: one each time a deployment changed what ran together.
-func Releases(events []astern.Event) []astern.Release {
+// Releases returns the system's releases, the newest first: one each time a deployment changed what ran together. With a
+// limit > 0 it returns the newest of them only, and how many older ones there are.
+func Releases(events []astern.Event, limit int) (newest []astern.Release, more int) {
 	deployed := slices.DeleteFunc(slices.Clone(events), func(e astern.Event) bool { return e.Kind != astern.EventDeployed })
 	slices.SortStableFunc(deployed, func(a, b astern.Event) int { return a.At.Compare(b.At) })
-	var out []astern.Release
-	last := map[string]string{}
-	for _, e := range deployed {
-		if last[e.Address] == e.Revision {
-			continue
-		}
-		last[e.Address] = e.Revision
-		out = append(out, astern.Release{At: e.At, Revisions: maps.Clone(last)})
+	running := map[string]string{}
+	changes := slices.DeleteFunc(deployed, func(e astern.Event) bool {
+		same := running[e.Address] == e.Revision
+		running[e.Address] = e.Revision
+		return same
+	})
+	if limit > 0 {
+		more = max(0, len(changes)-limit)
 	}
-	slices.Reverse(out)
-	return out
+	clear(running)
+	for i, e := range changes {
+		running[e.Address] = e.Revision
+		if i >= more { // what ran together is written down only where it is asked for: it may be ten thousand components
+			newest = append(newest, astern.Release{At: e.At, Revisions: maps.Clone(running)})
+		}
+	}
+	slices.Reverse(newest)
+	return newest, more
 }

@@ -121,13 +121,20 @@ func TestAtAndReleases(t *testing.T) {
 	want := []astern.Release{
 		{At: hour(6), Revisions: map[string]string{"p/stock": "v2", "p/shop": "v2"}}, {At: hour(4), Revisions: map[string]string{"p/stock": "v2", "p/shop": "v1"}},
 		{At: hour(2), Revisions: map[string]string{"p/stock": "v1", "p/shop": "v1"}}, {At: hour(1), Revisions: map[string]string{"p/stock": "v1"}}}
-	if diff := cmp.Diff(want, ledger.Releases(events)); diff != "" {
+	all, _ := ledger.Releases(events, 0)
+	for limit := range len(want) + 2 {
+		some, more := ledger.Releases(events, limit)
+		if limit > 0 && (more != max(0, len(want)-limit) || cmp.Diff(want[:min(limit, len(want))], some) != "") {
+			t.Errorf("the newest %d releases are %v, and %d more", limit, some, more)
+		}
+	}
+	if diff := cmp.Diff(want, all); diff != "" {
 		t.Errorf("releases (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(given, events); diff != "" {
 		t.Errorf("the events were changed:\n%s", diff)
 	}
-	if got := ledger.Releases(nil); len(got) != 0 {
+	if got, more := ledger.Releases(nil, 3); len(got)+more != 0 {
 		t.Errorf("of nothing: %v", got)
 	}
 }
@@ -189,7 +196,7 @@ func TestModel(t *testing.T) {
 				}
 			}
 		}
-		all := ledger.Releases(events)
+		all, _ := ledger.Releases(events, 0)
 		for i, r := range all { // the newest of a moment is how it was at that moment
 			if i == 0 || !all[i-1].At.Equal(r.At) {
 				if diff := cmp.Diff(ledger.At(events, r.At).Revisions, r.Revisions); diff != "" {

@@ -94,6 +94,7 @@ func (b *builder) move(m move) error {
 		b.plan.Fleets = append(b.plan.Fleets, *m.route.Fleet)
 		b.leftOut(address, m.route.Fleet.LeftOut)
 	}
+	begins := len(b.plan.Stages)
 	ids := map[string]string{} // local step id -> id in the plan, over all stages of the route
 	var moved []string         // so far
 	var err error
@@ -127,7 +128,7 @@ func (b *builder) move(m move) error {
 	}
 	for _, f := range m.route.Facts {
 		f.Address = address
-		steps := b.expand(f.Steps, ids)
+		steps := expand(b.plan.Stages[begins:], f.Steps, ids)
 		for _, local := range f.Steps {
 			if ids[local] == "" {
 				return astern.Errorf(astern.Internal, "the way of %s to %s has the fact %s for its step %q, which it does not have",
@@ -252,9 +253,9 @@ func renameArg(a astern.Arg, rename func(string) string) astern.Arg {
 }
 
 // expand returns the plan's ids of every step that has one of the local names, in whichever of the route's stages.
-func (b *builder) expand(locals []string, ids map[string]string) []string {
+func expand(stages []astern.Stage, locals []string, ids map[string]string) []string {
 	var out []string
-	for _, st := range b.plan.Stages {
+	for _, st := range stages {
 		for _, s := range st.Steps {
 			for _, l := range locals {
 				number, name, _ := strings.Cut(s.ID, ".")

@@ -151,7 +151,18 @@ func nearest(p Part) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return ": " + strings.Join(names, ", ")
+	return ": " + few(names, ", ")
+}
+
+// fewest is how many of a long list a sentence names: somebody reads it, and it may be stored in the plan.
+const fewest = 12
+
+// few joins the first of a list and counts the rest: a component may have ten thousand revisions.
+func few(list []string, separator string) string {
+	if over := len(list) - fewest; over > 1 {
+		list = append(slices.Clone(list[:fewest]), fmt.Sprintf("and %d more", over))
+	}
+	return strings.Join(list, separator)
 }
 
 // newestGood chooses the newest ready, known-good revision deployed before the current one, and says why not a newer.
@@ -175,14 +186,14 @@ func newestGood(p Part) (astern.Target, []string, error) {
 		default:
 			note := fmt.Sprintf("%s: %s is the newest ready known-good revision", p.Component.Name, t.Revision)
 			if len(why) > 0 {
-				note += "; not newer: " + strings.Join(why, "; ")
+				note += "; not newer: " + few(why, "; ")
 			}
 			return t, []string{note}, nil
 		}
 	}
 	text := "there is no earlier revision"
 	if len(why) > 0 {
-		text = strings.Join(why, "; ")
+		text = few(why, "; ")
 	}
 	return astern.Target{}, nil, astern.Errorf(astern.NotReady, "%s has no ready, known-good revision to go back to: %s", address, text).
 		WithHint("astern targets %s shows the evidence; name one yourself with --to REVISION", p.Component.Name)
@@ -268,7 +279,7 @@ func leftOut(r Request, p Part, rt astern.Route) error {
 	for _, l := range rt.Fleet.LeftOut {
 		lines = append(lines, l.Member+" ("+l.Because+")")
 	}
-	return astern.Errorf(astern.Refused, "%s has members that could not be observed: %s", p.Component.Address(), strings.Join(lines, ", ")).
+	return astern.Errorf(astern.Refused, "%s has members that could not be observed: %s", p.Component.Address(), few(lines, ", ")).
 		WithHint("to go on without them: --without-unreachable --reason …")
 }
 

@@ -40,6 +40,10 @@ func order(r Request, moves []move) ([]move, []string, error) {
 		}
 		w.takes(left[next])
 		out = append(out, left[next])
+		if next == 0 {
+			left = left[1:] // nearly always: nothing has to be moved up
+			continue
+		}
 		left = slices.Delete(left, next, next+1)
 	}
 	return out, notes, nil
@@ -47,45 +51,67 @@ func order(r Request, moves []move) ([]move, []string, error) {
 
 // preferred returns the moves in the order of dependencies; what does not depend on each other by layer, then as given.
 func preferred(parts []Part, moves []move, back bool) []move {
-	below := dependencies(parts)
-	left := slices.Clone(moves)
-	var out []move
-	for len(left) > 0 {
-		next := -1
-		for i, m := range left {
-			first := !slices.ContainsFunc(left, func(o move) bool { // whether another one must go before it
-				a, b := o.part.Component.Name, m.part.Component.Name
-				return a != b && (back && below[a][b] || !back && below[b][a])
-			})
-			if first && (next < 0 || m.part.Layer != left[next].part.Layer && m.part.Layer < left[next].part.Layer == back) {
+	waits, frees := precedence(parts, moves, back)
+	taken := make([]bool, len(moves))
+	out := make([]move, 0, len(moves))
+	for len(out) < len(moves) {
+		next, rest := -1, -1
+		for i, m := range moves {
+			switch {
+			case taken[i]:
+			case waits[i] > 0:
+				if rest < 0 {
+					rest = i
+				}
+			case next < 0, m.part.Layer != moves[next].part.Layer && m.part.Layer < moves[next].part.Layer == back:
 				next = i
 			}
 		}
-		next = max(next, 0) // a cycle, which the configuration refuses, would end here
-		out = append(out, left[next])
-		left = slices.Delete(left, next, next+1)
+		if next < 0 {
+			next = rest // a cycle, which the configuration refuses, would end here
+		}
+		taken[next] = true
+		out = append(out, moves[next])
+		for _, i := range frees[next] {
+			waits[i]--
+		}
 	}
 	return out
 }
 
-// dependencies returns for each component all that it depends on, directly or not.
-func dependencies(parts []Part) map[string]map[string]bool {
-	direct := map[string][]string{}
+// precedence returns for each move how many others must go right before it, and which others it goes right before. What a
+// component depends on through others that stay counts; what it depends on through others that move follows from theirs.
+func precedence(parts []Part, moves []move, back bool) (waits []int, frees [][]int) {
+	direct, at := make(map[string][]string, len(parts)), make(map[string]int, len(moves))
 	for _, p := range parts {
 		direct[p.Component.Name] = p.Component.DependsOn
 	}
-	out := map[string]map[string]bool{}
-	for name := range direct {
-		below := map[string]bool{}
-		for next := slices.Clone(direct[name]); len(next) > 0; next = next[1:] {
-			if !below[next[0]] {
-				below[next[0]] = true
-				next = append(next, direct[next[0]]...)
-			}
-		}
-		out[name] = below
+	for i, m := range moves {
+		at[m.part.Component.Name] = i
 	}
-	return out
+	waits, frees = make([]int, len(moves)), make([][]int, len(moves))
+	for i, m := range moves {
+		name := m.part.Component.Name
+		met := map[string]bool{name: true}
+		for next := slices.Clone(direct[name]); len(next) > 0; next = next[1:] {
+			if met[next[0]] {
+				continue
+			}
+			met[next[0]] = true
+			below, moving := at[next[0]]
+			if !moving {
+				next = append(next, direct[next[0]]...)
+				continue
+			}
+			first, second := i, below // going back, the user of a component goes before it
+			if !back {
+				first, second = below, i
+			}
+			waits[second]++
+			frees[first] = append(frees[first], second)
+		}
+	}
+	return waits, frees
 }
 
 // walk is the way through the states that a plan makes: which revisions run side by side.

@@ -78,8 +78,9 @@ func Plan(r Request) (astern.Plan, error) {
 }
 
 func (r Request) part(address string) (Part, bool) {
+	environment, name, _ := astern.SplitAddress(address)
 	for _, p := range r.Parts {
-		if p.Component.Address() == address {
+		if p.Component.Name == name && p.Component.Environment == environment {
 			return p, true
 		}
 	}

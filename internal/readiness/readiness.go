@@ -29,7 +29,10 @@ func Judge(t astern.Target, d astern.Deployment, o astern.Objectives, now time.T
 	if d.ProvenAt != nil {
 		until := d.ProvenAt.Add(o.ProofAge())
 		e := astern.Evidence{What: "proven to work within the last " + days(o.ProofAge()), Readiness: astern.Ready, Seen: *d.ProvenAt}
-		if !now.Before(until) {
+		if d.ProvenAt.Sub(now) > o.ProofAge()/10 { // a clock was or is wrong by more than can be overlooked
+			e.Readiness = astern.AtRisk
+			e.What = "proven to work at " + d.ProvenAt.UTC().Format("2006-01-02 15:04:05Z") + ", which is still to come by this machine's clock"
+		} else if !now.Before(until) {
 			e.Readiness = astern.AtRisk
 			e.What = "last proven to work more than " + days(o.ProofAge()) + " ago"
 		} else {

@@ -55,6 +55,9 @@ func TestJudge(t *testing.T) {
 		"own limit, before":               {evidence(good), proven(59 * time.Minute), short, good, "within the last 1h0m0s"},
 		"own limit, after":                {evidence(good), proven(61 * time.Minute), short, risk, "more than 1h0m0s ago"},
 		"proven by a clock that is ahead": {evidence(good), proven(-time.Hour), astern.Objectives{}, good, "within"},
+		"proven by a clock a day ahead":   {evidence(good), proven(-day), astern.Objectives{}, good, "within"},
+		"proven by a clock a year ahead":  {evidence(good), proven(-365 * day), astern.Objectives{}, risk, "still to come by this machine's clock"},
+		"proven too far ahead, own limit": {evidence(good), proven(-7 * time.Minute), short, risk, "still to come"},
 		"an old proof betters nothing":    {evidence(bad), proven(100 * day), astern.Objectives{}, bad, "more than"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,6 +34,15 @@ func document(kind string, v any) ([]byte, error) {
 	return append([]byte(head+","), body[1:]...), nil
 }
 
+// Indented returns v as JSON writes it.
+func Indented(v any) ([]byte, error) {
+	b, err := encode(v)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the output as JSON: %w", err)
+	}
+	return b, nil
+}
+
 // JSON writes v as indented JSON: times in UTC, absent lists as [], and characters that a terminal would obey escaped.
 func JSON(w io.Writer, v any) error {
 	b, err := encode(v)

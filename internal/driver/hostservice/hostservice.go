@@ -80,6 +80,7 @@ func build(d *driver) astern.Driver {
 		Router:     router{&resolved{}},
 		Actor:      &actor{d},
 		Validator:  validator{},
+		Occupier:   validator{},
 		Discoverer: discoverer{},
 		Claimer:    d,
 	}

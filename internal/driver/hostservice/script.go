@@ -71,6 +71,9 @@ func ask(ctx context.Context, m host.Machine, doing string, timeout time.Duratio
 	if r.ExitCode != 0 {
 		return nil, astern.Errorf(astern.Internal, "%s: %s", doing, orCode(r))
 	}
+	if r.Truncated {
+		return nil, astern.Errorf(astern.Internal, "%s: the host answered more than %d MB", doing, c.Keep>>20)
+	}
 	all, err := records(r.Stdout)
 	if err != nil {
 		return nil, astern.Errorf(astern.Internal, "%s: %w", doing, err)

@@ -3,6 +3,7 @@ package hostservice
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/astern-dev/astern"
@@ -16,6 +17,26 @@ type validator struct{}
 func (validator) Validate(c astern.Component) []astern.Problem {
 	_, problems := read(c)
 	return problems
+}
+
+// Occupies names the release root on each of its hosts: the lock in it keeps plans of one environment apart, and two
+// environments would take each other's links for their own.
+func (validator) Occupies(c astern.Component) []string {
+	sp, problems := read(c)
+	if len(problems) > 0 {
+		return nil
+	}
+	var out []string
+	for _, p := range sp.places {
+		where := "this machine"
+		if h, ok := c.Host(p.host); ok && h.SSH != nil {
+			where = h.SSH.Address
+		}
+		if claim := sp.Root + " on " + where; !slices.Contains(out, claim) {
+			out = append(out, claim)
+		}
+	}
+	return out
 }
 
 // judge returns what is wrong with decoded settings.

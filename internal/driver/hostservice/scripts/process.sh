@@ -25,15 +25,19 @@ pid)
 	identity "$(printf '%s' "$pid" | tr -d '[:space:]')"
 	;;
 status)
-	said=$("$@" 2>&1 8>&- 9>&- </dev/null)
-	code=$?
+	said=$({ "$@" 2>&1 8>&- 9>&- </dev/null; printf '\n%s' "$?"; } | tr -d '\000' | tail -c 65536)
+	code=${said##*
+}
+	said=${said%
+*}
+	if [ "${#said}" -gt 65000 ]; then record unknown "the status command printed more than 64 kB"; exit 0; fi
 	case $code in
 	0)
 		for word in $said; do case $word in *[!0-9]*) ;; *) identity "$word" ;; esac; done
 		record unknown "the status command printed no process id"
 		;;
 	3) record stopped "the status command says so" ;;
-	*) record unknown "the status command ended with $code: $(printf '%s' "$said" | tail -n 1)" ;;
+	*) record unknown "the status command ended with $code: $(printf '%s' "$said" | tail -n 1 | tail -c 1000)" ;;
 	esac
 	;;
 unit)

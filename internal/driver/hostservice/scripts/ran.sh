@@ -8,4 +8,4 @@ try_lock 9 || state=inflight
 token= code=
 read -r token code <"$run"
 record "$state" "$token" "$code"
-if [ -r "$out" ]; then record output "$(tail -n 5 -- "$out")"; fi
+if [ -r "$out" ]; then record output "$(tail -c 4000 -- "$out" | tr -d '\000' | tail -n 5)"; fi

@@ -1,26 +1,43 @@
 # run ROOT FENCE CONTENT NAME TOKEN COMMAND…: runs one of the user's commands, once at a time for each instance. Its
-# output goes to a file, so that a process which it leaves behind keeps a place to write to. Prints the exit code and the
-# end of the output. The file NAME.run tells afterwards, also after a crash, which token ran and how it ended.
+# output goes to a file, so that a process which it leaves behind keeps a place to write to; a file that grows beyond
+# 8 MB is cut to its end, while the command runs and when the next one begins. Prints the exit code and the end of the output. The file NAME.run tells afterwards, also after a crash, which token ran and how it ended.
 root=$1 fence=$2 content=$3 name=$4 token=$5
 shift 5
 mkdir -p -- "$root/.astern" || exit 86
 out=$root/.astern/$name.out run=$root/.astern/$name.run
 exec 9>>"$run" || exit 86
 try_lock 9 || { head -n 1 "$run" >&2; exit 88; }
+# trim FILE cuts a file that grew too long to its end. Whoever writes to it appends, and goes on behind that.
+trim() {
+	[ -f "$1" ] && ! [ -L "$1" ] && [ "$(wc -c <"$1")" -gt 8388608 ] || return 0
+	end=$(tail -c 65536 -- "$1" | tr -d '\000'; echo .)
+	: >"$1"
+	printf '[the beginning was cut off]\n%s' "${end%.}" >>"$1"
+}
+for old in "$root"/.astern/*.out; do trim "$old"; done
 rm -f -- "$out"
 : >>"$out" || exit 86
 guard "$root" "$fence" "$content"
 exec 8>&-
 printf '%-255s\n' "$token started" 1<>"$run" || exit 86
 flush "$run"
+self=$$
+while kill -0 "$self"; do
+	sleep 0.1 || sleep 1
+	trim "$out"
+done >/dev/null 2>&1 9>&- </dev/null &
+watcher=$!
 # The lock can't be held while the command runs, so what is left is a window: as small as can be.
 if newer "$fence"; then
+	kill "$watcher"
 	printf '%-255s\n' "$token 81" 1<>"$run"
 	head -n 1 "$lockfile" >&2
 	exit 81
 fi
 "$@" >>"$out" 2>&1 9>&- </dev/null
 code=$?
+kill "$watcher"
+trim "$out"
 printf '%-255s\n' "$token $code" 1<>"$run"
 printf '%s\n' "$code"
 tail -c 4000 -- "$out"
