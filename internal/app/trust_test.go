@@ -132,3 +132,37 @@ func forge(t *testing.T, doc []byte) (out [][]byte) {
 	walk(tree, func(any) {})
 	return out
 }
+
+// TestParentLowersNoApprovals: that a plan names a parent is its own word, and spares it no approval, also when a person
+// trusts it.
+func TestParentLowersNoApprovals(t *testing.T) {
+	ctx := context.Background()
+	store, err := sqlite.Open(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	doc, err := os.ReadFile("../planfile/testdata/plans/ecs.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _, err := planfile.Decode(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Approvals, p.Parent = 0, strings.Repeat("ab", 32)
+	forged, hash, err := planfile.Encode(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := astern.Environment{Name: "production", Policy: astern.Policy{Approvals: 1}}
+	for _, address := range p.Addresses() {
+		_, name, _ := astern.SplitAddress(address)
+		e.Components = append(e.Components, astern.Component{Environment: e.Name, Name: name})
+	}
+	a := &app.App{Store: store, Now: func() time.Time { return p.CreatedAt }, By: "eve",
+		System: astern.System{Name: p.System, Environments: []astern.Environment{e}}}
+	if _, _, err := a.Apply(ctx, forged, app.Vouch{Trust: hash}); astern.CodeOf(err) != astern.Waiting {
+		t.Errorf("a plan with a parent of its own invention: %v, want it to wait for an approval", err)
+	}
+}
