@@ -8,6 +8,9 @@ type System struct {
 	Environments []Environment `json:"environments"`
 	// Folder is the absolute folder of astern.yaml; relative paths in it are resolved against it.
 	Folder string `json:"-"`
+	// AllowedSigners and RevokedSigners are the files of the keys that may and may no longer sign plans; "" when none.
+	AllowedSigners string `json:"-"`
+	RevokedSigners string `json:"-"`
 }
 
 // Environment is production, staging …: a set of components that run together.

@@ -20,17 +20,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"astern": main})
+	testscript.Main(m, map[string]func(){"astern": main, "mirror": mirror})
 }
 
 // The scripts in testdata/script run the program on the system in testdata/system: real processes under a small ctl
-// script. Besides testscript's own commands they have
+// script. Whatever a script prints and leaves is searched for canaries (canary_test.go). Besides testscript's own commands
+// they have
 //
 //	exits CODE COMMAND ARGS…   runs the command and demands its exit code
 //	until COMMAND ARGS…        repeats the command until it succeeds
 //	world NAME                 writes every file and every process of the system into the file .tmp/NAME, to be compared
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
+	testscript.RunT(watched{t}, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -42,7 +43,10 @@ func TestScripts(t *testing.T) {
 
 // layOut copies the system into the script's folder; files that the script brings are left as they are.
 func layOut(env *testscript.Env) error {
-	env.Defer(func() { endProcesses(env.WorkDir) })
+	if err := placeCanaries(env); err != nil {
+		return err
+	}
+	env.Defer(func() { endProcesses(env.WorkDir) }) // before the search, which comes after all
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("TZ", "UTC")
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // else each program that is built with -race waits for a second at its end

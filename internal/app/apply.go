@@ -16,10 +16,14 @@ import (
 
 // Apply checks a plan file against everything that may forbid it now, and makes it an execution. Its second return is
 // false when the plan has an execution already, which is returned: one plan, one execution. Nothing is carried out yet.
-func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, error) {
+// A plan that was not made in this state folder is refused unless v speaks for it; what the store holds was vouched for.
+func (a *App) Apply(ctx context.Context, doc []byte, v Vouch) (astern.Execution, bool, error) {
 	p, hash, err := a.decode(doc)
 	if err != nil {
 		return astern.Execution{}, false, a.edited(ctx, p, err)
+	}
+	if err := a.trusted(ctx, p, hash, doc, v); err != nil {
+		return astern.Execution{}, false, err
 	}
 	if e, ok, err := a.executionOf(ctx, hash); err != nil || ok {
 		return e, false, err
@@ -52,7 +56,7 @@ func (a *App) Apply(ctx context.Context, doc []byte) (astern.Execution, bool, er
 	return e, created, nil
 }
 
-// Keep stores a plan that was made, so that an edited copy of its file can be told from it later.
+// Keep stores a plan that was made here: it is known from then on, and an edited copy of its file can be told from it.
 func (a *App) Keep(ctx context.Context, p Planned) error {
 	return a.Store.PutPlan(ctx, p.Hash, p.Doc, a.Now())
 }
@@ -156,7 +160,11 @@ func (a *App) approved(ctx context.Context, p astern.Plan, hash string) error {
 		}
 	}
 	need := p.Approvals
-	if env, _, ok := astern.SplitAddress(p.Addresses()[0]); ok && p.Parent == "" { // a child's are settled by what its parent allowed
+	allowed, err := a.allowed(ctx, p)
+	if err != nil {
+		return err
+	}
+	if env, _, ok := astern.SplitAddress(p.Addresses()[0]); ok && !allowed {
 		if e, ok := a.System.Environment(env); ok {
 			need = max(need, e.Policy.ApprovalsFor(p.Loss)) // the policy may have become stricter since
 		}
@@ -183,6 +191,20 @@ func (a *App) mayAct(ctx context.Context, p astern.Plan) (claims, int64, error) 
 		return nil, 0, err
 	}
 	return seen, fence, a.unchanged(ctx, p)
+}
+
+// allowed reports whether the plan continues an execution of this state folder within the limits that were approved with
+// its parent. That a plan names a parent is only its own word.
+func (a *App) allowed(ctx context.Context, p astern.Plan) (bool, error) {
+	parent, ok, err := a.executionOf(ctx, p.Parent)
+	if err != nil || !ok {
+		return false, err
+	}
+	l, err := a.load(ctx, parent.ID)
+	if err != nil {
+		return false, err
+	}
+	return l.plan.Then != nil && within(p, l.plan.Then.Allowed), nil
 }
 
 // unchanged reads every fact of the plan and refuses when one differs.

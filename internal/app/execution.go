@@ -284,10 +284,13 @@ func (a *App) Tick(ctx context.Context, id, address, item string) error {
 	return astern.Errorf(astern.NotFound, "the checklist of %s has no item %s", id, item).WithHint("it has: %s", strings.Join(items, ", "))
 }
 
-// Approve records a person's word on a plan; verdict is approve or reject.
-func (a *App) Approve(ctx context.Context, doc []byte, verdict, reason string) (string, error) {
+// Approve records a person's word on a plan; verdict is approve or reject. As in Apply, somebody must vouch for the plan.
+func (a *App) Approve(ctx context.Context, doc []byte, verdict, reason string, v Vouch) (string, error) {
 	p, hash, err := a.decode(doc)
 	if err != nil {
+		return "", err
+	}
+	if err := a.trusted(ctx, p, hash, doc, v); err != nil {
 		return "", err
 	}
 	if verdict == "approve" && p.Asked.By == a.By {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/store/sqlite"
 )
 
@@ -58,7 +59,7 @@ func carryOut(folder, at string) int {
 	if err != nil {
 		return complain(err)
 	}
-	e, _, err := a.Apply(ctx, doc)
+	e, _, err := a.Apply(ctx, doc, app.Vouch{Trust: planfile.Hash(doc)})
 	if err != nil {
 		return complain(err)
 	}

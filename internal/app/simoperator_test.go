@@ -153,7 +153,7 @@ func (h *house) plan(by string) {
 	h.say("%s plans %s of %v to %v", by, ask.Verb, p.Plan.Intent.Addresses, p.Plan.Moves[0].To)
 	h.docs = append(h.docs, p)
 	if h.rnd.IntN(4) > 0 {
-		_, err := h.application(simOperators[(slices.Index(simOperators, by)+1)%2], nil).Approve(context.Background(), p.Doc, "approve", "")
+		_, err := h.application(simOperators[(slices.Index(simOperators, by)+1)%2], nil).Approve(context.Background(), p.Doc, "approve", "", Vouch{Trust: p.Hash})
 		h.told("approving", err)
 	}
 	if h.rnd.IntN(2) == 0 {
@@ -192,7 +192,7 @@ func (h *house) apply(by string) {
 }
 
 func (h *house) applied(by string, p Planned) {
-	e, created, err := h.application(by, nil).Apply(context.Background(), p.Doc)
+	e, created, err := h.application(by, nil).Apply(context.Background(), p.Doc, Vouch{Trust: p.Hash})
 	if err != nil {
 		h.told("applying", err)
 		return

@@ -18,11 +18,15 @@ import (
 
 func (s *session) apply() *cobra.Command {
 	var dryRun, takeOver bool
+	var trust string
 	cmd := &cobra.Command{
 		Use: "apply PLAN", Short: "carry out a plan", Args: takes(1, 1),
 		Long: `Carries out exactly the plan: a file, - for standard input, or the hash of a plan in the state folder. It is refused when
 the world has changed in what the plan rests on, when it was edited, or when an approval is missing. A plan has one execution: a
 second apply shows the first.
+
+Somebody must vouch for the plan: it was made in this state folder, or FILE.sig beside it is the signature of the person who asked
+for it, by a key of the allowed_signers in astern.yaml, or you type its hash with --trust.
 
   astern plan rollback shop --to v1.2.2 --out plan.json
   astern apply plan.json`,
@@ -33,15 +37,20 @@ second apply shows the first.
 				if err != nil {
 					return err
 				}
-				if dryRun {
-					return s.mayApply(ctx, a, doc)
+				v, err := vouch(args[0], trust)
+				if err != nil {
+					return err
 				}
-				return s.applyPlan(ctx, a, doc)
+				if dryRun {
+					return s.mayApply(ctx, a, doc, v)
+				}
+				return s.applyPlan(ctx, a, doc, v)
 			})
 		}),
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether it could be applied now")
 	takesOver(cmd, &takeOver)
+	addTrust(cmd, &trust)
 	cmd.Flags().Bool("yes", false, "accepted as everywhere; apply asks nothing, for the plan was read")
 	return cmd
 }
@@ -52,8 +61,8 @@ func takesOver(cmd *cobra.Command, to *bool) {
 }
 
 // mayApply goes through everything that may refuse the plan.
-func (s *session) mayApply(ctx context.Context, a *app.App, doc []byte) error {
-	e, created, err := a.Apply(ctx, doc)
+func (s *session) mayApply(ctx context.Context, a *app.App, doc []byte, v app.Vouch) error {
+	e, created, err := a.Apply(ctx, doc, v)
 	if err != nil {
 		return err
 	}
@@ -134,10 +143,11 @@ func (s *session) reject() *cobra.Command {
 // word makes the command by which a person says approve or reject of a plan.
 func (s *session) word(verdict, short, reason string, must bool) *cobra.Command {
 	var f changeFlags
+	var trust string
 	cmd := &cobra.Command{
 		Use: verdict + " PLAN", Short: short, Args: takes(1, 1),
 		Long: fmt.Sprintf(`Records your word on a plan: a file, - for standard input, or the hash of a plan in the state folder. One person has one
-word on each plan; your name is that of your login.
+word on each plan; your name is that of your login. As for apply, somebody must vouch for a plan that was made elsewhere.
 
   astern %s plan.json --reason '%s'`, verdict, reason),
 		RunE: s.runs(func(ctx context.Context, args []string) error {
@@ -149,7 +159,11 @@ word on each plan; your name is that of your login.
 				if err != nil {
 					return err
 				}
-				hash, err := a.Approve(ctx, doc, verdict, f.reason)
+				v, err := vouch(args[0], trust)
+				if err != nil {
+					return err
+				}
+				hash, err := a.Approve(ctx, doc, verdict, f.reason, v)
 				if err != nil {
 					return err
 				}
@@ -162,5 +176,6 @@ word on each plan; your name is that of your login.
 		}),
 	}
 	f.add(cmd, must)
+	addTrust(cmd, &trust)
 	return cmd
 }

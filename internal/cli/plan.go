@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -24,7 +26,7 @@ type askFlags struct {
 	bake, watch        duration
 	withoutUnreachable bool
 	yes, takeOver      bool
-	out                string
+	out, sign          string
 }
 
 // intent is one thing that a person can ask for: by `astern VERB`, which plans and applies, and by `astern plan VERB`.
@@ -148,17 +150,22 @@ as Markdown for hands; --out FILE writes the plan file, which astern apply FILE 
 		f := &askFlags{}
 		cmd := s.command(in, "astern plan", f)
 		cmd.Short = "plan to " + in.short
+		cmd.Flags().StringVar(&f.sign, "sign", "", "sign the plan file with this SSH key: a private key file, or the public one of a key in the agent")
 		cmd.RunE = s.runs(func(ctx context.Context, args []string) error {
+			sign, closeKey, err := s.signer(f)
+			if err != nil {
+				return err
+			}
+			defer closeKey()
 			return s.with(ctx, reading, func(a *app.App) error {
 				p, err := s.plan(ctx, a, in.verb, f, args)
 				if err != nil {
 					return err
 				}
 				if f.out != "" {
-					s.keep(ctx, p)
-					return s.writePlan(p, f.out)
+					return s.writePlan(ctx, p, f.out, sign)
 				}
-				return s.showPlan(ctx, a, p, in, args)
+				return s.showPlan(ctx, a, p, in, f, args)
 			})
 		})
 		group.AddCommand(cmd)
@@ -166,16 +173,32 @@ as Markdown for hands; --out FILE writes the plan file, which astern apply FILE 
 	return group
 }
 
-// keep stores the plan in the state folder where that can be written: an edited copy of its file can then be told from it.
-// Where it can't, the file stands on its own.
+// keep stores the plan in the state folder where that can be written: it is known there from then on. Where it can't, the
+// file stands on its own, and whoever applies it must vouch for it.
 func (s *session) keep(ctx context.Context, p app.Planned) {
-	_ = s.with(ctx, writing, func(a *app.App) error { return a.Keep(ctx, p) })
+	if err := s.with(ctx, writing, func(a *app.App) error { return a.Keep(ctx, p) }); err != nil {
+		s.warn(fmt.Sprintf("the plan is not known in the state folder, and applying its file needs --trust %s: %v", p.Hash[:12], err))
+	}
 }
 
-// writePlan writes the plan file and says so.
-func (s *session) writePlan(p app.Planned, file string) error {
+// writePlan writes the plan file, signed where that is asked for, and says so. An older signature is taken away first: it
+// is another plan's.
+func (s *session) writePlan(ctx context.Context, p app.Planned, file string, sign func([]byte) ([]byte, error)) error {
+	sig, err := sign(p.Doc)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(file + signatureEnds); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return astern.Errorf(astern.Invalid, "taking away the older signature: %w", err).WithHint("nothing was written; choose another place")
+	}
+	s.keep(ctx, p)
 	if err := writeFile(file, p.Doc, 0o600); err != nil {
 		return err
+	}
+	if sig != nil {
+		if err := writeFile(file+signatureEnds, sig, 0o600); err != nil {
+			return err
+		}
 	}
 	return s.say(done{What: fmt.Sprintf("%s: written to %s, hash %s", view.PlanTitle(p.Plan), file, p.Hash), Plan: p.Hash, File: file,
 		Next: planNext(p, file)})
@@ -191,14 +214,17 @@ func planNext(p app.Planned, name string) []string {
 }
 
 // showPlan writes the plan as the command's result.
-func (s *session) showPlan(ctx context.Context, a *app.App, p app.Planned, in intent, args []string) error {
+func (s *session) showPlan(ctx context.Context, a *app.App, p app.Planned, in intent, f *askFlags, args []string) error {
 	v, err := planView(ctx, a, p)
 	if err != nil {
 		return err
 	}
 	v.Next = []string{"astern plan " + strings.Join(append([]string{string(in.verb)}, args...), " ") + " … --out plan.json", "astern apply plan.json"}
 	switch s.output {
-	case "json": // exactly the plan file
+	case "json": // exactly the plan file, which may be stored and applied
+		if !f.dryRun {
+			s.keep(ctx, p)
+		}
 		if _, err := s.stdout.Write(p.Doc); heard(err) != nil {
 			return fmt.Errorf("writing the output: %w", err)
 		}

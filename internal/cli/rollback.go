@@ -51,7 +51,7 @@ func (s *session) planAndApply(ctx context.Context, a *app.App, in intent, f *as
 		}
 	}
 	if f.dryRun {
-		return s.showPlan(ctx, a, p, in, args)
+		return s.showPlan(ctx, a, p, in, f, args)
 	}
 	if err := view.Plan(s.stderr, s.style(s.stderr), view.PlanView{Plan: p.Plan, Hash: p.Hash}); err != nil {
 		return err
@@ -65,12 +65,15 @@ func (s *session) planAndApply(ctx context.Context, a *app.App, in intent, f *as
 			return err
 		}
 	}
-	return s.applyPlan(ctx, a, p.Doc)
+	if err := a.Keep(ctx, p); err != nil { // made here: nobody else must vouch for it
+		return fmt.Errorf("storing the plan: %w", err)
+	}
+	return s.applyPlan(ctx, a, p.Doc, app.Vouch{})
 }
 
 // applyPlan makes the plan an execution and carries it out, or shows the one that it has.
-func (s *session) applyPlan(ctx context.Context, a *app.App, doc []byte) error {
-	e, created, err := a.Apply(ctx, doc)
+func (s *session) applyPlan(ctx context.Context, a *app.App, doc []byte, v app.Vouch) error {
+	e, created, err := a.Apply(ctx, doc, v)
 	var wait *astern.Error
 	if errors.As(err, &wait) && wait.Code == astern.Waiting {
 		return s.awaitApproval(ctx, a, doc, wait)

@@ -5,9 +5,11 @@ import "github.com/astern-dev/astern"
 // Document is astern.yaml as it is written. The JSON Schema is generated from it, so a key without omitempty is
 // required, and the tags are what editors show.
 type Document struct {
-	Version      int                    `json:"version" jsonschema:"enum=1,description=version of this format"`
-	System       string                 `json:"system" jsonschema:"pattern=^[a-z0-9][a-z0-9-]{0\\,62}$,description=name of the system"`
-	Environments map[string]Environment `json:"environments" jsonschema:"description=production\\, staging …: each with its components"`
+	Version        int                    `json:"version" jsonschema:"enum=1,description=version of this format"`
+	System         string                 `json:"system" jsonschema:"pattern=^[a-z0-9][a-z0-9-]{0\\,62}$,description=name of the system"`
+	AllowedSigners string                 `json:"allowed_signers,omitempty" jsonschema:"minLength=1,description=file of the SSH keys that may sign plans\\, in the form of ssh-keygen's allowed signers"`
+	RevokedSigners string                 `json:"revoked_signers,omitempty" jsonschema:"minLength=1,description=file of the SSH keys whose signatures no longer count\\, one public key a line"`
+	Environments   map[string]Environment `json:"environments" jsonschema:"description=production\\, staging …: each with its components"`
 }
 
 // Environment is production, staging …: components that run together.

@@ -1,0 +1,182 @@
+package hostservice
+
+import (
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/proof"
+)
+
+// hostile draws a text that a shell, a path, an option, a pattern or a terminal would make something of. Any shell that
+// reads it makes a file whose name holds "pwned".
+func hostile(rnd *rand.Rand, canary string) string {
+	touch := "touch " + canary
+	all := []string{
+		"$(" + touch + ")", "`" + touch + "`", "; " + touch + " #", "| " + touch, "&& " + touch, "\n" + touch + "\n", "' ; " + touch + " ; '",
+		`"; ` + touch + `; "`, `\`, "'", `"`, "$IFS", "${HOME}", "$((1))", "~", "~root", "*", "?", "[a-z]", "{a,b}", "!", "!!", "#", "%s%n", "<(" + touch + ")",
+		"--", "-", "-rf", "-oProxyCommand=" + touch, "--help", "-e" + touch, "-exec " + touch + " ;", "..", "../..", "../../etc/passwd", "/etc/passwd",
+		"/", "./", "a/../../b", "a//b", ".", "", " ", "\t", "\r", "\x00", "a\x00b", "\x1b[2J\x1b]0;pwned\x07", "\u202egnp.exe", "\u200b", "\ufeff", "\uff0e\uff0e\uff0f",
+		"\xff\xfe", "\u2028", "caf\u0065\u0301", "\u0430dmin", strings.Repeat("A", 64<<10), strings.Repeat("../", 1000), "COM1", "a:b", "a\\b", "v1 ", " v1", "v1\n", "v1;", "v1/../v2",
+	}
+	s := all[rnd.IntN(len(all))]
+	switch rnd.IntN(6) {
+	case 0:
+		s = "v1" + s
+	case 1:
+		s += all[rnd.IntN(len(all))]
+	case 2:
+		s += "v2"
+	}
+	return s
+}
+
+// TestInjection gives hostile texts to everything of a call and of a release root that takes text, on this machine and
+// over a real SSH server. A text is refused, or arrives as one argument, byte by byte; no shell reads it, and nothing is
+// written outside the root.
+func TestInjection(t *testing.T) {
+	t.Parallel()
+	first, count := proof.Seeds(t, 40)
+	for _, c := range []struct {
+		name   string
+		change func(testing.TB) *lab
+	}{{"local", func(t testing.TB) *lab { return newLab(t, nil) }}, {"ssh", func(t testing.TB) *lab { return newLab(t, overSSH(t)) }}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := c.change(t)
+			l.write("record", "#!/bin/sh\nfor a; do printf '%s\\0' \"$a\"; done >recorded\n", 0o755)
+			outside := filepath.Dir(l.root)
+			before := entries(t, outside)
+			g := injection{l, l.before(l.first("swap")), filepath.Join(outside, "pwned"), map[string]float64{}}
+			for seed := first; seed < first+count && !t.Failed(); seed++ {
+				rnd := rand.New(rand.NewPCG(seed, 0x1a7))
+				g.argument(rnd)
+				g.command(rnd)
+				g.folder(rnd)
+				if t.Failed() {
+					t.Logf("repeat it: ASTERN_PROOF_FIRST=%d ASTERN_PROOF_COUNT=1 go test -run '^TestInjection$' ./internal/driver/hostservice", seed)
+				}
+			}
+			if after := entries(t, outside); !slices.Equal(before, after) {
+				t.Errorf("outside the root is now %q, was %q", after, before)
+			}
+			if err := filepath.WalkDir(outside, func(at string, _ fs.DirEntry, err error) error {
+				if err == nil && strings.Contains(filepath.Base(at), "pwned") {
+					t.Errorf("a shell read a hostile text: %s", at)
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+			proof.Figures(t, g.figures)
+		})
+	}
+}
+
+// entries lists what lies beside the root.
+func entries(t *testing.T, folder string) (names []string) {
+	t.Helper()
+	all, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+type injection struct {
+	*lab
+	good    astern.Call
+	canary  string
+	figures map[string]float64
+}
+
+// argument puts a hostile text into an argument of a step, as a forged plan would. No such step is carried out.
+func (g injection) argument(rnd *rand.Rand) {
+	text := hostile(rnd, g.canary)
+	c := g.good
+	c.Verb = []string{verbSwap, verbRestart, verbCopy, verbDrain, verbUndrain}[rnd.IntN(5)]
+	c.Args = map[string]astern.Arg{"source": astern.Text("/nowhere/v1")}
+	for k, a := range g.good.Args {
+		c.Args[k] = a
+	}
+	c.Token = "ast-forged"
+	switch what := []string{"revision", "root", "releases", "link", "places", "unit", "pid_file", "instance", "host", "token", "verb"}[rnd.IntN(11)]; what {
+	case "token":
+		c.Token = text
+	case "verb":
+		c.Verb = text
+	case "places":
+		c.Args[what] = astern.List(text+" "+"local", "a "+text)
+	case "releases", "link", "pid_file":
+		if c.Args[what] = astern.Text(g.root + "/" + text); goodBelow(text) {
+			return
+		}
+	default:
+		if what == "unit" && (text == "" || unitShape.MatchString(text)) || what != "unit" && text == "" || what == "revision" && goodRevision(text) {
+			return
+		}
+		c.Args[what] = astern.Text(text)
+	}
+	g.figures["arguments"]++
+	if op := g.driver.Actor.Start(g.Context(), c); op.Status != astern.OpFailed {
+		g.Errorf("%s is carried out with a hostile text %.60q: %+v\n%v", c.Verb, text, op, c.Args)
+	}
+}
+
+// command runs a declared command with a hostile argument, which must arrive as it is.
+func (g injection) command(rnd *rand.Rand) {
+	text := hostile(rnd, g.canary)
+	c := g.call("drain", &astern.Step{Address: g.good.Address, Kind: Kind, Verb: verbDrain, Args: map[string]astern.Arg{}}, "a", 1)
+	for k, a := range g.good.Args {
+		c.Args[k] = a
+	}
+	c.Args["instance"], c.Args["command"] = astern.Text("a"), astern.List("./record", text, "end")
+	delete(c.Args, "host")
+	g.figures["commands"]++
+	os.Remove(filepath.Join(g.root, "recorded"))
+	op := g.finish(c, g.driver.Actor.Start(g.Context(), c))
+	got := g.read("recorded")
+	switch {
+	case strings.ContainsRune(text, 0):
+		if op.Status != astern.OpFailed || got != "" {
+			g.Errorf("an argument with a NUL byte: %+v, recorded %q", op, got)
+		}
+	case op.Status != astern.OpDone || got != text+"\x00end\x00":
+		g.Errorf("argument %.60q arrived as %.80q: %+v", text, got, op)
+	}
+}
+
+// folder gives a hostile name to a folder among the releases. It is no target, and what is said of it is one line.
+func (g injection) folder(rnd *rand.Rand) {
+	name := hostile(rnd, "pwned")
+	at := filepath.Join(g.root, "releases", name)
+	if strings.ContainsAny(name, "/\x00") || name == "" || len(name) > 255 || name == "." || name == ".." {
+		return
+	}
+	if err := os.Mkdir(at, 0o755); err != nil {
+		return // the file system takes no such name, or it is one of the releases
+	}
+	g.figures["folders"]++
+	s := g.observe()
+	for _, target := range g.driver.Router.Targets(g.c, s, g.history()) {
+		if !goodRevision(target.Revision) {
+			g.Errorf("the folder %q is a target: %q", name, target.Revision)
+		}
+	}
+	for path, v := range s.Values {
+		if strings.ContainsFunc(path+v.Text+v.Unknown, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			g.Errorf("the folder %q makes a value with control characters: %q = %q %q", name, path, v.Text, v.Unknown)
+		}
+	}
+	if err := os.Remove(at); err != nil {
+		g.Fatal(err)
+	}
+}
