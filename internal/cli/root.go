@@ -82,7 +82,6 @@ func (s *session) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(s.docs())
 	return root
 }
 
