@@ -83,7 +83,7 @@ type Options struct {
 	Now         time.Time
 }
 
-// Router knows the ways between a component's states. It is pure: no I/O, no clock.
+// Router knows the ways between a component's states. It is pure: no I/O, no clock; several goroutines may call it at once.
 type Router interface {
 	// Targets returns the candidates to go back to, with the evidence for each; readiness, estimate and doors are
 	// judged by others.
