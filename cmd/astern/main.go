@@ -18,6 +18,7 @@ func main() { os.Exit(run()) }
 
 // run runs the command line. The first signal asks it to stop, a second one ends it at once.
 func run() int {
+	collectLate(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
