@@ -81,6 +81,9 @@ type Options struct {
 	// GateSeconds is how long a gate may go without a round in which all passed.
 	GateSeconds int64
 	Now         time.Time
+	// Sketch asks only how long the way takes and what it loses: stages, steps and refusals are the same, but the steps
+	// may lack arguments and what a person would type, and the route its facts. Thousands of ways are judged like that.
+	Sketch bool
 }
 
 // Router knows the ways between a component's states. It is pure: no I/O, no clock; several goroutines may call it at once.

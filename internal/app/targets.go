@@ -72,7 +72,8 @@ func judgeTarget(e astern.Environment, p planner.Part, t astern.Target, measured
 	}
 	t = readiness.Judge(t, d, p.Component.Objectives, now)
 	guess := astern.Estimate{}
-	if rt, err := p.Router.Route(p.Component, p.State, t, astern.Options{Verb: astern.VerbRollback, Percent: 100, Now: now}); err == nil {
+	o := astern.Options{Verb: astern.VerbRollback, Percent: 100, Now: now, Sketch: true}
+	if rt, err := p.Router.Route(p.Component, p.State, t, o); err == nil {
 		guess.MedianSeconds = planner.Guess(rt)
 		t.Loss = rt.Loss
 	}
