@@ -18,7 +18,6 @@ func main() { os.Exit(run()) }
 
 // run runs the command line. The first signal asks it to stop, a second one ends it at once.
 func run() int {
-	collectLate(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
@@ -29,6 +28,7 @@ func run() int {
 
 // open opens the state folder, for reading only without changing anything in it.
 func open(ctx context.Context, folder string, readOnly bool) (cli.Store, error) {
+	collectLate(os.Getenv) // commands without state have little to collect
 	if readOnly {
 		return sqlite.OpenReadOnly(ctx, folder)
 	}

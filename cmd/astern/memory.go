@@ -18,7 +18,7 @@ func collectLate(env func(string) string) {
 	}
 	usual := debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(firstCollection)
-	first := new([1 << 10]byte) // large enough to be an object of its own
+	first := new([1 << 10]byte)
 	runtime.AddCleanup(first, func(unlimited int64) {
 		debug.SetGCPercent(usual)
 		debug.SetMemoryLimit(unlimited)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // content collects what is hashed of one folder.
@@ -23,6 +24,9 @@ type content struct {
 	file  hash.Hash
 	block []byte
 }
+
+// blocks are what files are read into, one for each goroutine and not one for each of thousands of folders.
+var blocks = sync.Pool{New: func() any { return new([128 << 10]byte) }}
 
 // hashHere hashes a folder of this machine: the same lines as those of hash.sh.
 func hashHere(ctx context.Context, folder string) hashed {
@@ -40,7 +44,9 @@ func hashHere(ctx context.Context, folder string) hashed {
 		return none(hashTrouble(folder, reason(err)))
 	}
 	defer root.Close() // opened for reading only
-	c := &content{lines: []string{"d ."}, file: sha256.New(), block: make([]byte, 128<<10)}
+	block := blocks.Get().(*[128 << 10]byte)
+	defer blocks.Put(block)
+	c := &content{lines: []string{"d ."}, file: sha256.New(), block: block[:]}
 	err = each(ctx, root, ".", func(dir *os.Root, at string, e fs.DirEntry) error { return c.add(ctx, dir, at, e) })
 	if err != nil {
 		return none(hashTrouble(folder, oneLine(err.Error())))
