@@ -41,8 +41,12 @@ func TestRulesAgreeWithALibrary(t *testing.T) {
 				t.Fatal(err)
 			}
 			seen := map[string]bool{}
-			for n := range slotsOf(&doc) {
+			slots := len(slotsOf(&doc))
+			for n := range slots {
 				for how := range len(otherValues()) + 2 {
+					if slots > 100 && (n+how)%7 != 0 { // the others are small, and go through every change
+						continue
+					}
 					if err := json.Unmarshal(original, &doc); err != nil {
 						t.Fatal(err)
 					}
