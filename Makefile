@@ -33,8 +33,8 @@ lint: need-go gofmt vet staticcheck ## gofmt, go vet and staticcheck
 fmt: need-go ## write all Go files as gofmt does
 	@gofmt -w $$(find . -name '*.go' -not -path './.*' -not -path './bin/*' -not -path './build/*' -not -path '*/testdata/*')
 
-man: build ## write man pages and shell completions into build/man
-	@bin/astern docs --dir build/man
+man: need-go ## write man pages and shell completions into build/man
+	@go run ./scripts/man -dir build/man -version '$(VERSION)'
 
 clean: ## remove what was built
 	@rm -rf bin build

@@ -7,11 +7,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // hostPort is a host name, an IPv4 address or a bracketed IPv6 address, with or without a port, and nothing that could
 // end the host part of a URL.
-var hostPort = regexp.MustCompile(`^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$`)
+var hostPort = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$`)
+})
 
 // Bind returns a copy of the check with {revision}, {member} and {address} replaced in all its strings, and with Member
 // set. An element of an argv stays one element. It returns an Invalid error when a placeholder is used for which no
@@ -49,7 +52,7 @@ func (c Check) Bind(revision, member, address string) (Check, error) {
 }
 
 func validAddress(s string) bool {
-	m := hostPort.FindStringSubmatch(s)
+	m := hostPort().FindStringSubmatch(s)
 	if m == nil || len(s) > 260 {
 		return false
 	}

@@ -83,9 +83,12 @@ type Options struct {
 	// GateSeconds is how long a gate may go without a round in which all passed.
 	GateSeconds int64
 	Now         time.Time
+	// Sketch asks only how long the way takes and what it loses: stages, steps and refusals are the same, but the steps
+	// may lack arguments and what a person would type, and the route its facts. Thousands of ways are judged like that.
+	Sketch bool
 }
 
-// Router knows the ways between a component's states. It is pure: no I/O, no clock.
+// Router knows the ways between a component's states. It is pure: no I/O, no clock; several goroutines may call it at once.
 type Router interface {
 	// Targets returns the candidates to go back to, with the evidence for each; readiness, estimate and doors are
 	// judged by others.

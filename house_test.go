@@ -29,7 +29,7 @@ const (
 
 // pure are the packages that work on plain data alone. The ledger is one of them: what keeps its events is passed in.
 var pure = []string{"", "internal/readiness", "internal/diagnose", "internal/planner", "internal/planfile",
-	"internal/policy", "internal/ledger", "internal/detect", "internal/view"}
+	"internal/policy", "internal/ledger", "internal/detect", "internal/view", "internal/pattern"}
 
 // forNobody are names that say nothing about what a package is for.
 var forNobody = []string{"util", "utils", "common", "helper", "helpers", "manager", "base", "types"}
@@ -51,7 +51,7 @@ var laws = []law{
 		because: "it is pure (plain data in, plain data out; no network, file, process or clock); pass in what it needs as a value"},
 	{in: []string{"internal/view"}, may: []string{""},
 		because: "view renders values of the root package and never knows what produced them; put the value's type into the root package"},
-	{in: []string{"internal/driver/"}, may: []string{"", "internal/host", "internal/secret", "internal/awsapi"},
+	{in: []string{"internal/driver/"}, may: []string{"", "internal/host", "internal/secret", "internal/awsapi", "internal/pattern"},
 		because: "a driver knows its kind and nothing else, so that it can be written and tested alone; let internal/app pass in the rest"},
 	{in: []string{"internal/engine", "internal/engine/"}, not: []string{"internal/driver/", "internal/store/", "internal/app", "internal/cli"},
 		because: "the engine sees drivers and stores only through its own small interfaces; widen those instead"},
@@ -213,6 +213,28 @@ func TestHouseSizes(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// What a package does when the program starts, every command pays for.
+func TestHouseStart(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || strings.HasPrefix(s.folder, "scripts/") || strings.HasPrefix(s.folder, "examples/") {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok || g.Tok != token.VAR {
+				continue
+			}
+			ast.Inspect(g, func(n ast.Node) bool {
+				if sel, ok := n.(*ast.SelectorExpr); ok && strings.HasPrefix(sel.Sel.Name, "MustCompile") {
+					t.Errorf("%s compiles a regular expression at each start of the program; use internal/pattern", fset.Position(n.Pos()))
+				}
+				_, inFunction := n.(*ast.FuncLit)
+				return !inFunction
+			})
+		}
 	}
 }
 

@@ -35,13 +35,13 @@ func (b *bench) check() ([]figure, error) {
 			return b.command(dir, []int{4}, append([]string{b.astern, "check"}, args...)...)
 		}
 	}
-	full, sums, err := b.pair(5, asternCheck("--full"), func() (float64, error) {
+	full, sums, err := b.pair(9, asternCheck("--full"), func() (float64, error) {
 		return b.command(root, nil, "sh", "-c", "find releases -type f -print0 | xargs -0 sha256sum")
 	})
 	if err != nil {
 		return nil, err
 	}
-	again, status, err := b.pair(5, asternCheck(), func() (float64, error) { return b.command(root, nil, "git", "status", "--short") })
+	again, status, err := b.pair(25, asternCheck(), func() (float64, error) { return b.command(root, nil, "git", "status", "--short") })
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ type App struct {
 	seen    map[string]claims // by execution: what was seen when its plan's facts were read
 	drivers []astern.Driver
 	pool    *host.Pool
-	decode  func(doc []byte) (p astern.Plan, hash string, err error) // planfile.Decode
+	decode  func(doc []byte) (p astern.Plan, hash string, err error) // in place of planfile.Decode, where a test has its reasons
 }
 
 // Drivers returns the drivers of every kind, given the machines and how a component is found by its address. Without
@@ -109,7 +109,7 @@ func (p proofs) KeepProof(ctx context.Context, key string, proof []byte, at time
 // Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
 func Open(path string, store Store) (*App, error) {
 	self := proc.Self()
-	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self, Alive: proc.Alive, decode: planfile.Decode}
+	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self, Alive: proc.Alive}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "finding %s: %w", path, err)
@@ -222,4 +222,12 @@ func (a *App) History(ctx context.Context, address string) (astern.History, erro
 		return astern.History{}, err
 	}
 	return ledger.History(events, cancelled), nil
+}
+
+// decoded returns the plan of a plan file, and its hash.
+func (a *App) decoded(doc []byte) (astern.Plan, string, error) {
+	if a.decode != nil {
+		return a.decode(doc)
+	}
+	return planfile.Decode(doc)
 }

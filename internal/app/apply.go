@@ -18,7 +18,7 @@ import (
 // false when the plan has an execution already, which is returned: one plan, one execution. Nothing is carried out yet.
 // A plan that was not made in this state folder is refused unless v speaks for it; what the store holds was vouched for.
 func (a *App) Apply(ctx context.Context, doc []byte, v Vouch) (astern.Execution, bool, error) {
-	p, hash, err := a.decode(doc)
+	p, hash, err := a.decoded(doc)
 	if err != nil {
 		return astern.Execution{}, false, a.edited(ctx, p, err)
 	}
@@ -72,7 +72,7 @@ func (a *App) edited(ctx context.Context, p astern.Plan, refusal error) error {
 		return refusal // the refusal stands without it
 	}
 	for _, doc := range docs {
-		made, _, err := a.decode(doc)
+		made, _, err := a.decoded(doc)
 		if err == nil && strings.HasPrefix(made.ID, nonce+".") {
 			lines := planfile.Differences(made, p)
 			return astern.Errorf(astern.Refused, "the plan was edited:\n  %s", strings.Join(lines[:min(len(lines), 20)], "\n  ")).

@@ -27,7 +27,7 @@ func (a *App) load(ctx context.Context, id string) (loaded, error) {
 	if err != nil {
 		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
 	}
-	p, hash, err := a.decode(doc)
+	p, hash, err := a.decoded(doc)
 	if err != nil {
 		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
 	}
@@ -286,7 +286,7 @@ func (a *App) Tick(ctx context.Context, id, address, item string) error {
 
 // Approve records a person's word on a plan; verdict is approve or reject. As in Apply, somebody must vouch for the plan.
 func (a *App) Approve(ctx context.Context, doc []byte, verdict, reason string, v Vouch) (string, error) {
-	p, hash, err := a.decode(doc)
+	p, hash, err := a.decoded(doc)
 	if err != nil {
 		return "", err
 	}

@@ -2,7 +2,11 @@ package app
 
 import (
 	"context"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/inventory"
@@ -43,25 +47,39 @@ func (a *App) partsOf(ctx context.Context, e astern.Environment, components []as
 
 // judge returns the component's targets with readiness, estimate, loss and approvals, the last deployed first.
 func (a *App) judge(e astern.Environment, p planner.Part, measured []float64) []astern.Target {
-	var out []astern.Target
-	for _, t := range p.Router.Targets(p.Component, p.State, p.History) {
-		d, _ := p.History.Of(t.Revision)
-		t.KnownGoodAt, t.DeployedAt, t.Latched = d.KnownGoodAt, d.LastAt, d.Latched
-		if t.DeployedAt == nil {
-			t.DeployedAt = d.FirstAt
-		}
-		t = readiness.Judge(t, d, p.Component.Objectives, a.Now())
-		guess := astern.Estimate{}
-		if rt, err := p.Router.Route(p.Component, p.State, t, astern.Options{Verb: astern.VerbRollback, Percent: 100, Now: a.Now()}); err == nil {
-			guess.MedianSeconds = planner.Guess(rt)
-			t.Loss = rt.Loss
-		}
-		t.Estimate = readiness.Estimate(measured, guess)
-		t.Approvals = e.Policy.ApprovalsFor(t.Loss)
-		out = append(out, t)
+	out := p.Router.Targets(p.Component, p.State, p.History)
+	now := a.Now()
+	// A router is pure, so the targets of one component may be judged side by side.
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range min(len(out), runtime.GOMAXPROCS(0)) {
+		wait.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(out); i = int(next.Add(1)) - 1 {
+				out[i] = judgeTarget(e, p, out[i], measured, now)
+			}
+		})
 	}
+	wait.Wait()
 	slices.SortStableFunc(out, func(x, y astern.Target) int { return newer(x, y) })
 	return out
+}
+
+func judgeTarget(e astern.Environment, p planner.Part, t astern.Target, measured []float64, now time.Time) astern.Target {
+	d, _ := p.History.Of(t.Revision)
+	t.KnownGoodAt, t.DeployedAt, t.Latched = d.KnownGoodAt, d.LastAt, d.Latched
+	if t.DeployedAt == nil {
+		t.DeployedAt = d.FirstAt
+	}
+	t = readiness.Judge(t, d, p.Component.Objectives, now)
+	guess := astern.Estimate{}
+	o := astern.Options{Verb: astern.VerbRollback, Percent: 100, Now: now, Sketch: true}
+	if rt, err := p.Router.Route(p.Component, p.State, t, o); err == nil {
+		guess.MedianSeconds = planner.Guess(rt)
+		t.Loss = rt.Loss
+	}
+	t.Estimate = readiness.Estimate(measured, guess)
+	t.Approvals = e.Policy.ApprovalsFor(t.Loss)
+	return t
 }
 
 func newer(x, y astern.Target) int {

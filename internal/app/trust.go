@@ -9,11 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
+
 	"strconv"
 	"strings"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/pattern"
 	"github.com/astern-dev/astern/internal/signature"
 )
 
@@ -31,7 +32,7 @@ type Vouch struct {
 // that begins alike.
 const minTrust = 12
 
-var trustShape = regexp.MustCompile(`^[0-9a-f]{12,64}$`)
+var trustShape = pattern.New(`^[0-9a-f]{12,64}$`)
 
 // trusted refuses a plan that nobody vouches for: neither was it made (or trusted before) in this state folder, nor is
 // it signed with a known key for the person who asked, nor did a person type its hash.

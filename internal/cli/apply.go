@@ -7,12 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"regexp"
 
 	"github.com/spf13/cobra"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/pattern"
 	"github.com/astern-dev/astern/internal/planfile"
 )
 
@@ -73,7 +73,7 @@ func (s *session) mayApply(ctx context.Context, a *app.App, doc []byte, v app.Vo
 	return s.say(done{What: what, Plan: planfile.Hash(doc), Execution: e.ID, DryRun: true})
 }
 
-var hashShape = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
+var hashShape = pattern.New(`^[0-9a-f]{8,64}$`)
 
 // planDocument reads a plan from a file, from standard input, or from the state folder by its hash.
 func (s *session) planDocument(ctx context.Context, a *app.App, arg string) ([]byte, error) {

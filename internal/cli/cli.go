@@ -36,7 +36,7 @@ type Program struct {
 func (p Program) Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
 	host.KeepFiles()
 	s := &session{Program: p, stdin: stdin, stdout: stdout, stderr: stderr, env: env, began: time.Now()}
-	root := s.root()
+	root := s.root(args)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,6 +17,7 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
 	"github.com/astern-dev/astern/internal/config"
+	"github.com/astern-dev/astern/internal/pattern"
 	"github.com/astern-dev/astern/internal/view"
 )
 
@@ -144,7 +144,7 @@ func (s *session) writeConfig(ctx context.Context, places []string, dryRun bool)
 		Next: []string{"astern validate", "astern init    (imports what the hosts remember)", "astern check"}})
 }
 
-var notInName = regexp.MustCompile(`[^a-z0-9]+`)
+var notInName = pattern.New(`[^a-z0-9]+`)
 
 // nameOf makes a valid name of a text.
 func nameOf(text, otherwise string) string {

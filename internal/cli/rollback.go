@@ -12,32 +12,28 @@ import (
 	"github.com/astern-dev/astern/internal/view"
 )
 
-// intents are the commands that plan, ask, and carry out.
-func (s *session) intents() []*cobra.Command {
-	var out []*cobra.Command
-	for _, in := range intentTable {
-		f := &askFlags{}
-		cmd := s.command(in, "astern", f)
-		cmd.Flags().BoolVar(&f.yes, "yes", false, "go on without asking; it never replaces an approval")
-		cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "make the plan, show it, and stop")
-		takesOver(cmd, &f.takeOver)
-		cmd.RunE = s.runs(func(ctx context.Context, args []string) error {
-			if s.output == mayRunbook && !f.dryRun {
-				return astern.Errorf(astern.Invalid, "-o runbook is for plans").WithHint("astern plan %s … -o runbook", in.verb)
+// intent is a command that plans, asks, and carries out.
+func (s *session) intent(in intent) *cobra.Command {
+	f := &askFlags{}
+	cmd := s.command(in, "astern", f)
+	cmd.Flags().BoolVar(&f.yes, "yes", false, "go on without asking; it never replaces an approval")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "make the plan, show it, and stop")
+	takesOver(cmd, &f.takeOver)
+	cmd.RunE = s.runs(func(ctx context.Context, args []string) error {
+		if s.output == mayRunbook && !f.dryRun {
+			return astern.Errorf(astern.Invalid, "-o runbook is for plans").WithHint("astern plan %s … -o runbook", in.verb)
+		}
+		if !f.yes && !f.dryRun {
+			if err := s.canAsk(); err != nil {
+				return err
 			}
-			if !f.yes && !f.dryRun {
-				if err := s.canAsk(); err != nil {
-					return err
-				}
-			}
-			return s.with(ctx, changing(f.dryRun), func(a *app.App) error {
-				a.TakeOver = f.takeOver
-				return s.planAndApply(ctx, a, in, f, args)
-			})
+		}
+		return s.with(ctx, changing(f.dryRun), func(a *app.App) error {
+			a.TakeOver = f.takeOver
+			return s.planAndApply(ctx, a, in, f, args)
 		})
-		out = append(out, cmd)
-	}
-	return out
+	})
+	return cmd
 }
 
 func (s *session) planAndApply(ctx context.Context, a *app.App, in intent, f *askFlags, args []string) error {

@@ -46,7 +46,7 @@ const (
 // mayRunbook marks commands that know `-o runbook`.
 const mayRunbook = "runbook"
 
-func (s *session) root() *cobra.Command {
+func (s *session) root(args []string) *cobra.Command {
 	root := group("astern", "brings systems back to a good state", rootLong)
 	root.Example = "  astern check\n  astern rollback shop --to v1.2.2 --percent 50 --bake 5m --reason 'errors since 03:07'"
 	root.Version = s.Version
@@ -70,21 +70,43 @@ func (s *session) root() *cobra.Command {
 	complete(root, "output", "table", "json", "yaml", "runbook")
 	complete(root, "color", "auto", "always", "never")
 	_ = root.RegisterFlagCompletionFunc("environment", s.environments) // fails only for a flag that does not exist
-	for id, commands := range map[string][]*cobra.Command{
-		groupKnowing: {s.initCommand(), s.validate(), s.schema(), s.kinds(), s.status(), s.check(), s.targets(), s.history(),
-			s.ledger(), s.mayGroup(), s.planGroup(), s.export(), s.version()},
-		groupDoing: append(s.intents(), s.apply()),
-		groupRunning: {s.executions(), s.show(), s.follow(), s.pause(), s.resume(), s.cancel(), s.skip(), s.settle(), s.allow(),
-			s.approve(), s.reject(), s.tick()},
-		groupRecording: {s.record(), s.latch()},
-	} {
-		for _, c := range commands {
-			c.GroupID = id
-			root.AddCommand(c)
+	s.addCommands(root, args)
+	return root
+}
+
+// addCommands adds all commands. When the first argument is the name of one, it alone is added: to make all takes longer
+// than what many of them do.
+func (s *session) addCommands(root *cobra.Command, args []string) {
+	doing := map[string]func() *cobra.Command{"apply": s.apply}
+	for _, in := range intentTable {
+		doing[string(in.verb)] = func() *cobra.Command { return s.intent(in) }
+	}
+	groups := map[string]map[string]func() *cobra.Command{
+		groupKnowing: {"init": s.initCommand, "validate": s.validate, "schema": s.schema, "kinds": s.kinds, "status": s.status,
+			"check": s.check, "targets": s.targets, "history": s.history, "ledger": s.ledger, "may": s.mayGroup, "plan": s.planGroup,
+			"export": s.export, "version": s.version},
+		groupDoing: doing,
+		groupRunning: {"executions": s.executions, "show": s.show, "follow": s.follow, "pause": s.pause, "resume": s.resume,
+			"cancel": s.cancel, "skip": s.skip, "settle": s.settle, "allow": s.allow, "approve": s.approve, "reject": s.reject, "tick": s.tick},
+		groupRecording: {"record": s.record, "latch": s.latch},
+	}
+	add := func(group string, make func() *cobra.Command) {
+		cmd := make()
+		cmd.GroupID = group
+		root.AddCommand(cmd)
+	}
+	for group, commands := range groups {
+		if len(args) > 0 && commands[args[0]] != nil {
+			root.CompletionOptions.DisableDefaultCmd = true
+			add(group, commands[args[0]])
+			return
 		}
 	}
-	root.AddCommand(s.docs())
-	return root
+	for group, commands := range groups {
+		for _, make := range commands {
+			add(group, make)
+		}
+	}
 }
 
 // complete names the values of a flag for the shell.

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 // judgeCheck reports what is wrong with a check as a whole and with each text of it.
@@ -97,7 +97,7 @@ func textsOf(path string, c Check) []checkText {
 }
 
 var (
-	placeholder  = regexp.MustCompile(`\$?\{[A-Za-z][A-Za-z0-9_-]*\}`)
+	placeholder  = pattern.New(`\$?\{[A-Za-z][A-Za-z0-9_-]*\}`)
 	placeholders = []string{"revision", "member", "address"}
 )
 
@@ -135,9 +135,9 @@ func bound(s, address, other string) string {
 }
 
 var (
-	headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
-	method     = regexp.MustCompile(`^[A-Z]+$`)
-	user       = regexp.MustCompile(`//[^/]*@`) // a name, and perhaps a password, in a URL
+	headerName = pattern.New("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+	method     = pattern.New(`^[A-Z]+$`)
+	user       = pattern.New(`//[^/]*@`) // a name, and perhaps a password, in a URL
 )
 
 func (f *file) judgeHTTP(path string, h HTTP) {

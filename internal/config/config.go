@@ -17,8 +17,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"github.com/astern-dev/astern"
 )
 
@@ -55,7 +53,7 @@ func Parse(name string, src []byte, folder string, drivers []astern.Driver) (ast
 	return parse(name, src, folder, drivers, schema)
 }
 
-func parse(name string, src []byte, folder string, drivers []astern.Driver, schema *jsonschema.Schema) (astern.System, error) {
+func parse(name string, src []byte, folder string, drivers []astern.Driver, schema *rules) (astern.System, error) {
 	f := read(name, src)
 	if f.root == nil {
 		return astern.System{}, f.errors()

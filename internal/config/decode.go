@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 // decodeDocument fills doc from the tree and reports every key and value that does not fit.
@@ -290,7 +290,7 @@ func (f *file) decodeHeader(path string, v *value, into reflect.Value) {
 	into.Set(reflect.ValueOf(h))
 }
 
-var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var variable = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // decodeSecret fills a reference to a secret. What stands there by mistake may be the secret: it is never shown.
 func (f *file) decodeSecret(path string, v *value, into reflect.Value) {

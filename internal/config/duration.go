@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 // Duration is a length of time as it is written in astern.yaml: 500ms, 30s, 5m, 1h30m, 90d.
@@ -17,8 +18,8 @@ type Duration time.Duration
 const durationPattern = `^(0|([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+)$`
 
 var (
-	durationShape = regexp.MustCompile(durationPattern)
-	durationPart  = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)`)
+	durationShape = pattern.New(durationPattern)
+	durationPart  = pattern.New(`([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)`)
 	durationUnit  = map[string]time.Duration{
 		"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
 	}

@@ -2,6 +2,8 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 
 	"github.com/astern-dev/astern"
 )
@@ -58,3 +60,26 @@ var FieldsOf = fieldsOf
 
 // PlainJSON returns a YAML text as JSON.
 func PlainJSON(src []byte) ([]byte, error) { return json.Marshal(read("x", src).root.plain()) }
+
+// Refused returns what our own reading of a schema refuses in a text, as lines of path and keyword, and the text's
+// values as JSON has them.
+func Refused(schema []byte) func(src []byte) (refused []string, plain any) {
+	r, err := compile(schema)
+	if err != nil {
+		panic(err)
+	}
+	return func(src []byte) (refused []string, plain any) {
+		f := read("x", src)
+		for _, v := range r.violations("", f.root) {
+			slices.Sort(v.keys)
+			refused = append(refused, fmt.Sprintln(v.path, v.keyword, v.keys))
+		}
+		return refused, f.root.plain()
+	}
+}
+
+// Compile reports why a schema is not understood.
+func Compile(schema []byte) error {
+	_, err := compile(schema)
+	return err
+}

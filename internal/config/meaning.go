@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 // formatVersion is the version of astern.yaml that this astern reads.
@@ -333,7 +333,7 @@ func (f *file) judgeRule(path string, rule astern.Compatibility, s scope) {
 
 func goodRevision(s string) bool { return astern.ValidRevision(s) }
 
-var comparison = regexp.MustCompile(`^(>=|<=|>|<|=)(.*)$`)
+var comparison = pattern.New(`^(>=|<=|>|<|=)(.*)$`)
 
 // judgeRange says what is wrong with a range of revisions: comparisons of semantic versions that must all hold, or one
 // exact revision.

@@ -8,13 +8,14 @@ import (
 	"io"
 	"math"
 	"math/big"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 // file is a file while it is judged: its tree, and what was found wrong so far.
@@ -100,7 +101,7 @@ func read(name string, src []byte) *file {
 }
 
 // lineBreak is what YAML counts as the end of a line.
-var lineBreak = regexp.MustCompile("\r\n|[\n\r\u0085\u2028\u2029]")
+var lineBreak = pattern.New("\r\n|[\n\r\u0085\u2028\u2029]")
 
 // readable refuses what is no text, or too much of it.
 func (f *file) readable(src []byte) bool {
@@ -184,7 +185,7 @@ func (f *file) malformed(err error) {
 }
 
 // sensitive are names whose values are not shown.
-var sensitive = regexp.MustCompile(`(?i)pass|secret|token|credential|api.?key|private|authori[sz]ation|cookie`)
+var sensitive = pattern.New(`(?i)pass|secret|token|credential|api.?key|private|authori[sz]ation|cookie`)
 
 // hideNames masks what follows a sensitive name, for a text that can't be parsed.
 func (f *file) hideNames() {
@@ -297,8 +298,8 @@ func (f *file) scalar(v *value, n *yaml.Node, path string) {
 }
 
 var (
-	wholeNumber = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o[0-7]+)$`)
-	realNumber  = regexp.MustCompile(`^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$`)
+	wholeNumber = pattern.New(`^[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o[0-7]+)$`)
+	realNumber  = pattern.New(`^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$`)
 )
 
 // canonicalNumber returns the number as JSON writes it; 1.0 is 1. ok is false, and the number 0, when readers disagree

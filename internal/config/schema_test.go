@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -164,26 +165,23 @@ func toJSON(t *testing.T) []byte {
 	return b
 }
 
-// mutate changes one place of the document and says how.
-func mutate(t *rapid.T, doc *any) string {
-	type slot struct {
-		path string
-		set  func(any)
-		drop func()
-		now  any
-	}
+// slot is one place of a document, and what can be done to it.
+type slot struct {
+	path string
+	set  func(any)
+	drop func()
+	now  any
+}
+
+// slotsOf returns all places of the document.
+func slotsOf(doc *any) []slot {
 	var slots []slot
 	var walk func(path string, v any, set func(any), drop func())
 	walk = func(path string, v any, set func(any), drop func()) {
 		slots = append(slots, slot{path, set, drop, v})
 		switch v := v.(type) {
 		case map[string]any:
-			keys := make([]string, 0, len(v))
-			for k := range v {
-				keys = append(keys, k)
-			}
-			slices.Sort(keys)
-			for _, k := range keys {
+			for _, k := range slices.Sorted(maps.Keys(v)) {
 				walk(path+"/"+k, v[k], func(n any) { v[k] = n }, func() { delete(v, k) })
 			}
 		case []any:
@@ -193,21 +191,38 @@ func mutate(t *rapid.T, doc *any) string {
 		}
 	}
 	walk("", *doc, func(n any) { *doc = n }, func() {})
-	s := slots[rapid.IntRange(0, len(slots)-1).Draw(t, "slot")]
+	return slots
+}
+
+// otherValues are what is put into a place.
+func otherValues() []any {
+	return []any{nil, "", "x", 0, 1, -1, 1.5, 1.0, 1e20, true, []any{}, []any{1}, []any{"x"}, map[string]any{},
+		map[string]any{"x": 1}, map[string]any{"env": "X"}, map[string]any{"env": 1}}
+}
+
+// change changes the slot in one of so many ways and says how, "" when that way is none of this slot's.
+func (s slot) change(how int) string {
 	m, isMap := s.now.(map[string]any)
-	switch how := rapid.IntRange(0, 3).Draw(t, "how"); {
+	switch {
 	case how == 0:
 		s.drop()
 		return "without " + s.path
 	case how == 1 && isMap:
 		m["unknwon"] = "x"
 		return "with an unknown key in " + s.path
-	default:
-		n := rapid.SampledFrom([]any{nil, "x", 1, 1.5, 1.0, true, []any{}, []any{1}, []any{"x"}, map[string]any{},
-			map[string]any{"x": 1}, map[string]any{"env": "X"}, map[string]any{"env": 1}}).Draw(t, "value")
-		s.set(n)
-		return fmt.Sprintf("with %T %v at %s", n, n, s.path)
+	case how == 1:
+		return ""
 	}
+	n := otherValues()[how-2]
+	s.set(n)
+	return fmt.Sprintf("with %T %v at %s", n, n, s.path)
+}
+
+// mutate changes one place of the document and says how.
+func mutate(t *rapid.T, doc *any) string {
+	slots := slotsOf(doc)
+	s := slots[rapid.IntRange(0, len(slots)-1).Draw(t, "slot")]
+	return s.change(rapid.IntRange(0, len(otherValues())+1).Draw(t, "how"))
 }
 
 func FuzzParse(f *testing.F) {

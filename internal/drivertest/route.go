@@ -1,12 +1,13 @@
 package drivertest
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	astern "github.com/astern-dev/astern"
+
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 func lawRoutePure(r *run) {
@@ -111,7 +112,7 @@ func checkMembers(r *run, route astern.Route) {
 }
 
 // localID leaves out "." and "@", which the planner uses to build an id from a local one.
-var localID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+var localID = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
 func checkStep(r *run, s astern.Step) {
 	if !localID.MatchString(s.ID) {

@@ -14,11 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 
 	"github.com/gowebpki/jcs"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 const (
@@ -54,7 +54,7 @@ func Hash(doc []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-var sealed = regexp.MustCompile(`^(.+)\.([0-9a-f]{16})$`)
+var sealed = pattern.New(`^(.+)\.([0-9a-f]{16})$`)
 
 // Seal returns the plan with an id that ends in the seal of the rest. An older seal is replaced; sealing twice changes
 // nothing.

@@ -3,20 +3,20 @@ package planfile
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 var (
-	planID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	stepID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
-	kindName   = regexp.MustCompile(`^[a-z][a-z0-9]*(\.[a-z][a-z0-9]*)?$`)
-	verbName   = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
-	outputName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	planHash   = regexp.MustCompile(`^[0-9a-f]+$`)
+	planID     = pattern.New(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	stepID     = pattern.New(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
+	kindName   = pattern.New(`^[a-z][a-z0-9]*(\.[a-z][a-z0-9]*)?$`)
+	verbName   = pattern.New(`^[a-z][a-z0-9-]*$`)
+	outputName = pattern.New(`^[a-z][a-z0-9_]*$`)
+	planHash   = pattern.New(`^[0-9a-f]+$`)
 )
 
 var (

@@ -2,12 +2,12 @@ package planfile
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 func (l *laws) stage(i int) {
@@ -204,7 +204,7 @@ func (l *laws) checks() {
 	}
 }
 
-var placeholder = regexp.MustCompile(`\{(?:revision|member|address)\}`)
+var placeholder = pattern.New(`\{(?:revision|member|address)\}`)
 
 // unbound returns the first placeholder that is left. Only a check for each member keeps {member}: a fleet's is listed
 // once, and bound to each when it runs.

@@ -3,10 +3,10 @@ package planner
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/ledger"
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 // Done is a step that an execution did, with what undoing it needs.
@@ -84,7 +84,7 @@ func (b *builder) inverses(done []Done) ([]astern.Step, error) {
 }
 
 // stageNumber is what a step's id begins with in a plan.
-var stageNumber = regexp.MustCompile(`^[0-9]+\.`)
+var stageNumber = pattern.New(`^[0-9]+\.`)
 
 // present returns the component at the address as it is now.
 func present(r Request, address string) (Part, error) {

@@ -10,14 +10,7 @@ import (
 // clean makes every character visible that could move the cursor, break a line, hide text or turn its direction:
 // control and format characters, exotic spaces and bytes that are not UTF-8.
 func clean(s string) string {
-	ok := true
-	for _, r := range s {
-		if !unicode.IsPrint(r) || r == utf8.RuneError {
-			ok = false
-			break
-		}
-	}
-	if ok {
+	if isClean(s) {
 		return s
 	}
 	var b strings.Builder
@@ -44,6 +37,16 @@ func clean(s string) string {
 		i += n
 	}
 	return b.String()
+}
+
+// isClean reports whether every character shows as it is. Nearly all text is plain ASCII, which needs no tables.
+func isClean(s string) bool {
+	for _, r := range s {
+		if (r < ' ' || r > '~') && (!unicode.IsPrint(r) || r == utf8.RuneError) {
+			return false
+		}
+	}
+	return true
 }
 
 // wide are the ranges of characters that take two columns of a terminal.
@@ -75,7 +78,7 @@ type text []span
 
 // tx joins strings, spans and texts; strings are cleaned.
 func tx(parts ...any) text {
-	var t text
+	t := make(text, 0, len(parts))
 	for _, p := range parts {
 		switch p := p.(type) {
 		case nil:
@@ -110,6 +113,9 @@ func (t text) width() int {
 }
 
 func (t text) plain() string {
+	if len(t) == 1 {
+		return t[0].s
+	}
 	var b strings.Builder
 	for _, s := range t {
 		b.WriteString(s.s)
@@ -144,7 +150,11 @@ type glyph struct {
 }
 
 func (t text) glyphs() []glyph {
-	var g []glyph
+	n := 0
+	for _, s := range t {
+		n += len(s.s)
+	}
+	g := make([]glyph, 0, n)
 	for _, s := range t {
 		for _, c := range s.s {
 			g = append(g, glyph{c, s.r})
@@ -155,12 +165,12 @@ func (t text) glyphs() []glyph {
 
 func joinGlyphs(g []glyph) text {
 	var t text
-	var b strings.Builder
+	var b []byte
 	for i, x := range g {
-		b.WriteRune(x.c)
+		b = utf8.AppendRune(b, x.c)
 		if i+1 == len(g) || g[i+1].r != x.r {
-			t = append(t, span{b.String(), x.r})
-			b.Reset()
+			t = append(t, span{string(b), x.r})
+			b = b[:0]
 		}
 	}
 	return t
@@ -238,6 +248,9 @@ func (t text) render(color bool) string {
 
 // trimRight drops spaces at the end of a line, also before colour codes.
 func trimRight(t text) text {
+	if n := len(t); n > 0 && t[n-1].s != "" && !strings.HasSuffix(t[n-1].s, " ") {
+		return t
+	}
 	for i := len(t) - 1; i >= 0; i-- {
 		if s := strings.TrimRight(t[i].s, " "); s != "" {
 			return append(append(text{}, t[:i]...), span{s, t[i].r})

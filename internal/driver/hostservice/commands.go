@@ -1,6 +1,7 @@
 package hostservice
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -8,6 +9,9 @@ import (
 func expand(argv []string, p place, root, link string) []string {
 	if argv == nil {
 		return nil
+	}
+	if !slices.ContainsFunc(argv, func(a string) bool { return strings.Contains(a, "{") }) {
+		return slices.Clone(argv) // most have none, and a replacer is costly to make
 	}
 	r := strings.NewReplacer("{instance}", p.name, "{address}", p.address, "{root}", root, "{link}", forInstance(link, p.name))
 	out := make([]string, len(argv))

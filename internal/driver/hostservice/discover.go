@@ -6,10 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 // discoverer is the driver's Discoverer.
@@ -107,7 +107,7 @@ func linkInto(root string) string {
 	return name
 }
 
-var notInName = regexp.MustCompile(`[^a-z0-9-]+`)
+var notInName = pattern.New(`[^a-z0-9-]+`)
 
 // componentName makes a component's name of a folder's.
 func componentName(folder string) string {

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -129,23 +128,4 @@ func lastLines(text io.Reader, n int, limit int64) string {
 	}
 	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-// kindOf returns the letter that find shows for a file.
-func kindOf(info fs.FileInfo) string {
-	switch m := info.Mode(); {
-	case m.IsRegular():
-		return "f"
-	case m.IsDir():
-		return "d"
-	case m&fs.ModeSymlink != 0:
-		return "l"
-	case m&fs.ModeNamedPipe != 0:
-		return "p"
-	case m&fs.ModeSocket != 0:
-		return "s"
-	case m&fs.ModeCharDevice != 0:
-		return "c"
-	}
-	return "b"
 }

@@ -25,7 +25,7 @@ type content struct {
 	block []byte
 }
 
-// blocks are what files are read into: kept for the next folder, for a check may read ten thousand.
+// blocks are what files are read into, one for each goroutine and not one for each of thousands of folders.
 var blocks = sync.Pool{New: func() any { return new([128 << 10]byte) }}
 
 // hashHere hashes a folder of this machine: the same lines as those of hash.sh.

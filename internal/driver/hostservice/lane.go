@@ -80,6 +80,9 @@ func (j *journey) after(c crew) []astern.Step {
 
 // step returns a step with what all steps of the driver share: where everything is, and how a process is seen.
 func (j *journey) step(c crew, id, verb string) astern.Step {
+	if j.o.Sketch {
+		return astern.Step{ID: id, Address: j.sp.component.Address(), Kind: Kind, Verb: verb, Undo: astern.UndoNone}
+	}
 	places := make([]string, len(c.members))
 	for i, p := range c.members {
 		places[i] = strings.TrimSpace(p.name + " " + p.host + " " + p.address)
@@ -118,6 +121,10 @@ func seconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
 
 func (j *journey) swapStep(c crew, id string) astern.Step {
 	s := j.step(c, id, verbSwap)
+	s.Estimate = astern.Estimate{MedianSeconds: 1}
+	if j.o.Sketch {
+		return s
+	}
 	if !c.pattern {
 		s.Args["host"] = astern.Text(c.members[0].host)
 	}
@@ -151,7 +158,6 @@ func (j *journey) swapStep(c crew, id string) astern.Step {
 			break
 		}
 	}
-	s.Estimate = astern.Estimate{MedianSeconds: 1}
 	s.Command, s.Commands = j.typed(c, func(p place) string {
 		link := forInstance(j.sp.link, p.name)
 		return fmt.Sprintf("ln -s %s %s && mv -T %s %s", host.Quote(target(link, j.sp.releases, j.t.Revision)),
@@ -173,9 +179,12 @@ func target(link, releases, revision string) string {
 
 func (j *journey) restartStep(c crew) astern.Step {
 	s := j.step(c, "restart"+c.suffix(), verbRestart)
+	s.Estimate = astern.Estimate{MedianSeconds: 1 + j.sp.uptime.Seconds()}
+	if j.o.Sketch {
+		return s
+	}
 	s.Title = fmt.Sprintf("restart %s", c.subject())
 	s.Args["uptime_ms"] = astern.Int(j.sp.uptime.Milliseconds())
-	s.Estimate = astern.Estimate{MedianSeconds: 1 + j.sp.uptime.Seconds()}
 	if cmds := j.sp.Commands; cmds != nil {
 		for name, argv := range map[string][]string{"restart": cmds.Restart, "start": cmds.Start, "stop": cmds.Stop} {
 			if argv != nil && j.sp.Systemd == nil {
@@ -215,10 +224,13 @@ func (j *journey) inRoot(p place, commands ...[]string) string {
 
 func (j *journey) commandStep(c crew, verb, title string, argv []string, undo astern.Undo) astern.Step {
 	s := j.step(c, verb+c.suffix(), verb)
+	s.Estimate = astern.Estimate{MedianSeconds: 2}
+	if j.o.Sketch {
+		return s
+	}
 	s.Title = fmt.Sprintf(title, c.subject())
 	s.Args["command"] = astern.List(argv...)
 	s.Undo = undo
-	s.Estimate = astern.Estimate{MedianSeconds: 2}
 	s.TimeoutSeconds = seconds(j.sp.timeout)
 	s.Command, s.Commands = j.typed(c, func(p place) string { return j.inRoot(p, argv) })
 	return s
@@ -331,13 +343,16 @@ next:
 func (j *journey) copyStep(name string) astern.Step {
 	members := on(j.moving, name)
 	s := j.step(crew{members: members}, "copy-"+idOf(name), verbCopy)
+	s.Estimate = astern.Estimate{MedianSeconds: 10}
+	if j.o.Sketch {
+		return s
+	}
 	from := forRevision(j.sp.source, j.t.Revision)
 	s.Title = fmt.Sprintf("copy %s to %s", j.t.Revision, name)
 	s.Args["host"] = astern.Text(name)
 	s.Args["source"], s.Args["hash"] = astern.Text(from), astern.Text(j.hash)
 	s.Args["timeout_ms"] = astern.Int(10 * j.sp.timeout.Milliseconds())
 	s.TimeoutSeconds = seconds(10 * j.sp.timeout)
-	s.Estimate = astern.Estimate{MedianSeconds: 10}
 	for _, p := range members {
 		s.Sets = append(s.Sets, astern.Set{Path: p.name + "/release/" + j.t.Revision, Value: astern.Text(j.hash)})
 	}

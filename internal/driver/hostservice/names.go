@@ -2,25 +2,25 @@ package hostservice
 
 import (
 	"path"
-	"regexp"
 	"strings"
 	"unicode"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 var (
-	segmentShape     = shape{regexp.MustCompile(`^[A-Za-z0-9._{}@+][A-Za-z0-9._{}@+-]*$`), 128}
-	unitShape        = shape{regexp.MustCompile(`^[A-Za-z0-9:_.{}][A-Za-z0-9:_.\\@{}-]*$`), 255}
-	placeholderShape = regexp.MustCompile(`\{[a-z_]+\}`)
-	tokenShape       = shape{regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]*$`), 200}
-	addressShape     = shape{regexp.MustCompile(`^[A-Za-z0-9\[][A-Za-z0-9._:\[\]%/-]*$`), 255}
+	segmentShape     = shape{pattern.New(`^[A-Za-z0-9._{}@+][A-Za-z0-9._{}@+-]*$`), 128}
+	unitShape        = shape{pattern.New(`^[A-Za-z0-9:_.{}][A-Za-z0-9:_.\\@{}-]*$`), 255}
+	placeholderShape = pattern.New(`\{[a-z_]+\}`)
+	tokenShape       = shape{pattern.New(`^[A-Za-z0-9][A-Za-z0-9._@+-]*$`), 200}
+	addressShape     = shape{pattern.New(`^[A-Za-z0-9\[][A-Za-z0-9._:\[\]%/-]*$`), 255}
 )
 
 // shape is what a text may look like, and its greatest length in bytes. The length is no part of the expression: a
 // counted repetition is slow to compile, and every start of astern would pay for it.
 type shape struct {
-	expression *regexp.Regexp
+	expression *pattern.Pattern
 	longest    int
 }
 

@@ -13,8 +13,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/astern-dev/astern"
 )
@@ -82,24 +85,36 @@ func (s *sight) lookAtReleases(releases string) {
 		s.trouble = why
 		return
 	}
-	entries, err := os.ReadDir(releases)
+	fd, err := openFolder(unix.AT_FDCWD, releases, 0)
+	if err == nil {
+		defer unix.Close(fd) // opened for reading only
+		err = eachName(fd, func(name string) error {
+			s.addFound(fd, name)
+			return nil
+		})
+	}
 	if err != nil {
 		s.trouble = releases + ": " + reason(err)
 		return
 	}
-	for _, e := range entries {
-		info, err := e.Info()
-		switch {
-		case err != nil || strings.HasPrefix(e.Name(), ".."): // gone meanwhile; the other reader does not see such a name
-		case info.Mode()&fs.ModeSymlink != 0:
-			s.ignored[e.Name()] = aLink
-		case info.IsDir():
-			s.addRelease(e.Name(), strconv.FormatInt(info.ModTime().Unix(), 10))
-		default:
-			s.ignored[e.Name()] = noFolder
-		}
-	}
 	s.real = whereTo(releases)
+}
+
+// addFound notes what lies in the folder of the releases.
+func (s *sight) addFound(fd int, name string) {
+	var st unix.Stat_t
+	if statBelow(fd, name, &st) != nil || strings.HasPrefix(name, "..") { // gone meanwhile; the other reader does not see such a name
+		return
+	}
+	switch kindOf(uint32(st.Mode)) {
+	case "l":
+		s.ignored[name] = aLink
+	case "d":
+		changed, _ := st.Mtim.Unix()
+		s.addRelease(name, strconv.FormatInt(changed, 10))
+	default:
+		s.ignored[name] = noFolder
+	}
 }
 
 // Why something beside the releases is none; look.sh has the same words.
@@ -211,19 +226,15 @@ func (native) list(ctx context.Context, folders []string, timeout time.Duration)
 
 // spread calls f for 0 to n-1 from as many goroutines as there are processors, and waits for them.
 func spread(n int, f func(i int)) {
-	next := make(chan int)
+	var next atomic.Int64
 	var group sync.WaitGroup
 	for range min(n, runtime.GOMAXPROCS(0)) {
 		group.Go(func() {
-			for i := range next {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				f(i)
 			}
 		})
 	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
 	group.Wait()
 }
 
@@ -274,42 +285,3 @@ func (u *unread) Error() string { return u.at + ": " + reason(u.err) }
 
 // noFollow opens a file and never what a link points to, nor waits for the other end of a pipe.
 const noFollow = os.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
-
-// entriesOf lists a folder of this machine with everything below it, and follows no link.
-func entriesOf(ctx context.Context, folder string) ([]entry, error) {
-	top, err := os.Stat(folder)
-	if err != nil {
-		return nil, err
-	}
-	first, err := entryOf("", top)
-	if err != nil {
-		return nil, err
-	}
-	return addEntries(ctx, []entry{first}, folder, "")
-}
-
-func addEntries(ctx context.Context, to []entry, folder, above string) ([]entry, error) {
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	found, err := os.ReadDir(folder)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range found {
-		info, err := f.Info()
-		if err != nil {
-			return nil, err
-		}
-		e, err := entryOf(above+f.Name(), info)
-		if err != nil {
-			return nil, err
-		}
-		if to = append(to, e); f.IsDir() {
-			if to, err = addEntries(ctx, to, folder+"/"+f.Name(), above+f.Name()+"/"); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return to, nil
-}

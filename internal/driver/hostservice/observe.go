@@ -83,7 +83,11 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	}
 	group.Go(func() { parts[len(names)] = d.observeSource(ctx, sp, want) })
 	group.Wait()
-	state := astern.State{Address: c.Address(), Values: map[string]astern.Value{}}
+	values := 1
+	for _, part := range parts {
+		values += len(part)
+	}
+	state := astern.State{Address: c.Address(), Values: make(map[string]astern.Value, values)}
 	for _, part := range parts {
 		for p, v := range part {
 			state.Values[p] = v

@@ -44,7 +44,9 @@ func (r router) Route(c astern.Component, s astern.State, t astern.Target, o ast
 			return astern.Route{}, err
 		}
 		route.Stages = j.stages()
-		route.Facts = j.facts(route.Stages)
+		if !o.Sketch {
+			route.Facts = j.facts(route.Stages)
+		}
 	}
 	route.Notes = j.notes
 	if len(j.moving)+len(j.leftOut) > 0 {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,24 @@ func (p paper) route(verb astern.Verb, rev string, percent int) (astern.Route, e
 	return router{}.Route(p.c, p.seen(), p.target(rev), astern.Options{Verb: verb, Percent: percent, BakeSeconds: 300, GateSeconds: 120, Now: noon})
 }
 
+// sketched makes the same route as a sketch.
+func (p paper) sketched(verb astern.Verb, rev string, percent int) (astern.Route, error) {
+	o := astern.Options{Verb: verb, Percent: percent, BakeSeconds: 300, GateSeconds: 120, Now: noon, Sketch: true}
+	return router{}.Route(p.c, p.seen(), p.target(rev), o)
+}
+
+// outline is what a sketch must have in common with the route.
+func outline(r astern.Route) astern.Route {
+	r.Facts, r.Stages = nil, slices.Clone(r.Stages)
+	for i, st := range r.Stages {
+		r.Stages[i].Steps = nil
+		for _, s := range st.Steps {
+			r.Stages[i].Steps = append(r.Stages[i].Steps, astern.Step{ID: s.ID, Address: s.Address, Kind: s.Kind, Verb: s.Verb, Estimate: s.Estimate})
+		}
+	}
+	return r
+}
+
 func golden(t *testing.T, name string, v any) {
 	t.Helper()
 	var b bytes.Buffer
@@ -163,6 +182,10 @@ func TestGoldenRoutes(t *testing.T) {
 				t.Fatalf("%v (%s)", err, astern.HintOf(err))
 			}
 			golden(t, name, r)
+			sketch, err := p.sketched(test.verb, test.rev, test.percent)
+			if diff := cmp.Diff(outline(r), outline(sketch)); diff != "" || err != nil {
+				t.Errorf("its sketch: %v\n%s", err, diff)
+			}
 		})
 	}
 }
@@ -190,6 +213,9 @@ func TestRefusedRoutes(t *testing.T) {
 			_, err := p.route(test.verb, test.rev, 100)
 			if code := astern.CodeOf(err); code != astern.Refused && code != astern.Invalid || !strings.Contains(err.Error(), test.says) || astern.HintOf(err) == "" {
 				t.Errorf("got %v (%s)", err, astern.HintOf(err))
+			}
+			if _, sketch := p.sketched(test.verb, test.rev, 100); sketch == nil || sketch.Error() != err.Error() {
+				t.Errorf("its sketch: %v", sketch)
 			}
 		})
 	}

@@ -24,16 +24,16 @@ func (r router) Targets(c astern.Component, s astern.State, h astern.History) []
 	v.current = v.onlyLink()
 	revisions := v.revisions()
 	doors := v.doors(revisions)
-	out := make([]astern.Target, 0, len(revisions))
-	for _, rev := range revisions {
+	out := make([]astern.Target, len(revisions))
+	spread(len(revisions), func(i int) {
+		rev := revisions[i]
 		d, _ := h.Of(rev)
-		t := astern.Target{Address: c.Address(), Revision: rev, Hash: d.Hash, DeployedAt: deployedAt(d),
+		out[i] = astern.Target{Address: c.Address(), Revision: rev, Hash: d.Hash, DeployedAt: deployedAt(d),
 			KnownGoodAt: d.KnownGoodAt, Current: rev == v.current, Latched: d.Latched, Evidence: v.evidence(rev, d)}
 		if door, ok := doors[rev]; ok {
-			t.Doors = []astern.Door{door}
+			out[i].Doors = []astern.Door{door}
 		}
-		out = append(out, t)
-	}
+	})
 	return out
 }
 

@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	astern "github.com/astern-dev/astern"
+
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 // programRoute is a route as a program answers it.
@@ -111,8 +112,8 @@ func (p program) complete(s astern.Step, member string) astern.Step {
 }
 
 var (
-	localID  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
-	verbName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+	localID  = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+	verbName = pattern.New(`^[a-z][a-z0-9-]*$`)
 	// stepKinds are the kinds of steps in a program's route: its own, and waiting for a check of the component.
 	stepKinds   = []string{Kind, "check"}
 	outputTypes = []string{"string", "bool", "int", "list"}

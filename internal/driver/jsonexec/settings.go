@@ -9,19 +9,20 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	astern "github.com/astern-dev/astern"
+
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 var (
-	variableName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	durationShape = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$`)
-	durationPart  = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)`)
+	variableName  = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	durationShape = pattern.New(`^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$`)
+	durationPart  = pattern.New(`([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)`)
 	durationUnit  = map[string]time.Duration{
 		"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
 	}
