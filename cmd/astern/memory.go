@@ -17,6 +17,9 @@ func collectLate(env func(string) string) {
 		return
 	}
 	usual := debug.SetGCPercent(-1)
+	if usual < 0 {
+		return // it is put off already
+	}
 	debug.SetMemoryLimit(firstCollection)
 	first := new([1 << 10]byte)
 	runtime.AddCleanup(first, func(unlimited int64) {
