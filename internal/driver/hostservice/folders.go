@@ -23,6 +23,8 @@ type reader interface {
 	hash(ctx context.Context, folders []string, timeout time.Duration) []hashed
 	// list reads what can be told of the folders' files without reading them.
 	list(ctx context.Context, folders []string, timeout time.Duration) []listing
+	// able tells what is in the way of a swap or a restart of the instances.
+	able(ctx context.Context, root string, needs []need) ([]hindrance, error)
 }
 
 // readerOf returns the reader of a machine.

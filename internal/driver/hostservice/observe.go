@@ -67,6 +67,7 @@ func (a asked) below(prefix string) []string {
 //	MEMBER/release-read/REV    when its files were read, where they were not read again because nothing about them changed
 //	MEMBER/release-time/REV    when the folder was last changed
 //	MEMBER/ignored/NAME        why something among the releases is none
+//	MEMBER/hindered            what is in the way of a swap or a restart of the member: "broken: WHY" or "at risk: WHY", a line each
 //	MEMBER/history             the last swaps as the host remembers them, JSON lines (see HistoryLine)
 //	source/REV                 content hash of the folder from which REV would be copied
 func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.Scope) (astern.State, error) {
@@ -179,11 +180,18 @@ func (d *driver) observeHost(ctx context.Context, sp spec, name string, want ask
 	}
 	v.machine = m
 	var group sync.WaitGroup
+	asked := false
 	processes := make([]process, len(v.places))
 	for i, p := range v.places {
-		if want.any(p.name+"/process", p.name+"/runs") {
+		if want.any(p.name+"/process", p.name+"/runs", p.name+"/hindered") {
 			group.Go(func() { processes[i] = processOf(ctx, m, sp.way(p)) })
 		}
+		asked = asked || want.any(p.name+"/hindered")
+	}
+	var inTheWay []hindrance
+	var notAsked error
+	if asked {
+		group.Go(func() { inTheWay, notAsked = readerOf(m).able(ctx, sp.Root, sp.needs(v.places)) })
 	}
 	s, err := v.look(ctx)
 	group.Wait()
@@ -193,6 +201,9 @@ func (d *driver) observeHost(ctx context.Context, sp spec, name string, want ask
 	}
 	for i, p := range v.places {
 		v.member(p, s, processes[i])
+	}
+	if asked {
+		v.hindered(inTheWay, notAsked, processes)
 	}
 	v.hashes(ctx, name, s)
 	return v.values
@@ -232,7 +243,7 @@ func (v *hostView) unreachable(name string, err error) {
 		why = name + ": " + why
 	}
 	for _, p := range v.places {
-		for _, path := range []string{"link", "process", "runs", "fence", "claim", "releases", "history"} {
+		for _, path := range []string{"link", "process", "runs", "fence", "claim", "releases", "hindered", "history"} {
 			v.unknown(p.name+"/"+path, why)
 		}
 		for path := range v.want.paths {

@@ -132,6 +132,7 @@ func (v view) evidence(rev string, d astern.Deployment) []astern.Evidence {
 	byHash := map[string][]string{}
 	for _, name := range hosts(v.sp.places) {
 		v.onHost(rev, d, name, byHash, add)
+		v.hindrances(name, add)
 	}
 	if len(byHash) > 1 && d.Hash == "" {
 		var parts []string
