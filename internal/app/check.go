@@ -29,6 +29,7 @@ func (a *App) Check(ctx context.Context, e astern.Environment) ([]Checked, error
 	if err != nil {
 		return nil, err
 	}
+	together(e.Compatible, parts)
 	out := make([]Checked, len(parts))
 	inventory.Each(len(parts), func(i int) { out[i] = a.checkPart(ctx, parts[i]) })
 	return out, nil

@@ -45,6 +45,23 @@ func (a *App) partsOf(ctx context.Context, e astern.Environment, components []as
 	return parts, nil
 }
 
+// together adds to each target whether the component could go there alone. Planning does not ask it: a plan that takes
+// others along may go there, and one that does not is refused.
+func together(rules []astern.Compatibility, parts []planner.Part) {
+	for _, p := range parts {
+		for i := range p.Targets {
+			t := &p.Targets[i]
+			if pair := planner.Alone(rules, parts, p.Component.Name, t.Revision); pair != "" && !t.Current {
+				t.Evidence = append(t.Evidence, astern.Evidence{What: "it can't go there alone: " + pair, Readiness: astern.AtRisk,
+					Seen: p.State.Values["revision"].At})
+				if t.Readiness == astern.Ready {
+					t.Readiness = astern.AtRisk
+				}
+			}
+		}
+	}
+}
+
 // judge returns the component's targets with readiness, estimate, loss and approvals, the last deployed first.
 func (a *App) judge(e astern.Environment, p planner.Part, measured []float64) []astern.Target {
 	out := p.Router.Targets(p.Component, p.State, p.History)
@@ -76,6 +93,9 @@ func judgeTarget(e astern.Environment, p planner.Part, t astern.Target, measured
 	if rt, err := p.Router.Route(p.Component, p.State, t, o); err == nil {
 		guess.MedianSeconds = planner.Guess(rt)
 		t.Loss = rt.Loss
+	} else if !t.Current && (t.Readiness == astern.Ready || t.Readiness == astern.AtRisk) {
+		t.Readiness = astern.Broken
+		t.Evidence = append(t.Evidence, astern.Evidence{What: "there is no way there: " + err.Error(), Readiness: astern.Broken, Seen: now})
 	}
 	t.Estimate = readiness.Estimate(measured, guess)
 	t.Approvals = e.Policy.ApprovalsFor(t.Loss)
@@ -146,6 +166,7 @@ func (a *App) Targets(ctx context.Context, e astern.Environment, name string) ([
 	if err != nil {
 		return nil, err
 	}
+	together(e.Compatible, parts)
 	out := make([]ComponentTargets, len(parts))
 	for i, p := range parts {
 		out[i] = ComponentTargets{Component: p.Component, Current: p.State.Values["revision"].String(), History: p.History,

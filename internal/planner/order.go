@@ -176,6 +176,16 @@ func (w *walk) violations() []string {
 	return out
 }
 
+// Alone returns the first pair that can't work, and does not exist already, if the component went to the revision and no
+// other did; "" when there is none.
+func Alone(rules []astern.Compatibility, parts []Part, component, revision string) string {
+	if len(rules) == 0 {
+		return ""
+	}
+	w := newWalk(Request{Compatible: rules, Parts: parts}, nil)
+	return w.trouble(move{part: Part{Component: astern.Component{Name: component}}, target: astern.Target{Revision: revision}})
+}
+
 func because(rule astern.Compatibility) string {
 	if rule.Because == "" {
 		return ""

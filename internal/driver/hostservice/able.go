@@ -174,7 +174,11 @@ func (v *hostView) hindered(found []hindrance, err error, processes []process) {
 // hindrances are evidence for every target of the component: what is in the way of one is in the way of all.
 func (v view) hindrances(name string, add adds) {
 	told := map[string]bool{}
-	for _, p := range on(v.sp.places, name) {
+	places := on(v.sp.places, name)
+	if listed, ok := v.s.Get(places[0].name + "/releases"); ok && !listed.Known() {
+		return // that nothing was seen there is said once
+	}
+	for _, p := range places {
 		if link, ok := v.s.Get(p.name + "/link"); ok && !link.Known() {
 			add(astern.ReadyUnknown, link.At, "where the link of %s leads is unknown: %s", p.name, link.Unknown)
 		}
