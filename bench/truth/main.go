@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"syscall"
 )
 
 func main() {
@@ -22,7 +23,7 @@ func main() {
 	count := flag.Uint64("count", 200, "how many trials")
 	shown := flag.Bool("v", false, "print every target that was tried")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *first, *count, *shown); err != nil {
 		fmt.Fprintln(os.Stderr, "truth:", err)

@@ -29,7 +29,7 @@ const (
 const nobody = 65534
 
 // slots is how many worlds there are side by side: trials mostly wait.
-const slots = 4
+const slots = 16
 
 // result is what a worker prints.
 type result struct {
@@ -206,25 +206,33 @@ func enter(args []string) error {
 }
 
 func giveShell(folder string) error {
-	text, err := os.ReadFile("/etc/passwd")
-	if err != nil {
-		return err
-	}
-	var out strings.Builder
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) == 7 && f[2] == strconv.Itoa(nobody) {
-			line = strings.Join(append(f[:5], filepath.Join(folder, "work"), "/bin/sh"), ":") + "\n"
+	home := filepath.Join(folder, "work")
+	for _, file := range []string{"passwd", "shadow"} {
+		text, err := os.ReadFile(filepath.Join("/etc", file))
+		if err != nil {
+			return err
 		}
-		out.WriteString(line)
+		var out strings.Builder
+		for line := range strings.Lines(string(text)) {
+			switch f := strings.Split(strings.TrimSpace(line), ":"); {
+			case file == "passwd" && len(f) == 7 && f[2] == strconv.Itoa(nobody):
+				line = strings.Join([]string{f[0], "-", f[2], f[3], f[4], home, "/bin/sh"}, ":") + "\n"
+			case file == "shadow" && f[0] == "nobody":
+				line = "nobody:-:1::::::\n" // no password fits, and the account is not locked
+			}
+			if file == "passwd" || strings.HasPrefix(line, "nobody:") { // nobody else's secrets are copied
+				out.WriteString(line)
+			}
+		}
+		mine := filepath.Join(folder, file)
+		if err := os.WriteFile(mine, []byte(out.String()), 0o644); err != nil {
+			return err
+		}
+		if err := syscall.Mount(mine, filepath.Join("/etc", file), "", syscall.MS_BIND, ""); err != nil {
+			return err
+		}
 	}
-	mine := filepath.Join(folder, "passwd")
-	if err := os.WriteFile(mine, []byte(out.String()), 0o644); err != nil {
-		return err
-	}
-	if err := os.Chmod(mine, 0o644); err != nil {
-		return err
-	}
-	return syscall.Mount(mine, "/etc/passwd", "", syscall.MS_BIND, "")
+	return nil
 }
 
 // isServer reports whether a command line is that of an SSH server that was started below the folder.

@@ -106,7 +106,11 @@ func build(ctx context.Context, folder string, slot int, s shape, srv *server) (
 		return nil, err
 	}
 	if err := w.deploy(ctx); err != nil {
-		return nil, fmt.Errorf("making a world (%s): %w", s.name, err)
+		said := []byte{}
+		if srv != nil {
+			said, _ = os.ReadFile(srv.file("log")) // none says nothing
+		}
+		return nil, fmt.Errorf("making a world (%s): %w\n%s", s.name, err, said)
 	}
 	if w.root0, err = keep(w.root, "run"); err == nil {
 		if w.home0, err = keep(w.home); err == nil && w.pair {
@@ -124,7 +128,8 @@ func (w *world) deploy(ctx context.Context) error {
 	}
 	defer done()
 	for _, rev := range append(append([]string{}, proven...), current) {
-		p, err := a.Plan(ctx, app.Ask{Verb: astern.VerbDeploy, Environment: "test", Components: []string{"shop"}, Revision: rev, Percent: 100, Way: "cli"})
+		p, err := a.Plan(ctx, app.Ask{Verb: astern.VerbDeploy, Environment: "test", Components: []string{"shop"}, Revision: rev, Percent: 100,
+			WatchSeconds: 1, Way: "cli"})
 		if err != nil {
 			return err
 		}
@@ -434,7 +439,7 @@ func newServer(folder string) (*server, error) {
 		"authorized_keys": string(ssh.MarshalAuthorizedKey(client)),
 		"known_hosts":     fmt.Sprintf("[%s]:%s %s", name, port, ssh.MarshalAuthorizedKey(host)),
 		"config": fmt.Sprintf("ListenAddress %s\nHostKey %s/host\nAuthorizedKeysFile %s/authorized_keys\nUsePAM no\nStrictModes no\nPidFile none\n"+
-			"PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel ERROR\nSetEnv HOME=%s\n", s.address, folder, folder, folder),
+			"PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel INFO\nSetEnv HOME=%s\n", s.address, folder, folder, folder),
 	} {
 		if err := os.WriteFile(s.file(file), []byte(text), 0o600); err != nil {
 			return nil, err

@@ -44,9 +44,6 @@ func (native) able(ctx context.Context, root string, needs []need) ([]hindrance,
 	a.locks, _ = os.ReadFile("/proc/locks") // then no lock is known
 	a.mayWrite(root + "/.astern.lock")
 	a.mayWrite(root + "/.astern-history.jsonl")
-	if exists(root+"/.astern") && !enter(root+"/.astern") {
-		a.add("broken", "the login may not write into %s", root+"/.astern")
-	}
 	if !onPath("flock") && !onPath("perl") {
 		a.add("broken", "neither flock (util-linux) nor perl is installed")
 	}
@@ -72,11 +69,14 @@ func (a *ability) instance(n need, listening map[string]bool) {
 	if dir := path.Dir(n.link); !enter(dir) {
 		a.add("broken", "the login may not write into %s", dir)
 	}
-	run := a.root + "/.astern/" + n.name + ".run"
-	if exists(run) {
-		a.mayWrite(run)
+	run := a.root + "/.astern/" + n.name
+	if exists(a.root + "/.astern") {
+		a.mayWrite(run + ".run")
+		a.mayWrite(run + ".out")
+	} else if !enter(a.root) {
+		a.add("broken", "the login may not write into %s", a.root)
 	}
-	if a.held(run) {
+	if a.held(run + ".run") {
 		a.add("risk", "one of its commands is still running")
 	}
 	if listening[n.port] {
@@ -132,7 +132,7 @@ func (a *ability) runs(what, name string) {
 	}
 	file := name
 	if !path.IsAbs(file) {
-		file = a.root + "/" + name
+		file = path.Join(a.root, name)
 	}
 	info, err := os.Stat(file)
 	switch {

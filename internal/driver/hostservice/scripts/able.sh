@@ -20,7 +20,7 @@ held() { # FILE: somebody has a lock on it; read where the system lists them, fo
 runs() { # WHAT COMMAND
 	case $2 in
 	/*) file=$2 ;;
-	*/*) file=$root/$2 ;;
+	*/*) file=$root/${2#./} ;;
 	*)
 		command -v "$2" >/dev/null 2>&1 || record broken "$name" "there is no $2 to $1 it with"
 		return
@@ -51,9 +51,6 @@ port() { # NUMBER
 }
 may_write "$root/.astern.lock"
 may_write "$root/.astern-history.jsonl"
-if [ -e "$root/.astern" ]; then
-	enter "$root/.astern" || record broken "" "the login may not write into $root/.astern"
-fi
 command -v flock >/dev/null 2>&1 || command -v perl >/dev/null 2>&1 ||
 	record broken "" "neither flock (util-linux) nor perl is installed"
 if held "$root/.astern.lock"; then
@@ -69,7 +66,12 @@ while [ $# -gt 0 ]; do
 	in)
 		name=$2
 		enter "${3%/*}" || record broken "$name" "the login may not write into ${3%/*}"
-		if [ -e "$root/.astern/$name.run" ]; then may_write "$root/.astern/$name.run"; fi
+		if [ -e "$root/.astern" ]; then
+			may_write "$root/.astern/$name.run"
+			may_write "$root/.astern/$name.out"
+		else
+			enter "$root" || record broken "$name" "the login may not write into $root"
+		fi
 		if held "$root/.astern/$name.run"; then record risk "$name" "one of its commands is still running"; fi
 		if [ -n "$4" ] && port "$4"; then record listens "$name" "$4"; fi
 		shift 4
