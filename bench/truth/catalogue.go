@@ -158,7 +158,11 @@ var catalogue = []row{
 	})},
 	{name: "revision latched", read: "read the ledger", one: true, do: event(astern.Event{Kind: astern.EventLatched, Reason: "it lost orders"})},
 	{name: "recorded with another hash", read: "hash the release, compare with the ledger", one: true,
-		do: event(astern.Event{Kind: astern.EventDeployed, Hash: "sha256:" + strings.Repeat("ab", 32)})},
+		do: func(d *damage) (func(), error) {
+			d.other = d.target // what is there is not what was deployed last under that name
+			undo, err := event(astern.Event{Kind: astern.EventDeployed, Hash: "sha256:" + strings.Repeat("ab", 32)})(d)
+			return undo, err
+		}},
 	{name: "another component moved where it does not fit", read: "look at its link", fits: pair, do: files(func(d *damage) error {
 		if err := os.Remove(filepath.Join(d.depot, "current")); err != nil {
 			return err
@@ -168,7 +172,13 @@ var catalogue = []row{
 	{name: "declaration changed: another folder of releases", read: "list the releases", do: declare("          uptime:", "          releases: old\n          uptime:")},
 	{name: "declaration changed: a command that is not there", read: "stat the command", fits: commands, do: declare("./bin/st", "./sbin/st")},
 	{name: "declaration changed: one more instance, never started", read: "look at its link", fits: ownLinks,
-		do: declare("          commands:", "            - {name: shop9, address: \"127.0.0.1:9\"}\n          commands:")},
+		do: func(d *damage) (func(), error) {
+			address, err := freeAddress()
+			if err != nil {
+				return nil, err
+			}
+			return declare("          commands:", "            - {name: shop9, address: \""+address+"\"}\n          commands:")(d)
+		}},
 	{name: "history holds a line that is cut off", read: "read the history", do: files(func(d *damage) error {
 		return os.WriteFile(inRoot(".astern-history.jsonl")(d), []byte("{\"at\":\"20"), 0o644)
 	})},

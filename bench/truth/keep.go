@@ -70,14 +70,21 @@ func repair(top string, was map[string]kept, without ...string) error {
 	}
 	sort.Strings(paths)
 	for _, at := range paths { // folders first: nothing below one that can't be entered can be seen
+		if info, err := os.Lstat(filepath.Join(top, at)); err == nil && info.IsDir() && was[at].mode.IsDir() {
+			if err := os.Chmod(filepath.Join(top, at), was[at].mode.Perm()); err != nil {
+				return err
+			}
+		}
+	}
+	if err := removeOthers(top, was, without); err != nil { // before anything is made: the disk may be full
+		return err
+	}
+	for _, at := range paths {
 		if k := was[at]; k.mode.IsDir() {
 			if err := makeFolder(filepath.Join(top, at), k.mode.Perm()); err != nil {
 				return err
 			}
 		}
-	}
-	if err := removeOthers(top, was, without); err != nil {
-		return err
 	}
 	for _, at := range paths {
 		k, p := was[at], filepath.Join(top, at)

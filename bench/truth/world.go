@@ -62,6 +62,7 @@ type world struct {
 	ports             []string
 	server            *server
 	disks             bool
+	other             string          // the target under whose name something else was recorded last
 	spoilt            error           // why the world can't be put back
 	root0, home0      map[string]kept // as it is put back
 	depot0            map[string]kept
@@ -328,6 +329,7 @@ func freeAddress() (string, error) {
 
 // restore puts everything back as it was after the deployments, with each instance running the current revision.
 func (w *world) restore(ctx context.Context) error {
+	w.other = ""
 	if err := repair(w.root, w.root0, "run"); err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func scopeOf(user bool) string {
 }
 
 // What is left of a disk that is as good as full, and of one that soon will be: a swap writes a link and some lines, a
-// start what the service logs.
+// start what the service logs. Without a free block these may still fit into the last one; without an inode no link can be made.
 const (
 	fullBytes, scarceBytes = 64 << 10, 16 << 20
 	fullFiles, scarceFiles = 8, 64
@@ -115,7 +115,7 @@ func roomy(root, space string) (h hindrance, ok bool) {
 	}
 	switch left := blocks * size; {
 	case left < fullBytes:
-		return hindrance{"broken", "", fmt.Sprintf("the disk of %s is full: %d KiB are left", root, left>>10)}, true
+		return hindrance{"risk", "", fmt.Sprintf("the disk of %s is full: %d KiB are left", root, left>>10)}, true
 	case all > 0 && free < fullFiles:
 		return hindrance{"broken", "", fmt.Sprintf("the disk of %s can't hold more files: %d are left", root, free)}, true
 	case left < scarceBytes:

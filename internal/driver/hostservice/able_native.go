@@ -113,9 +113,13 @@ func (a *ability) held(file string) bool {
 		return false
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	end := fmt.Appendf(nil, ":%d ", stat.Ino)
+	if !ok {
+		return false
+	}
+	device := uint64(stat.Dev) // numbers of inodes repeat on other disks
+	where := fmt.Appendf(nil, " %02x:%02x:%d ", device>>8&0xfff, device&0xff|device>>12&0xfff00, stat.Ino)
 	for line := range bytes.Lines(a.locks) {
-		if ok && bytes.Contains(line, []byte("FLOCK ")) && bytes.Contains(line, end) {
+		if bytes.Contains(line, []byte("FLOCK ")) && bytes.Contains(line, where) {
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,6 +45,17 @@ func TestAble(t *testing.T) {
 		"a folder for the lock": {func(t *testing.T, root string) {
 			write(t, root+"/.astern.lock/x", "", 0o644)
 		}, "/.astern.lock"},
+		"a lock": {func(t *testing.T, root string) {
+			write(t, root+"/.astern.lock", "", 0o644)
+			f, err := os.OpenFile(root+"/.astern.lock", os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { f.Close() }) // which gives the lock back
+			if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+				t.Fatal(err)
+			}
+		}, "is held"},
 		"no folder of the link": {func(t *testing.T, root string) {
 			if err := os.RemoveAll(root + "/links"); err != nil {
 				t.Fatal(err)
@@ -81,7 +93,7 @@ func TestAble(t *testing.T) {
 func TestRoomy(t *testing.T) {
 	t.Parallel()
 	for space, want := range map[string]string{
-		"1000000 4096 5000 9000": "", "1000000 4096 0 0": "", "3 4096 5000 9000": "broken", "1000 4096 5000 9000": "risk",
+		"1000000 4096 5000 9000": "", "1000000 4096 0 0": "", "3 4096 5000 9000": "risk", "1000 4096 5000 9000": "risk",
 		"1000000 4096 2 9000": "broken", "1000000 4096 30 9000": "risk", "nonsense": "",
 	} {
 		if h, _ := roomy("/srv", space); h.record != want {
