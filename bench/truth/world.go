@@ -20,6 +20,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/store/sqlite"
 )
 
@@ -157,7 +158,11 @@ func (w *world) deploy(ctx context.Context) error {
 }
 
 func carryOut(ctx context.Context, a *app.App, doc []byte) error {
-	e, _, err := a.Apply(ctx, doc)
+	_, hash, err := planfile.Decode(doc)
+	if err != nil {
+		return err
+	}
+	e, _, err := a.Apply(ctx, doc, app.Vouch{Trust: hash})
 	if err != nil {
 		return err
 	}
