@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/store/sqlite"
 )
 
@@ -300,7 +301,11 @@ func (s *Store) Fence(ctx context.Context) (int64, error) {
 func (x *execution) write(fence int64, recs []astern.Record) error {
 	written := x.records
 	for _, rec := range recs {
-		rec.Seq, rec.Fence, rec.At = int64(len(written))+1, fence, rec.At.UTC()
+		next := int64(len(written)) + 1
+		if rec.Seq != 0 && rec.Seq != next {
+			return astern.Errorf(astern.Conflict, "record %d of %s would be number %d: %w", rec.Seq, x.ID, next, engine.ErrBehind)
+		}
+		rec.Seq, rec.Fence, rec.At = next, fence, rec.At.UTC()
 		doc, err := json.Marshal(rec)
 		if err != nil {
 			return astern.Errorf(astern.Invalid, "record %d (%s) of %s can't be written as JSON: %w", rec.Seq, rec.Kind, x.ID, err)

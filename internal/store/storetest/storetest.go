@@ -83,6 +83,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"take", take},
 		{"fence", fence},
 		{"journal", journal},
+		{"numbered records", numbered},
 		{"journal refuses", journalRefuses},
 		{"end", end},
 		{"ledger", ledger},
@@ -442,6 +443,35 @@ func journal(t *testing.T, s Store) {
 	recs, err = s.Read(ctx, other.ID, 0)
 	must(t, err)
 	same(t, recs[0].Seq, 1)
+}
+
+// numbered: records that know their numbers are written only where these are the next.
+func numbered(t *testing.T, s Store) {
+	ctx := t.Context()
+	e := made(t, s, "one", "", "production/shop")
+	f := taken(t, s, e.ID, web1)
+	at := func(seq int64) astern.Record { return astern.Record{Seq: seq, At: start, Kind: astern.RecordRound} }
+	must(t, s.Append(ctx, e.ID, f, at(2), at(3)))
+	must(t, s.Append(ctx, e.ID, 0, astern.Record{At: start, Kind: astern.RecordPaused, By: "bob"}))
+	for _, recs := range [][]astern.Record{{at(4)}, {at(6)}, {at(5), at(7)}, {at(5), at(5)}, {at(4), at(5)}} {
+		err := s.Append(ctx, e.ID, f, recs...)
+		if wants(t, err, astern.Conflict); !errors.Is(err, sqlite.ErrBehind) {
+			t.Fatalf("records %d … after 4 answer %v", recs[0].Seq, err)
+		}
+	}
+	late := taken(t, s, e.ID, web2) // record 5
+	if err := s.Append(ctx, e.ID, f, at(6)); !errors.Is(err, sqlite.ErrFenced) {
+		t.Fatalf("an old fence with the right number answers %v", err)
+	}
+	end := ended(astern.OutcomeDone)
+	end.Seq = 7
+	must(t, s.Append(ctx, e.ID, late, at(6), end))
+	wants(t, s.Append(ctx, e.ID, late, at(8)), astern.Refused)
+	recs, err := s.Read(ctx, e.ID, 0)
+	must(t, err)
+	if len(recs) != 7 || recs[6].Seq != 7 || recs[5].Fence != late {
+		t.Fatalf("the journal is %+v", recs)
+	}
 }
 
 func journalRefuses(t *testing.T, s Store) {
