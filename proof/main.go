@@ -58,7 +58,8 @@ func run(ctx context.Context, only string, parallel int) error {
 			failed = append(failed, fmt.Errorf("%s: %w", p.Name, err))
 		}
 		if ctx.Err() != nil {
-			return errors.New("interrupted; the next `make proof` goes on from here")
+			failed = append(failed, errors.New("interrupted; the next `make proof` goes on from here"))
+			break
 		}
 	}
 	if err := progress.publish(); err != nil {
