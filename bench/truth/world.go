@@ -85,8 +85,20 @@ func (w *world) open(ctx context.Context) (*app.App, func(), error) {
 	return a, func() { a.Close(); store.Close() }, nil // what matters was written when it was acknowledged
 }
 
+// worldTries is how often a world is made anew: another program may take a port that was free a moment before.
+const worldTries = 3
+
 // build makes a world: releases, commands, and three deployments by astern itself.
-func build(ctx context.Context, folder string, slot int, s shape, srv *server) (*world, error) {
+func build(ctx context.Context, folder string, slot int, s shape, srv *server) (w *world, err error) {
+	for range worldTries {
+		if w, err = buildOnce(ctx, folder, slot, s, srv); err == nil {
+			return w, nil
+		}
+	}
+	return nil, err
+}
+
+func buildOnce(ctx context.Context, folder string, slot int, s shape, srv *server) (*world, error) {
 	w := &world{shape: s, slot: slot, folder: folder, root: filepath.Join(folder, fmt.Sprintf("slot-%d/root", slot)),
 		home: filepath.Join(folder, fmt.Sprintf("work/world-%d", slot)), depot: filepath.Join(folder, fmt.Sprintf("slot-%d/depot", slot)), server: srv}
 	_, err := os.Stat(filepath.Join(folder, "work", hasDisks))
