@@ -29,10 +29,10 @@ func flood(f *os.File, text string, n int) {
 
 // hostileAnswers are programs that answer every call in the worst way.
 var hostileAnswers = map[string]func(){
-	"gigabytes":       func() { flood(os.Stdout, "x", 4<<30) },
-	"error-gigabytes": func() { flood(os.Stderr, "chatter\x1b[2J\n", 1<<30); syscall.Exit(1) },
-	"deep-lists":      func() { flood(os.Stdout, "[", 15<<20) },
-	"deep-objects":    func() { flood(os.Stdout, `{"a":`, 15<<20) },
+	"gigabytes":    func() { flood(os.Stdout, "x", 4<<30) },
+	"error-flood":  func() { flood(os.Stderr, "chatter\x1b[2J\n", 200<<20); syscall.Exit(1) },
+	"deep-lists":   func() { flood(os.Stdout, "[", 15<<20) },
+	"deep-objects": func() { flood(os.Stdout, `{"a":`, 15<<20) },
 	"many-values": func() {
 		io.WriteString(os.Stdout, `{"ok":{"values":[0`)
 		flood(os.Stdout, ",0", 15<<20)
@@ -61,7 +61,7 @@ var hostileAnswers = map[string]func(){
 	},
 	"huge-text": func() {
 		io.WriteString(os.Stdout, `{"error":{"code":"refused","message":"`)
-		flood(os.Stdout, "no ", 8<<20)
+		flood(os.Stdout, "no ", 2<<20)
 		io.WriteString(os.Stdout, `"}}`)
 	},
 	"huge-exponent": func() { io.WriteString(os.Stdout, `{"ok":{"poll_seconds":1e999999999,"status":"running"}}`) },
@@ -115,7 +115,7 @@ func memory() (stop func() uint64) {
 // is never taken for failed or done without saying so, and memory and time are bounded.
 func TestHostileAnswers(t *testing.T) {
 	for name, says := range map[string]string{
-		"gigabytes": "more than 16 MB", "error-gigabytes": "exit status 1; it wrote: …", "deep-lists": "nested too deep", "deep-objects": "nested too deep",
+		"gigabytes": "more than 16 MB", "error-flood": "exit status 1; it wrote: …", "deep-lists": "nested too deep", "deep-objects": "nested too deep",
 		"many-values": "more than 500000 values", "many-empty-lists": "more than 500000 values", "half": "it is not one JSON document",
 		"half-and-killed": "the program died: signal: killed", "whole-and-killed": "the program died: signal: killed",
 		"huge-number": "one of its numbers has 1048593 digits", "huge-exponent": "unknown field", "huge-text": "262144 are the most", "not-utf8": "it is not UTF-8", "utf16": "it is not UTF-8",
