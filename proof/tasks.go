@@ -6,11 +6,13 @@ var tasks = []task{
 	{Name: "overtaken", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertaken", Trials: 300, Chunk: 6},
 	{Name: "claims", Package: "internal/driver/hostservice", Test: "TestClaimsAreLinearizable", Trials: 500, Chunk: 15},
 	{Name: "windows", Package: "internal/driver/hostservice", Test: "TestWindowIsMeasured", Trials: 300, Chunk: 60},
+	{Name: "links-raced", Package: "internal/driver/hostservice", Test: "TestChangesWhileLinksAreSwapped", Trials: 10_000, Chunk: 500},
 	{Name: "simulation", Package: "internal/engine", Test: "TestSimulation", Trials: 900_000, Chunk: 10_000},
 	{Name: "house", Package: "internal/app", Test: "TestHouseSimulation", Trials: 100_000, Chunk: 1_000},
 	{Name: "power-cuts", Package: "internal/store/sqlite", Test: "TestPowerCuts", Trials: 25_000, Chunk: 500},      // four cuts each
 	{Name: "damaged-state", Package: "internal/store/sqlite", Test: "TestDamagedState", Trials: 5_000, Chunk: 250}, // each damages in seven ways
 	{Name: "failing-disk", Package: "internal/store/sqlite", Test: "TestEngineOnFailingDisk", Trials: 20_000, Chunk: 1_000},
+	{Name: "slow-disk", Package: "internal/store/sqlite", Test: "TestSlowDisk", Trials: 600, Chunk: 120},
 	{Name: "hostile-config", Package: "internal/config", Test: "TestMutatedDocuments", Trials: 100_000, Chunk: 10_000},
 	{Name: "tampering", Package: "internal/planner", Test: "TestTampering", Trials: 10_000, Chunk: 30},
 	{Name: "injection", Package: "internal/driver/hostservice", Test: "TestInjection", Trials: 5_000, Chunk: 80},

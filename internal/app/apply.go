@@ -107,9 +107,14 @@ func (a *App) may(ctx context.Context, p astern.Plan, hash string) error {
 				WithHint("make a new plan")
 		}
 	}
-	if now := a.Now(); now.After(p.ExpiresAt) {
-		return astern.Errorf(astern.Refused, "the plan could be applied until %s", p.ExpiresAt.UTC().Format("2006-01-02 15:04:05Z")).
+	const moment = "2006-01-02 15:04:05Z"
+	switch now := a.Now(); {
+	case now.After(p.ExpiresAt):
+		return astern.Errorf(astern.Refused, "the plan could be applied until %s", p.ExpiresAt.UTC().Format(moment)).
 			WithHint("make a new plan")
+	case p.CreatedAt.Sub(now) > p.ExpiresAt.Sub(p.CreatedAt)/10: // by a clock that was set back, it would be fresh for ever
+		return astern.Errorf(astern.Refused, "the plan was made at %s, which is still to come by this machine's clock",
+			p.CreatedAt.UTC().Format(moment)).WithHint("is the clock right? then make a new plan")
 	}
 	if err := a.latched(ctx, p); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/inventory"
@@ -95,6 +96,10 @@ func (a *App) judgeRunning(c *Checked, p planner.Part) {
 	if len(parts) > 1 {
 		found("its members run different revisions: %s", strings.Join(parts, ", "))
 	}
+	if at := newest(p.History); at.Sub(a.Now()) > clockSlack {
+		found("the ledger says what happened at %s, which is still to come by this machine's clock: what is recorded until then counts as older",
+			at.UTC().Format("2006-01-02 15:04:05Z"))
+	}
 	links := 0
 	members := planner.Members(p.State)
 	for _, m := range members {
@@ -110,6 +115,19 @@ func (a *App) judgeRunning(c *Checked, p planner.Part) {
 	if len(p.History.Deployments) == 0 && remembered(p.State) {
 		found("the state folder knows nothing of it, but its hosts were acted on before: astern init imports what they remember")
 	}
+}
+
+// clockSlack is by how much the clocks of those who write into one ledger may differ without anybody being told.
+const clockSlack = 10 * time.Minute
+
+// newest returns the time of the newest deployment.
+func newest(h astern.History) (at time.Time) {
+	for _, d := range h.Deployments {
+		if d.LastAt != nil && d.LastAt.After(at) {
+			at = *d.LastAt
+		}
+	}
+	return at
 }
 
 // runChecks makes the component's checks without effects against what runs now.

@@ -106,7 +106,7 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 	if r, ok, err := a.Store.Runner(ctx, id); err == nil && ok {
 		s.Runner, s.Alive = r, a.Alive(r)
 	} else if err == nil {
-		s.Alive = a.Now().Sub(l.execution.CreatedAt) < takeTime // whoever made it is about to take it
+		s.Alive = a.Now().Sub(l.execution.CreatedAt).Abs() < takeTime // whoever made it is about to take it
 	}
 	s.Holds = holds(l.fold, a.Now())
 	if len(s.Holds) > 0 {

@@ -113,6 +113,11 @@ func (s *session) fits(doc []byte, err error) ([]byte, error) {
 }
 
 func readPlan(name string, r io.Reader) ([]byte, error) {
+	if f, ok := r.(*os.File); ok { // what a file's size tells need not be read
+		if info, err := f.Stat(); err == nil && info.Size() > planfile.MaxSize {
+			return nil, astern.Errorf(astern.Invalid, "reading the plan from %s: it has more than %d MB", name, planfile.MaxSize>>20)
+		}
+	}
 	doc, err := io.ReadAll(io.LimitReader(r, planfile.MaxSize+1)) // one more than is allowed shows that it is too large
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "reading the plan from %s: %w", name, err)

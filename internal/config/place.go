@@ -77,7 +77,21 @@ func (f *file) report(line, column int, path, what, suggestion string) {
 	if path != "" {
 		f.reported[path] = true
 	}
-	f.problems = append(f.problems, Problem{Line: line, Column: column, Path: path, What: what, Suggestion: suggestion})
+	f.problems = append(f.problems, Problem{Line: line, Column: column, Path: path, What: ended(what), Suggestion: ended(suggestion)})
+}
+
+// maxWords is how many characters of a sentence about a problem are kept: the file may have put a megabyte into it.
+const maxWords = 1000
+
+// ended returns a text that has an end.
+func ended(text string) string {
+	if len(text) <= maxWords {
+		return text
+	}
+	if r := []rune(text); len(r) > maxWords {
+		return string(r[:maxWords]) + "..."
+	}
+	return text
 }
 
 // at reports a problem with the value at path: at the scalar itself, at the key of anything larger, at the nearest key

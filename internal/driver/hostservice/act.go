@@ -286,6 +286,9 @@ func (o *order) refusal(r host.Result) (err error, ok bool) {
 		return astern.Errorf(astern.Conflict, "%s: another command of it is still running: %s", o.doing(), who), true
 	case exitNoLock:
 		return astern.Errorf(astern.Invalid, "%s: %s", o.doing(), who).WithHint("install util-linux on %s", o.who[0].host), true
+	case exitOutside:
+		return astern.Errorf(astern.Refused, "%s: %s", o.doing(), who).
+			WithHint("astern changes nothing outside of the release root: make it a real folder or file, or declare another root"), true
 	case exitNoWrite, 2: // 2 is a shell that could not open a file
 		return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", o.doing(), orCode(r)).
 			WithHint("is the disk of %s full, and may the login write below %s?", o.who[0].host, o.root), true

@@ -105,7 +105,7 @@ func (o *order) sent(ctx context.Context, err error) astern.Op {
 
 // discard removes what arrived and fails.
 func (o *order) discard(ctx context.Context, err error) astern.Op {
-	c := script("discard", o.releases, o.call.Token)
+	c := script("discard", o.root, o.releases, o.call.Token)
 	c.Timeout = o.timeout
 	op := failed(err)
 	if r, rmErr := o.machine.Run(ctx, c); rmErr != nil || r.ExitCode != 0 {

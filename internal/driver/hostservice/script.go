@@ -26,6 +26,7 @@ const (
 	exitHalf     = 87 // the last part failed; nothing is left of it
 	exitInFlight = 88 // another command of the instance is running
 	exitClaimed  = 89 // an execution that has not ended is there
+	exitOutside  = 90 // a path leads out of the root
 )
 
 // script returns the command that runs the script of that name with the arguments.

@@ -214,7 +214,7 @@ func (c *routeCheck) step(at string, s astern.Step) {
 	c.fault(verbName.MatchString(s.Verb), at+".verb", "%q is not a verb (small letters, digits and -)", s.Verb)
 	c.fault(s.Kind != "check" || (s.Verb == "wait" && s.Args["check"].Type() == "string"), at,
 		"a step of kind check has the verb wait and names its check")
-	c.fault(s.Title == oneLine(s.Title), at+".title", "it must be one line")
+	c.fault(s.Title == plainLine(s.Title), at+".title", "it must be one line")
 	c.fault(s.Command != "", at+".command", "it is missing, and astern can't make it up for this step")
 	c.fault(s.Attempts >= 1 && s.TimeoutSeconds > 0 && s.SettleSeconds >= 0 && s.HoldSeconds >= 0, at,
 		"attempts is at least 1, and no time can be negative")

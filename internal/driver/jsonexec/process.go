@@ -46,9 +46,18 @@ func (f *failure) Unwrap() error { return f.err }
 // fail makes a failure that says which program and which call it is about.
 func (p program) fail(certain bool, code astern.Code, hint, call, format string, args ...any) *failure {
 	e := &astern.Error{Code: code, Doing: fmt.Sprintf("asking %s for %s of %s", p.name, call, p.component.Address()),
-		Cause: fmt.Errorf(format, args...), Hint: hint}
+		Cause: brief{fmt.Errorf(format, args...)}, Hint: hint}
 	return &failure{e, certain}
 }
+
+// brief is an error whose text has an end, whatever a program put into it.
+type brief struct{ error }
+
+// Error returns the text.
+func (b brief) Error() string { return cut(b.error.Error(), 3*maxShown) }
+
+// Unwrap returns the error itself.
+func (b brief) Unwrap() error { return b.error }
 
 // Causes for which a running program is killed.
 var (
@@ -189,7 +198,7 @@ func (e environment) clean(v any) any {
 
 // shown returns the end of what the program wrote to its standard error, ready to stand at the end of a message.
 func (e environment) shown(stderr string) string {
-	text := oneLine(e.hide(stderr))
+	text := plainLine(e.hide(stderr))
 	if text == "" {
 		return ""
 	}
@@ -199,8 +208,22 @@ func (e environment) shown(stderr string) string {
 	return "; it wrote: " + text
 }
 
-// oneLine makes text from outside fit for a terminal: printable, on one line, single spaces.
-func oneLine(s string) string {
+// oneLine makes text from outside fit for a terminal and for a journal: a plain line that has an end.
+func oneLine(s string) string { return cut(plainLine(s), maxShown) }
+
+// cut shortens a text to n characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	if r := []rune(s); len(r) > n {
+		return string(r[:n]) + "…"
+	}
+	return s
+}
+
+// plainLine makes text from outside printable: on one line, with single spaces.
+func plainLine(s string) string {
 	s = strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
 			return ' '

@@ -114,7 +114,22 @@ func runProgram(name string) {
 		say(fleet(text))
 		return
 	}
+	if how, ok := strings.CutPrefix(name, "hostile:"); ok {
+		hostileAnswers[how]()
+		return
+	}
+	if name == "record" {
+		must2(os.WriteFile("recorded", text, 0o600))
+		say(object{"error": object{"code": "conflict", "message": "recorded"}})
+		return
+	}
 	behaviours[name](say)
+}
+
+func must2(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 // behaviours are programs that answer every call in the same way.

@@ -155,9 +155,12 @@ func readResponse(raw []byte, env environment) (response, error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return r, errors.New("it is empty")
 	}
+	if err := examine(raw); err != nil {
+		return r, fmt.Errorf("%w; it begins with %q", err, beginning(env.hide(string(raw[:min(len(raw), maxBegin)]))))
+	}
 	var document any
 	if err := strictly(raw, &document); err != nil {
-		return r, fmt.Errorf("it is not one JSON document (%w); it begins with %q", err, beginning(env.hide(string(raw))))
+		return r, fmt.Errorf("it is not one JSON document (%w); it begins with %q", err, beginning(env.hide(string(raw[:min(len(raw), maxBegin)]))))
 	}
 	b, err := json.Marshal(env.clean(document))
 	if err != nil {

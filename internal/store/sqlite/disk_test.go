@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
@@ -34,8 +35,10 @@ type disk struct {
 	cutAt  int               // power is cut at this call; 0 never
 	left   map[string][]byte // what the cut left; nil before it
 	fault  fault
-	hurt   int // how many calls failed
-	opens  int // how often the database was opened
+	hurt   int           // how many calls failed
+	opens  int           // how often the database was opened
+	slow   time.Duration // how long the disk takes for a sync
+	head   chan struct{} // has room for one: a slow disk does one thing after another
 }
 
 // fault is how calls fail.
@@ -66,7 +69,7 @@ var disks atomic.Int64
 func newDisk(t testing.TB, folder string, random *rand.Rand) *disk {
 	t.Helper()
 	d := &disk{VFS: vfs.Find("os"), random: random, name: fmt.Sprint("power-", disks.Add(1)),
-		files: map[string]*content{}, synced: map[string]*content{}}
+		files: map[string]*content{}, synced: map[string]*content{}, head: make(chan struct{}, 1)}
 	there, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
@@ -212,7 +215,18 @@ func (c *content) write(p []byte, off int) {
 	}
 }
 
+// spin takes the time of a sync.
+func (d *disk) spin() {
+	if d.slow == 0 {
+		return
+	}
+	d.head <- struct{}{}
+	time.Sleep(d.slow)
+	<-d.head
+}
+
 func (d *disk) syncNames(folder string) error {
+	d.spin()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.call("Names", folder); err != nil {
@@ -321,6 +335,7 @@ func (f *diskFile) ReadAt(p []byte, off int64) (int, error) {
 
 // Sync makes the file durable.
 func (f *diskFile) Sync(vfs.SyncFlag) error {
+	f.disk.spin()
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	if err := f.disk.call("Sync", f.path); err != nil {

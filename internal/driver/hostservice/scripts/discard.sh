@@ -1,2 +1,3 @@
-# discard RELEASES TOKEN: removes an unpacked folder that is not what it should be.
-rm -rf -- "$1/.partial-$2"
+# discard ROOT RELEASES TOKEN: removes an unpacked folder that is not what it should be.
+enter "$1" "$2"
+rm -rf -- "./.partial-$3"

@@ -28,9 +28,51 @@ wait_lock() {
 	done
 }
 
+# enter ROOT FOLDER [make] goes into a folder below the root, made if asked for, and stays there, wherever its path leads
+# from then on: whoever exchanges a folder for a link can't have anything done elsewhere by names of this folder. A way that
+# leads out of the root is refused (90).
+enter() {
+	cd -P -- "$1" || exit 86
+	base=$(pwd -P) way=${2#"$1"}
+	base=${base%/}
+	while [ -n "$way" ]; do
+		way=${way#/}
+		part=${way%%/*}
+		way=${way#"$part"}
+		[ -n "$part" ] || continue
+		[ -d "./$part" ] || [ -z "${3-}" ] || mkdir -- "./$part" || exit 86
+		cd -P -- "./$part" || exit 86
+		case $(pwd -P) in
+		"$base"/*) ;;
+		*)
+			echo "$2 leads out of $1" >&2
+			exit 90
+			;;
+		esac
+	done
+}
+
+# rename FROM TO gives a file or folder the name of another, which it never goes into.
+rename() {
+	if command -v perl >/dev/null 2>&1 && ! mv --version >/dev/null 2>&1; then
+		perl -e 'rename($ARGV[0], $ARGV[1]) or die "rename: $!\n"' "$1" "$2"
+	else
+		mv -T -- "$1" "$2"
+	fi
+}
+
+# plain FILE refuses a link where a file of astern's own should be.
+plain() {
+	if [ -L "$1" ]; then
+		echo "$1 is a symbolic link" >&2
+		exit 90
+	fi
+}
+
 # take_lock ROOT takes the lock of the release root on file descriptor 8.
 take_lock() {
 	lockfile=$1/.astern.lock
+	plain "$lockfile"
 	exec 8>>"$lockfile" || exit 86
 	wait_lock 8 || { head -n 1 "$lockfile" >&2; exit 83; }
 }

@@ -3,6 +3,7 @@
 # 8 MB is cut to its end, while the command runs and when the next one begins. Prints the exit code and the end of the output. The file NAME.run tells afterwards, also after a crash, which token ran and how it ended.
 root=$1 fence=$2 content=$3 name=$4 token=$5
 shift 5
+plain "$root/.astern"
 mkdir -p -- "$root/.astern" || exit 86
 out=$root/.astern/$name.out run=$root/.astern/$name.run
 exec 9>>"$run" || exit 86
