@@ -178,19 +178,45 @@ func (p Plan) Fleet(address string) (Fleet, bool) {
 
 // Check returns the bound check with that id for the member, or else the one for the whole component.
 func (p Plan) Check(name, member string) (Check, bool) {
-	var whole *Check
-	for i, c := range p.Checks {
-		switch {
-		case c.ID() == name, c.Name == name && member != "" && c.Member == member:
+	for _, c := range p.Checks {
+		if c.ID() == name || c.Name == name && c.Member == member {
 			return c, true
-		case c.Name == name && c.Member == "":
-			whole = &p.Checks[i]
 		}
 	}
-	if whole == nil {
+	return Check{}, false
+}
+
+// CheckIndex answers what Plan.Check answers, at once: for whoever asks for each of thousands of checks.
+type CheckIndex struct {
+	checks   []Check
+	byID     map[string]int
+	byMember map[[2]string]int // name and member
+}
+
+// CheckIndex returns an index of the plan's checks. It does not see checks that the plan gets later.
+func (p Plan) CheckIndex() CheckIndex {
+	x := CheckIndex{p.Checks, make(map[string]int, len(p.Checks)), make(map[[2]string]int, len(p.Checks))}
+	for i, c := range p.Checks {
+		if _, ok := x.byID[c.ID()]; !ok {
+			x.byID[c.ID()] = i
+		}
+		if _, ok := x.byMember[[2]string{c.Name, c.Member}]; !ok {
+			x.byMember[[2]string{c.Name, c.Member}] = i
+		}
+	}
+	return x
+}
+
+// Check returns the same as the plan's Check.
+func (x CheckIndex) Check(name, member string) (Check, bool) {
+	i, ok := x.byID[name]
+	if k, also := x.byMember[[2]string{name, member}]; also && (!ok || k < i) {
+		i, ok = k, true
+	}
+	if !ok {
 		return Check{}, false
 	}
-	return *whole, true
+	return x.checks[i], true
 }
 
 // Addresses returns every component that a step of the plan acts on, each once, in order.

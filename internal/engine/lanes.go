@@ -170,8 +170,12 @@ func (f *Fold) allDone(id, member string) bool {
 // bind binds the checks that the stage names; a pattern is one for each of its members.
 func (f *Fold) bind(st *stage, names []string) checks {
 	var out checks
+	if len(names) == 0 {
+		return out
+	}
+	index := f.plan.CheckIndex()
 	for _, n := range names {
-		c, ok := f.plan.Check(n, "")
+		c, ok := index.Check(n, "")
 		switch {
 		case !ok:
 			out.unbound = "check " + n + " is not in the plan"

@@ -37,6 +37,7 @@ type laws struct {
 	errs  []error
 	at    string // where in the plan
 	steps map[string]place
+	index astern.CheckIndex
 }
 
 // place is where a step stands: stage and step, from 0.
@@ -61,8 +62,8 @@ func (l *laws) must(ok bool, format string, args ...any) {
 // Validate returns every law that the plan breaks, each saying where. The seal of the id is not looked at: it is put
 // there by Encode.
 func Validate(p astern.Plan) []error {
-	l := &laws{plan: p, steps: map[string]place{}}
-	l.index()
+	l := &laws{plan: p, steps: map[string]place{}, index: p.CheckIndex()}
+	l.place()
 	l.head()
 	l.moves()
 	l.fleets()
@@ -76,8 +77,8 @@ func Validate(p astern.Plan) []error {
 	return l.errs
 }
 
-// index notes where each step stands.
-func (l *laws) index() {
+// place notes where each step stands.
+func (l *laws) place() {
 	for i, st := range l.plan.Stages {
 		for k := range st.Steps {
 			s := &st.Steps[k]
@@ -237,7 +238,7 @@ func (l *laws) accepts() {
 		case "fact":
 			ok = slices.ContainsFunc(l.plan.Facts, func(f astern.Fact) bool { return rest == f.Address+" "+f.Path })
 		case "check":
-			_, ok = l.plan.Check(rest, "")
+			_, ok = l.index.Check(rest, "")
 		case "loss":
 			ok = slices.ContainsFunc(l.plan.Loss, func(x astern.Loss) bool { return rest == x.Address+" "+x.Unit })
 		}

@@ -54,7 +54,7 @@ func (l *laws) check(name string, st astern.Stage) (astern.Check, bool) {
 			member = f.Members[st.Each.From]
 		}
 	}
-	return l.plan.Check(name, member)
+	return l.index.Check(name, member)
 }
 
 func (l *laws) step(i, k int) {

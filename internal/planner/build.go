@@ -97,12 +97,14 @@ func (b *builder) move(m move) error {
 	begins := len(b.plan.Stages)
 	ids := map[string]string{} // local step id -> id in the plan, over all stages of the route
 	var moved []string         // so far
+	known := map[string]bool{} // the same
 	var err error
 	for i, st := range m.route.Stages {
 		last := i == len(m.route.Stages)-1
 		here := membersOf(m.route, st)
 		for _, member := range here {
-			if !slices.Contains(moved, member) {
+			if !known[member] {
+				known[member] = true
 				moved = append(moved, member)
 			}
 		}
@@ -179,9 +181,12 @@ func membersOf(rt astern.Route, st astern.Stage) []string {
 		return rt.Fleet.Members[st.Each.From:st.Each.To]
 	}
 	var out []string
+	known := map[string]bool{}
 	for _, s := range st.Steps {
-		if m := s.Args["instance"].Literal; m != nil && !slices.Contains(out, s.Args["instance"].String()) {
-			out = append(out, s.Args["instance"].String())
+		member := s.Args["instance"]
+		if member.Literal != nil && !known[member.String()] {
+			known[member.String()] = true
+			out = append(out, member.String())
 		}
 	}
 	return out
@@ -454,8 +459,9 @@ func (b *builder) effectful(m move, members []string) ([]astern.Step, error) {
 		if err != nil {
 			return nil, err
 		}
+		index := b.plan.CheckIndex()
 		for _, id := range ids {
-			bound, _ := b.plan.Check(id, "")
+			bound, _ := index.Check(id, "")
 			steps = append(steps, astern.Step{ID: "check-" + strings.ReplaceAll(id, "@", "+"), Address: c.Address(), Kind: "check", Verb: "run",
 				Title: "run check " + id, Args: map[string]astern.Arg{"check": astern.Text(id)}, Undo: astern.UndoNone,
 				Estimate: astern.Estimate{MedianSeconds: 5}, Command: commandOf(bound), Attempts: 1,

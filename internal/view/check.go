@@ -42,6 +42,9 @@ func (r CheckReport) MarshalJSON() ([]byte, error) {
 	return document("CheckReport", plain(r))
 }
 
+// targetBytes is about what a target takes in a report.
+const targetBytes = 400
+
 // Check writes the report: one line for each quiet healthy component, a paragraph for each other one, and a last line
 // that is the verdict. Components that need a person come first.
 func Check(w io.Writer, st Style, r CheckReport) error {
@@ -55,6 +58,7 @@ func Check(w io.Writer, st Style, r CheckReport) error {
 		}
 	}
 	for _, c := range loud {
+		p.b.Grow(len(c.Targets) * targetBytes)
 		p.loudCheck(c)
 		p.blank()
 	}

@@ -12,7 +12,7 @@ import (
 // Runbook writes a plan as Markdown for a person who carries it out by hand, without astern: what must hold before,
 // each step with its command for each member, what to look for at each gate, how to undo, and a checklist.
 func Runbook(w io.Writer, st Style, v PlanView) error {
-	r := runbook{printer: newPrinter(st), plan: v.Plan}
+	r := runbook{printer: newPrinter(st), plan: v.Plan, index: v.Plan.CheckIndex()}
 	r.head(v)
 	r.preconditions()
 	for i := range v.Plan.Stages {
@@ -25,7 +25,8 @@ func Runbook(w io.Writer, st Style, v PlanView) error {
 
 type runbook struct {
 	*printer
-	plan astern.Plan
+	plan  astern.Plan
+	index astern.CheckIndex
 }
 
 func (r runbook) f(format string, args ...any) { fmt.Fprintf(&r.b, format+"\n", args...) }
@@ -203,7 +204,7 @@ func (r runbook) step(id string, s *astern.Step, member string) {
 		r.f("  No command is known for this step (%s); do it by hand.", mdCode(s.Kind+" "+s.Verb))
 	}
 	if name, ok := s.Args["check"]; ok && s.Kind == "check" {
-		if c, ok := r.plan.Check(name.String(), member); ok {
+		if c, ok := r.index.Check(name.String(), member); ok {
 			r.f("  Go on when %s.", strings.Join(checkExpects(c), " and "))
 			if s.Command == "" {
 				r.b.WriteString("\n" + mdBlock("  ", checkCommand(c)))
@@ -226,9 +227,9 @@ func (r runbook) gate(s astern.Stage) {
 	r.f("")
 	for _, id := range s.Gate.Checks {
 		name, member, _ := strings.Cut(id, "@")
-		c, ok := r.plan.Check(id, member)
+		c, ok := r.index.Check(id, member)
 		if !ok {
-			c, ok = r.plan.Check(name, member)
+			c, ok = r.index.Check(name, member)
 		}
 		if !ok {
 			r.f("- [ ] %s (the plan does not say how it is made)", md(id))

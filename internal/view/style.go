@@ -93,7 +93,7 @@ func (st Style) height() int {
 }
 
 // role is what a piece of text means. The theme gives each its colour.
-type role int
+type role uint8
 
 const (
 	rolePlain role = iota

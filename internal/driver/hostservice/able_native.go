@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,7 +55,10 @@ func (native) able(ctx context.Context, root string, needs []need) ([]hindrance,
 	if syscall.Statfs(root, &disk) == nil {
 		a.add("space", "%d %d %d %d", disk.Bavail, disk.Bsize, disk.Ffree, disk.Files)
 	}
-	listening := listeners()
+	var listening map[string]bool
+	if slices.ContainsFunc(needs, func(n need) bool { return n.port != "" }) {
+		listening = listeners() // the system walks a large table for it
+	}
 	for _, n := range needs {
 		a.name = n.name
 		a.instance(n, listening)

@@ -11,8 +11,9 @@ import (
 // A release folder is listed far more often than it is read, so this asks the system itself, by the name below an open
 // folder: the system does not walk the whole path again for each file, and nothing is kept of what is not asked for.
 
-// entriesOf lists a folder of this machine with everything below it, and follows no link.
-func entriesOf(ctx context.Context, folder string) ([]entry, error) {
+// entriesOf lists a folder of this machine with everything below it, and follows no link. It adds to a slice, so that one
+// who lists thousands of folders needs the memory of one.
+func entriesOf(ctx context.Context, to []entry, folder string) ([]entry, error) {
 	fd, err := openFolder(unix.AT_FDCWD, folder, 0)
 	if err != nil {
 		return nil, err
@@ -22,7 +23,7 @@ func entriesOf(ctx context.Context, folder string) ([]entry, error) {
 	if err := again(func() error { return unix.Fstat(fd, &top) }); err != nil {
 		return nil, err
 	}
-	return addEntries(ctx, append(make([]entry, 0, 16), entryOf("", &top)), fd, "")
+	return addEntries(ctx, append(to, entryOf("", &top)), fd, "")
 }
 
 func addEntries(ctx context.Context, to []entry, fd int, above string) ([]entry, error) {

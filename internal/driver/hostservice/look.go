@@ -211,6 +211,16 @@ type process struct {
 
 // processOf reads the identity of an instance's process.
 func processOf(ctx context.Context, m host.Machine, w way) process {
+	if host.IsHere(m) {
+		if p, ok := processHere(ctx, m, w); ok {
+			return p
+		}
+	}
+	return processThere(ctx, m, w)
+}
+
+// processThere asks a script.
+func processThere(ctx context.Context, m host.Machine, w way) process {
 	var c host.Command
 	switch {
 	case w.unit != "":

@@ -217,12 +217,19 @@ func (native) list(ctx context.Context, folders []string, timeout time.Duration)
 	began := time.Now()
 	out := make([]listing, len(folders))
 	spread(len(folders), func(i int) {
-		if entries, err := entriesOf(ctx, folders[i]); err == nil {
+		room := rooms.Get().(*[]entry)
+		defer rooms.Put(room)
+		entries, err := entriesOf(ctx, (*room)[:0], folders[i])
+		if err == nil {
 			out[i] = listingOf(entries, began)
 		}
+		*room = entries
 	})
 	return out
 }
+
+// rooms are what folders are listed into, one for each goroutine and not one for each of thousands of folders.
+var rooms = sync.Pool{New: func() any { return new([]entry) }}
 
 // spread calls f for 0 to n-1 from as many goroutines as there are processors, and waits for them.
 func spread(n int, f func(i int)) {

@@ -194,6 +194,9 @@ func (d *driver) observeHost(ctx context.Context, sp spec, name string, want ask
 		group.Go(func() { inTheWay, notAsked = readerOf(m).able(ctx, sp.Root, sp.needs(v.places)) })
 	}
 	s, err := v.look(ctx)
+	if err == nil {
+		v.hashes(ctx, name, s)
+	}
 	group.Wait()
 	if err != nil {
 		v.unreachable(name, err)
@@ -205,7 +208,6 @@ func (d *driver) observeHost(ctx context.Context, sp spec, name string, want ask
 	if asked {
 		v.hindered(inTheWay, notAsked, processes)
 	}
-	v.hashes(ctx, name, s)
 	return v.values
 }
 

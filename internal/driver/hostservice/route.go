@@ -121,8 +121,8 @@ func (j *journey) release() error {
 		j.notes = append(j.notes, fmt.Sprintf("the files of %s are compared with the hash recorded when it was deployed", j.t.Revision))
 	}
 	recorded := j.hash != ""
-	for _, name := range hosts(j.moving) {
-		member := on(j.moving, name)[0].name
+	for _, p := range firsts(j.moving) {
+		member, name := p.name, p.host
 		v, ok := j.s.Get(member + "/release/" + j.t.Revision)
 		listed, _ := j.s.Get(member + "/releases")
 		switch {
@@ -328,9 +328,8 @@ func (j *journey) linkFacts(address string, steps []string) []astern.Fact {
 // sharedFacts are those of members that share links: of each host's first member, for its swap.
 func (j *journey) sharedFacts(address string) []astern.Fact {
 	var out []astern.Fact
-	for _, name := range hosts(j.moving) {
-		p := on(j.moving, name)[0]
-		swap := []string{"swap-" + idOf(name)}
+	for _, p := range firsts(j.moving) {
+		swap := []string{"swap-" + idOf(p.host)}
 		link, ok := j.s.Get(p.name + "/link")
 		seen := link.At
 		if !ok {

@@ -219,11 +219,20 @@ func read(c astern.Component) (spec, []astern.Problem) {
 // hosts returns the hosts of the places, each once, in order.
 func hosts(places []place) []string {
 	var out []string
+	for _, p := range firsts(places) {
+		out = append(out, p.host)
+	}
+	return out
+}
+
+// firsts returns the first place on each host.
+func firsts(places []place) []place {
+	var out []place
 	seen := map[string]bool{}
 	for _, p := range places {
 		if !seen[p.host] {
 			seen[p.host] = true
-			out = append(out, p.host)
+			out = append(out, p)
 		}
 	}
 	return out

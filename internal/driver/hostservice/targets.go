@@ -82,20 +82,21 @@ func deployedAt(d astern.Deployment) *time.Time {
 // revisions returns every revision, the newest first: by the last deployment, then by the folder's time, then by name.
 func (v view) revisions() []string {
 	age := map[string]time.Time{}
+	members := map[string]bool{}
 	for _, p := range v.sp.places {
-		for _, path := range v.s.Under(p.name + "/release-time") {
-			rev := strings.TrimPrefix(path, p.name+"/release-time/")
-			at, err := time.Parse(time.RFC3339, v.s.Values[path].Text)
-			if err == nil && age[rev].Before(at) {
-				age[rev] = at
-			} else if _, ok := age[rev]; !ok {
-				age[rev] = time.Time{}
+		members[p.name] = true
+	}
+	// One pass over all that was seen: a look below each member would make a service of thousands slow.
+	for path, val := range v.s.Values {
+		member, what, _ := strings.Cut(path, "/")
+		if rev, ok := strings.CutPrefix(what, "release-time/"); ok && members[member] {
+			at, err := time.Parse(time.RFC3339, val.Text)
+			if err != nil || at.Before(age[rev]) {
+				at = age[rev]
 			}
-		}
-		for _, path := range v.s.Under(p.name + "/release") {
-			if rev := strings.TrimPrefix(path, p.name+"/release/"); age[rev].IsZero() {
-				age[rev] = time.Time{}
-			}
+			age[rev] = at
+		} else if rev, ok := strings.CutPrefix(what, "release/"); ok && members[member] {
+			age[rev] = age[rev] // there, though nothing tells its time
 		}
 	}
 	for _, d := range v.h.Deployments {
@@ -130,9 +131,9 @@ func (v view) evidence(rev string, d astern.Deployment) []astern.Evidence {
 		out = append(out, astern.Evidence{What: oneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: at})
 	}
 	byHash := map[string][]string{}
-	for _, name := range hosts(v.sp.places) {
-		v.onHost(rev, d, name, byHash, add)
-		v.hindrances(name, add)
+	for _, p := range firsts(v.sp.places) {
+		v.onHost(rev, d, p, byHash, add)
+		v.hindrances(p.host, add)
 	}
 	if len(byHash) > 1 && d.Hash == "" {
 		var parts []string
@@ -160,9 +161,9 @@ func (v view) evidence(rev string, d astern.Deployment) []astern.Evidence {
 }
 
 // onHost adds the evidence that one host gives: the folder is there, with the files that were recorded.
-func (v view) onHost(rev string, d astern.Deployment, name string, byHash map[string][]string,
+func (v view) onHost(rev string, d astern.Deployment, p place, byHash map[string][]string,
 	add func(astern.Readiness, time.Time, string, ...any)) {
-	member := on(v.sp.places, name)[0].name
+	member, name := p.name, p.host
 	listed, asked := v.s.Get(member + "/releases")
 	hash, has := v.s.Get(member + "/release/" + rev)
 	_, timed := v.s.Get(member + "/release-time/" + rev)

@@ -46,8 +46,10 @@ func (d driver) Targets(c astern.Component, s astern.State, h astern.History) []
 // revision's name is left out.
 func revisionsOf(s astern.State, h astern.History) []string {
 	var out []string
+	added := map[string]bool{}
 	add := func(name string) {
-		if astern.ValidRevision(name) && !slices.Contains(out, name) {
+		if !added[name] && astern.ValidRevision(name) {
+			added[name] = true
 			out = append(out, name)
 		}
 	}

@@ -1,0 +1,104 @@
+package hostservice
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+
+	"github.com/astern-dev/astern/internal/host"
+)
+
+// A process of this machine is looked for very often: at each observation, before each step, and while a restart is waited
+// for. process.sh needs half a dozen programs for it, this needs the status command alone. Both give the same answers.
+
+// mostStatus is how much a status command may print.
+const mostStatus = 65000
+
+// processHere is what process.sh does, on the machine that astern runs on. It reports false where only the script can tell.
+func processHere(ctx context.Context, m host.Machine, w way) (process, bool) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		return process{}, false
+	}
+	switch {
+	case w.unit != "":
+		return process{}, false
+	case w.status != nil:
+		return statusHere(ctx, m, w)
+	case w.pidFile != "":
+		return pidFileHere(w.pidFile)
+	}
+	return process{}, false
+}
+
+// statusHere runs the status command. A shell joins its two outputs in their order.
+func statusHere(ctx context.Context, m host.Machine, w way) (process, bool) {
+	env := maps.Clone(w.env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	env["LC_ALL"] = "C"
+	r, err := m.Run(ctx, host.Command{Argv: append([]string{"sh", "-c", `"$@" 2>&1`, "astern"}, w.status...), Dir: w.dir, Env: env,
+		Timeout: readTimeout, Keep: 2 * mostStatus})
+	if err != nil {
+		return process{unknown: true, why: oneLine(err.Error())}, true
+	}
+	said := strings.ReplaceAll(r.Stdout, "\x00", "")
+	switch {
+	case r.Truncated || len(said) > mostStatus:
+		return process{unknown: true, why: "the status command printed more than 64 kB"}, true
+	case r.ExitCode == 3:
+		return process{why: "the status command says so"}, true
+	case r.ExitCode != 0:
+		last := strings.TrimRight(said, "\n")
+		last = last[strings.LastIndexByte(last, '\n')+1:]
+		return process{unknown: true, why: oneLine(fmt.Sprintf("the status command ended with %d: %s", r.ExitCode, last[max(0, len(last)-1000):]))}, true
+	}
+	for _, word := range strings.FieldsFunc(said, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }) {
+		if digits(word) {
+			return identityHere(word)
+		}
+	}
+	return process{unknown: true, why: "the status command printed no process id"}, true
+}
+
+// pidFileHere reads the first line of the file. Whatever is no plain, short file is left to the script.
+func pidFileHere(file string) (process, bool) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return process{why: oneLine("no pid file " + file)}, true
+	case !info.Mode().IsRegular() || info.Size() > 4096:
+		return process{}, false
+	}
+	text, err := os.ReadFile(file)
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid := strings.Join(strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r\v\f", r) }), "")
+	if err != nil || !digits(pid) {
+		return process{}, false
+	}
+	return identityHere(pid)
+}
+
+func digits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// identityHere returns the identity of a process: PID:START:BOOT.
+func identityHere(pid string) (process, bool) {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return process{why: "no process " + pid}, true
+	}
+	// The name of the program, in brackets, may hold anything; what follows its last bracket does not.
+	fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ") ")+1:]))
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil || len(fields) < 20 {
+		return process{}, false
+	}
+	if strings.Contains("ZXx", fields[0]) {
+		return process{why: "process " + pid + " has ended"}, true
+	}
+	return process{identity: pid + ":" + fields[19] + ":" + strings.TrimSpace(string(boot))}, true
+}
