@@ -94,7 +94,7 @@ func (a *App) passed(ctx context.Context, seen claims, mine, elder string) ([]st
 				}
 				return nil, astern.Errorf(astern.Conflict, "%s of %s is held by %s, %s, since %s: %s has not ended", member, address, c.By, whose,
 					c.At.UTC().Format("2006-01-02 15:04:05Z"), c.Execution).
-					WithHint("see how it goes where it was started; if it will not go on: apply with --take-over, and it can't act here any more")
+					WithHint("see how it goes where it was started; if it will not go on: the same command with --take-over, and it can't act here any more")
 			}
 			over = append(over, c.Owner)
 		}

@@ -99,6 +99,9 @@ stays: astern undo ID reverses it.
 			case f.dryRun:
 				return s.noted(ctx, a, f, args[0], "would be cancelled")
 			case running:
+				if err = s.endsElsewhere(ctx, a, args[0]); err != nil {
+					return err
+				}
 				var sh app.Shown
 				if sh, err = s.watch(ctx, a, args[0], live); err == nil {
 					if err = s.outcome(ctx, a, sh.Execution.ID); err == nil {
@@ -112,6 +115,17 @@ stays: astern undo ID reverses it.
 		})
 	takesOver(cmd, &takeOver)
 	return cmd
+}
+
+// endsElsewhere says for whom a cancellation waits, and what to do when that process does not go on: it may be stopped, or
+// its machine gone.
+func (s *session) endsElsewhere(ctx context.Context, a *app.App, id string) error {
+	r, ok, err := a.Store.Runner(ctx, id)
+	if err != nil || !ok {
+		return err
+	}
+	_, err = fmt.Fprintf(s.stderr, "it is ended by process %d on %s, which carries it out; if that one does not go on: astern cancel %s --take-over\n", r.PID, r.Host, id)
+	return err
 }
 
 // wasCancelled makes the end that was asked for a success.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"hash/fnv"
 	"maps"
+	"reflect"
 	"sort"
 	"strings"
 	"time"
@@ -96,6 +97,9 @@ func (f *Fold) News(records []astern.Record, now time.Time) []astern.Record {
 			deadline, ok := wanted[r.Step]
 			if !ok {
 				continue
+			}
+			if !reflect.DeepEqual(r.Call.Args, f.resolve(s)) {
+				continue // prepared with outputs that did not become true: a person settled the step before it in between
 			}
 			call := *r.Call // the step's time begins with its intent
 			call.Deadline, r.Call = deadline, &call

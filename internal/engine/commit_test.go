@@ -235,3 +235,28 @@ func TestPendingIsWrittenBeforeReading(t *testing.T) {
 		}
 	})
 }
+
+// TestIntentOfOtherOutputs: what was prepared with outputs that did not become true, for a person settled the step in
+// between, is prepared again.
+func TestIntentOfOtherOutputs(t *testing.T) {
+	b := stepOf("1.b", func(s *astern.Step) { s.Args = map[string]astern.Arg{"of": astern.OutputOf("1.a", "is")} })
+	for is, want := range map[string]int{"theirs": 0, "ours": 1} {
+		now := time.Now()
+		fold, err := engine.NewFold(planOf(astern.Stage{Steps: []astern.Step{stepOf("1.a", func(s *astern.Step) { s.Outputs = map[string]string{"is": "string"} }), b}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range []astern.Record{
+			{Kind: astern.RecordTaken, Fence: 1},
+			{Kind: astern.RecordIntent, Step: "1.a", Attempt: 1, Call: &astern.Call{Deadline: now.Add(time.Minute)}},
+			{Kind: astern.RecordOp, Step: "1.a", Attempt: 1, Op: &astern.Op{Status: astern.OpDone, Outputs: outputs("is", is).Outputs}},
+		} {
+			r.Seq, r.At = int64(i+1), now
+			fold.Apply(r)
+		}
+		intent := astern.Record{Kind: astern.RecordIntent, Step: "1.b", Attempt: 1, Call: &astern.Call{Step: "1.b", Args: outputs("of", "ours").Outputs}}
+		if got := fold.News([]astern.Record{intent}, now); len(got) != want {
+			t.Errorf("1.a is %s, and the intent prepared with ours gives %d records, want %d", is, len(got), want)
+		}
+	}
+}

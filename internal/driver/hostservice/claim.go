@@ -113,7 +113,7 @@ func (d *driver) claimHost(ctx context.Context, sp spec, name string, c host.Com
 		return nil
 	case exitClaimed:
 		return astern.Errorf(astern.Conflict, "%s: it is held by %s, of another state folder, which has not ended", doing, holder(who)).
-			WithHint("see how it goes where it was started; if it will not go on: apply with --take-over, and it can't act here any more")
+			WithHint("see how it goes where it was started; if it will not go on: the same command with --take-over, and it can't act here any more")
 	case exitFence:
 		return astern.Errorf(astern.Conflict, "%s: another execution was there since: %s", doing, holder(who)).
 			WithHint("make a new plan")

@@ -312,3 +312,40 @@ func TestWindowIsMeasured(t *testing.T) {
 	}
 	proof.Figures(t, figures)
 }
+
+// A command's window is as small as can be: one that is stopped before the last look at the fence, the flush in between
+// included, is refused when a newer plan acted meanwhile.
+func TestStoppedCommandLooksAgain(t *testing.T) {
+	l := newLab(t, nil)
+	l.release("v3", "exec sleep 1003")
+	l.write("now", "#!/bin/sh\necho ran >>now.log\n", 0o755)
+	restart, swap := l.first("restart"), l.first("swap")
+	ran, fence := filepath.Join(l.root, "now.log"), int64(0)
+	drain := func() astern.Call {
+		c := restart
+		c.Verb, c.Args, c.Fence, c.Token = verbDrain, maps.Clone(restart.Args), fence, fmt.Sprintf("ast-%d", tokens.Add(1))
+		c.Args["command"] = astern.List("./now")
+		return c
+	}
+	newer := func() bool {
+		c := swap
+		c.Args, c.Fence, c.Token = maps.Clone(swap.Args), fence+5, fmt.Sprintf("ast-%d", tokens.Add(1))
+		c.Args["from"], c.Args["revision"], c.Args["hash"] = astern.List("v2"), astern.Text("v3"), astern.Text("")
+		return l.driver.Actor.Start(t.Context(), l.before(c)).Status == astern.OpDone
+	}
+	seen := map[string]int{}
+	everywhere(t, drain, l, true, func() { fence += 10; os.Remove(ran); l.link("links/a", "v2") }, newer,
+		func(where string, first bool, op astern.Op) {
+			name := where[strings.LastIndexByte(where, ' ')+1:]
+			if !first || name != "flock" && name != "sed" && name != "sync" {
+				return
+			}
+			seen[name]++
+			if _, err := os.Stat(ran); op.Status != astern.OpFailed || op.Code != astern.Conflict || err == nil {
+				t.Errorf("%s: a newer plan had acted, and the command says %+v", where, op)
+			}
+		})
+	if seen["sync"] == 0 {
+		t.Errorf("it was stopped between the two looks at the fence at no point: %v", seen)
+	}
+}

@@ -162,7 +162,7 @@ func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func
 		}
 		if ok && present != r && alive(present) {
 			return astern.Errorf(astern.Conflict, "%s: it is carried out by %s", doing, describe(present)).
-				WithHint("watch it with 'astern follow %s'; to carry it on here, first end that process on %s", id, present.Host)
+				WithHint("watch it with 'astern follow %s'; to carry it on here, first end that process on %s, or go over it with --take-over", id, present.Host)
 		}
 		if err := tx.QueryRowContext(ctx, `UPDATE store SET fence = fence + 1 RETURNING fence`).Scan(&fence); err != nil {
 			return err
