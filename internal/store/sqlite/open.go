@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	_ "embed" // the texts of the schema
 	"encoding/binary"
 	"errors"
@@ -18,7 +19,7 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
-	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3" with database/sql
+	"github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/astern-dev/astern"
 )
@@ -68,9 +69,7 @@ func openOn(ctx context.Context, folder string, m medium) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{folder: folder, medium: m, writer: make(chan struct{}, 1)}
-	if s.db, err = m.database(filepath.Join(folder, fileName)); err != nil {
-		return nil, failure(folder, doing, err)
-	}
+	s.db = m.database(filepath.Join(folder, fileName))
 	if err := s.ready(ctx); err != nil {
 		s.db.Close()
 		return nil, s.fail(doing, err)
@@ -83,17 +82,29 @@ func openOn(ctx context.Context, folder string, m medium) (*Store, error) {
 const idle = 4
 
 // database returns the database in the file at path; nothing is opened yet.
-func (m medium) database(path string) (*sql.DB, error) {
+func (m medium) database(path string) *sql.DB {
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "_txlock=immediate&vfs=" + m.files +
 		fmt.Sprintf("&_pragma=busy_timeout(%d)", busyMillis) + "&_pragma=synchronous(full)&_pragma=foreign_keys(on)"}
-	db, err := sql.Open("sqlite3", dsn.String())
-	if err != nil {
-		return nil, err
-	}
+	db := sql.OpenDB(source(dsn.String()))
 	db.SetMaxOpenConns(idle)
 	db.SetMaxIdleConns(idle)
-	return db, nil
+	return db
 }
+
+// source is the address of a database, from which database/sql gets its connections.
+type source string
+
+// Connect opens a connection.
+func (s source) Connect(ctx context.Context) (conn sqldriver.Conn, err error) {
+	connector, err := new(driver.SQLite).OpenConnector(string(s))
+	if err == nil {
+		conn, err = connector.Connect(ctx)
+	}
+	return conn, err
+}
+
+// Driver returns the driver of all connections.
+func (source) Driver() sqldriver.Driver { return new(driver.SQLite) }
 
 // ready brings an opened database into the state in which every commit is durable.
 func (s *Store) ready(ctx context.Context) error {
@@ -212,10 +223,7 @@ func (m medium) build(ctx context.Context, folder, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	s := &Store{folder: folder}
-	if s.db, err = m.database(path); err != nil {
-		return err
-	}
+	s := &Store{folder: folder, db: m.database(path)}
 	if err = s.useLog(ctx); err == nil {
 		err = s.migrate(ctx)
 	}
@@ -257,9 +265,7 @@ func lookBefore(ctx context.Context, folder string) error {
 		return err
 	}
 	s := &Store{folder: folder, frozen: "a copy"}
-	if err := s.copied(data); err != nil {
-		return err
-	}
+	s.copied(data)
 	defer s.Close()
 	_, err = s.schema(ctx)
 	return err

@@ -47,9 +47,7 @@ func OpenReadOnly(ctx context.Context, folder string) (*Store, error) {
 	if len(data) == 0 {
 		s.missing = true // a folder without a store
 	}
-	if err := s.copied(data); err != nil {
-		return nil, failure(folder, doing, err)
-	}
+	s.copied(data)
 	if err = s.migrate(ctx); err == nil { // of the copy
 		return s, nil
 	}
@@ -58,15 +56,12 @@ func OpenReadOnly(ctx context.Context, folder string) (*Store, error) {
 }
 
 // copied makes a database in memory with the content of data the one of the store.
-func (s *Store) copied(data []byte) (err error) {
+func (s *Store) copied(data []byte) {
 	s.memory = "astern-" + rand.Text()
 	memdb.Create(s.memory, data)
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: "/" + s.memory,
 		RawQuery: "vfs=memdb&_txlock=immediate&_pragma=busy_timeout(5000)"}
-	if s.db, err = sql.Open("sqlite3", dsn.String()); err != nil {
-		memdb.Delete(s.memory)
-	}
-	return err
+	s.db = sql.OpenDB(source(dsn.String()))
 }
 
 // files are the database and what else can hold a part of it: the log, and the journal of a creation that was cut off.
@@ -161,10 +156,7 @@ func (f files) merge(ctx context.Context) (merged []byte, err error) {
 		}
 	}
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path}
-	db, err := sql.Open("sqlite3", dsn.String())
-	if err != nil {
-		return nil, err
-	}
+	db := sql.OpenDB(source(dsn.String()))
 	var mode string
 	if err = db.QueryRowContext(ctx, `PRAGMA journal_mode = delete`).Scan(&mode); err == nil {
 		err = sound(ctx, db) // nothing in a log says to which database it belongs
