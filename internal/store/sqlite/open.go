@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -217,10 +218,10 @@ func isAlone(path, suffix string) error {
 // build makes a complete and empty store in the file at path.
 func (m medium) build(ctx context.Context, folder, path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
+	if err == nil {
+		err = f.Close()
 	}
-	if err := f.Close(); err != nil {
+	if err != nil {
 		return err
 	}
 	s := &Store{folder: folder, db: m.database(path)}
@@ -335,41 +336,34 @@ func syncFolder(folder string) error {
 // protect gives the files beside the database the permissions of the database, in folders that others can read, too.
 func (s *Store) protect() error {
 	path := filepath.Join(s.folder, fileName)
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
+	info, failed := os.Stat(path)
+	if failed != nil {
+		return failed
 	}
 	for _, suffix := range []string{"-wal", "-shm"} {
 		side, err := os.Stat(path + suffix)
 		if err != nil || side.Mode().Perm() == info.Mode().Perm() {
 			continue // not there, or right
 		}
-		if err := os.Chmod(path+suffix, info.Mode().Perm()); err != nil && !errors.Is(err, fs.ErrPermission) {
-			return err
+		if err := os.Chmod(path+suffix, info.Mode().Perm()); !errors.Is(err, fs.ErrPermission) {
+			failed = cmp.Or(failed, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 // useLog turns the write-ahead log on. When several processes create a store at once, SQLite answers busy here without
 // waiting, so we wait.
 func (s *Store) useLog(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, busyMillis*time.Millisecond)
-	defer cancel()
-	for {
+	for last := time.Now().Add(busyMillis * time.Millisecond); ; time.Sleep(5 * time.Millisecond) {
 		var mode string
 		err := s.db.QueryRowContext(ctx, `PRAGMA journal_mode = wal`).Scan(&mode)
 		switch {
 		case err == nil && mode != "wal":
 			return astern.Errorf(astern.Internal, "%s: the file system offers no shared memory for a write-ahead log (journal mode %s)",
 				s.folder, mode).WithHint("put the state folder on a local disk with --state")
-		case err == nil || !errors.Is(err, sqlite3.BUSY):
+		case err == nil || !errors.Is(err, sqlite3.BUSY) || time.Now().After(last):
 			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
