@@ -152,6 +152,21 @@ func TestDifferences(t *testing.T) {
 	if d := cmp.Diff(want, planfile.Differences(a, b)); d != "" {
 		t.Error(d)
 	}
+	fewer, more := ecsPlan(), ecsPlan()
+	fewer.Notes, more.Notes = []string{"a", "a"}, []string{"a", "b", "b"} // twins have no name: compared by place
+	if d := cmp.Diff([]string{`notes[1]: was "a", is "b"`, `notes[2]: was absent, is "b"`}, planfile.Differences(fewer, more)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{`notes[1]: was "b", is "a"`, `notes[2]: was "b", is absent`}, planfile.Differences(more, fewer)); d != "" {
+		t.Error(d)
+	}
+	odd := ecsPlan()
+	odd.Notes = []string{"\xff"}
+	for i, got := range [][]string{planfile.Differences(odd, a), planfile.Differences(a, odd)} {
+		if which := []string{"first", "second"}[i]; len(got) != 1 || !strings.HasPrefix(got[0], "the "+which+" plan can't be compared: ") {
+			t.Errorf("a plan that can't be written: %q", got)
+		}
+	}
 	if d := planfile.Differences(a, ecsPlan()); len(d) != 0 {
 		t.Error(d)
 	}

@@ -82,7 +82,7 @@ func (t tool) run(folder string) (int, error) {
 	if !passed {
 		return 0, fmt.Errorf("the tests of %s fail without a mutant:\n%s", folder, said)
 	}
-	limit, slow := 20*time.Second+4*time.Since(began), slowTests(said)
+	limit, slow := 20*time.Second+4*time.Since(began), slowTests(said, time.Since(began)/20)
 	fmt.Printf("%s: %d mutants, the tests take %s\n", folder, len(mutants), time.Since(began).Round(time.Millisecond))
 	dead, file, err := t.results(filepath.Join(kept, fingerprint+".killed"))
 	if err != nil {
@@ -123,10 +123,10 @@ func (t tool) run(folder string) (int, error) {
 var ended = regexp.MustCompile(`(?m)^--- PASS: (\w+) \(([0-9.]+)s\)`)
 
 // slowTests returns a pattern for the tests that take long: the others are asked first, and mostly answer.
-func slowTests(said []byte) string {
+func slowTests(said []byte, long time.Duration) string {
 	names := []string{"none"}
 	for _, m := range ended.FindAllSubmatch(said, -1) {
-		if seconds, err := strconv.ParseFloat(string(m[2]), 64); err == nil && seconds >= 0.2 {
+		if seconds, err := strconv.ParseFloat(string(m[2]), 64); err == nil && seconds >= long.Seconds() {
 			names = append(names, string(m[1]))
 		}
 	}
