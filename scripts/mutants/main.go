@@ -102,6 +102,8 @@ func (t tool) run(folder string) (int, error) {
 				mu.Lock()
 				if m.survived = passed; !passed {
 					_, err = fmt.Fprintln(file, m.number)
+				} else {
+					fmt.Printf("  survived: line %d: %s\n", m.line, m.name())
 				}
 				mu.Unlock()
 			}
