@@ -160,6 +160,10 @@ func TestDifferences(t *testing.T) {
 	if d := cmp.Diff([]string{`notes[1]: was "b", is "a"`, `notes[2]: was "b", is absent`}, planfile.Differences(more, fewer)); d != "" {
 		t.Error(d)
 	}
+	more.Notes = []string{"a", "b"} // one list alone has names: by place as well
+	if d := cmp.Diff([]string{`notes[1]: was "a", is "b"`}, planfile.Differences(fewer, more)); d != "" {
+		t.Error(d)
+	}
 	odd := ecsPlan()
 	odd.Notes = []string{"\xff"}
 	for i, got := range [][]string{planfile.Differences(odd, a), planfile.Differences(a, odd)} {
