@@ -180,6 +180,11 @@ func TestDifferences(t *testing.T) {
 	if d := cmp.Diff(want, planfile.Differences(fleetPlan(), smaller)); d != "" {
 		t.Error(d)
 	}
+	smaller.Fleets[0].Members = fleetPlan().Fleets[0].Members[4:] // four are named, for "and 1 more" is no shorter
+	want = []string{"fleets[production/edge].members: gone: edge-00001, edge-00002, edge-00003, edge-00004"}
+	if d := cmp.Diff(want, planfile.Differences(fleetPlan(), smaller)); d != "" {
+		t.Error(d)
+	}
 }
 
 func TestEncodeRefuses(t *testing.T) {
