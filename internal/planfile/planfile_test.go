@@ -187,6 +187,16 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// TestLongValuesAreCut: a value is shown as it is written up to 100 characters, quotation marks included.
+func TestLongValuesAreCut(t *testing.T) {
+	a, b := ecsPlan(), ecsPlan()
+	a.Intent.Reason, b.Intent.Reason = strings.Repeat("<", 98), strings.Repeat("ü", 99)
+	want := []string{`intent.reason: was "` + a.Intent.Reason + `", is "` + strings.Repeat("ü", 98) + `…`}
+	if d := cmp.Diff(want, planfile.Differences(a, b)); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestEncodeRefuses(t *testing.T) {
 	for says, change := range map[string]func(*astern.Plan){
 		"$.intent.bake_seconds is 9007199254740992": func(p *astern.Plan) { p.Intent.BakeSeconds = 1 << 53 },
