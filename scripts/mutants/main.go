@@ -36,7 +36,7 @@ type tool struct {
 
 func main() {
 	var t tool
-	flag.StringVar(&t.trials, "trials", "4", "random trials that each proof among the tests makes")
+	flag.StringVar(&t.trials, "trials", "40", "random trials that each proof among the tests makes")
 	flag.IntVar(&t.workers, "workers", 2, "mutants that run side by side")
 	flag.BoolVar(&t.again, "again", false, "forget what was killed before")
 	flag.Parse()
