@@ -398,3 +398,34 @@ func TestDecideSaysWhatIsDoneAlready(t *testing.T) {
 		}
 	})
 }
+
+// What is said of a step between the last stage and the end changes nothing.
+func TestSaidAfterTheLastStage(t *testing.T) {
+	p := planOf(stepsOf("1.a", "1.b"))
+	p.Stages[0].Parallel, p.Stages[0].Tolerate = 2, 1
+	f, err := engine.NewFold(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 3, 1, 3, 4, 5, 0, time.UTC)
+	ops := map[string]astern.Op{"1.a": fails(astern.Denied), "1.b": done()}
+	records := []astern.Record{{Kind: astern.RecordTaken, Fence: 7}}
+	for _, id := range []string{"1.a", "1.b"} {
+		op := ops[id]
+		records = append(records, astern.Record{Kind: astern.RecordIntent, Step: id, Attempt: 1, Call: &astern.Call{Step: id}},
+			astern.Record{Kind: astern.RecordOp, Step: id, Attempt: 1, Op: &op})
+	}
+	records = append(records, astern.Record{Kind: astern.RecordSkipped, Step: "1.a", Text: "too late"})
+	for i, r := range records {
+		r.Seq, r.At = int64(i+1), at
+		f.Apply(r)
+	}
+	if f.Seq() != 6 || f.Fence() != 7 || f.Stage() != 2 || f.Outcome() != "" || f.Child() != "" {
+		t.Errorf("record %d, fence %d, stage %d, outcome %q, child %q", f.Seq(), f.Fence(), f.Stage(), f.Outcome(), f.Child())
+	}
+	f.Apply(astern.Record{Seq: 7, At: at, Kind: astern.RecordChild, Text: "hash-of-a-child", Outcome: astern.OutcomeContinued})
+	f.Apply(astern.Record{Seq: 8, At: at, Kind: astern.RecordEnded, Outcome: astern.OutcomeDone})
+	if f.Outcome() != astern.OutcomeDone {
+		t.Errorf("outcome %q", f.Outcome())
+	}
+}

@@ -304,6 +304,10 @@ func TestActorTroubles(t *testing.T) {
 	if f := actor.Find(ctx, call); f.Answer != astern.FoundUnknown || !strings.Contains(f.Because, "disk is full") {
 		t.Errorf("find: %+v", f)
 	}
+	b.err = astern.Errorf(astern.Conflict, "ex-1 was taken by another")
+	if op := actor.Start(ctx, call); op.Status != astern.OpFailed || op.Code != astern.Conflict || !strings.Contains(op.Error, "taken by another") {
+		t.Errorf("start after another has taken the execution: %+v", op)
+	}
 	b.err = nil
 	call.Verb = "burn"
 	if op := actor.Start(ctx, call); op.Status != astern.OpFailed || op.Code != astern.Invalid || !strings.Contains(op.Error, "no verb burn") || len(b.events) > 0 {

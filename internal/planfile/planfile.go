@@ -35,17 +35,24 @@ const hintAnew = "a plan is never edited: make it anew with `astern plan`, with 
 // canonical JSON can't hold: integers beyond 2^53, text that is not UTF-8, an argument of no type.
 func Encode(p astern.Plan) (doc []byte, hash string, err error) {
 	p, err = Seal(p)
+	if err == nil {
+		doc, err = canonical(p)
+	}
+	if err == nil {
+		err = fitting("plan", doc)
+	}
 	if err != nil {
 		return nil, "", err
-	}
-	doc, err = canonical(p)
-	if err != nil {
-		return nil, "", err
-	}
-	if len(doc) > MaxSize {
-		return nil, "", astern.Errorf(astern.Invalid, "the plan has %d bytes; a plan file has at most %d", len(doc), MaxSize)
 	}
 	return doc, Hash(doc), nil
+}
+
+// fitting refuses what is larger than a plan file may be.
+func fitting(what string, doc []byte) error {
+	if len(doc) > MaxSize {
+		return astern.Errorf(astern.Invalid, "the %s has %d bytes; a plan file has at most %d", what, len(doc), MaxSize)
+	}
+	return nil
 }
 
 // Hash returns the lower-case hex SHA-256 of a plan file.
@@ -79,11 +86,10 @@ func canonical(p astern.Plan) ([]byte, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
-	loose, err := json.Marshal(v.Interface())
-	if err != nil {
-		return nil, fail(err)
+	doc, err := json.Marshal(v.Interface())
+	if err == nil {
+		doc, err = jcs.Transform(doc)
 	}
-	doc, err := jcs.Transform(loose)
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -109,9 +115,7 @@ func Decode(doc []byte) (astern.Plan, string, error) {
 	if !bytes.Equal(again, doc) {
 		return p, "", astern.Errorf(astern.Refused, "the plan was edited: %s", firstDifference(doc, again)).WithHint(hintAnew)
 	}
-	switch s, err := Seal(p); {
-	case err != nil:
-		return p, "", err
+	switch s, _ := Seal(p); { // what has a canonical form has a seal
 	case !sealed.MatchString(p.ID):
 		return p, "", astern.Errorf(astern.Refused, "the plan was edited: $.id says %q, which ends in no seal", show(p.ID)).WithHint(hintAnew)
 	case s.ID != p.ID:
@@ -126,8 +130,8 @@ func Decode(doc []byte) (astern.Plan, string, error) {
 
 // header refuses what can't be a plan that this program reads, before anything is built from it.
 func header(doc []byte) error {
-	if len(doc) > MaxSize {
-		return astern.Errorf(astern.Invalid, "the file has %d bytes; a plan file has at most %d", len(doc), MaxSize)
+	if err := fitting("file", doc); err != nil {
+		return err
 	}
 	if d := depth(doc); d > MaxDepth {
 		return astern.Errorf(astern.Invalid, "lists and objects are nested more than %d deep: this is no plan", MaxDepth)

@@ -152,6 +152,25 @@ func TestDifferences(t *testing.T) {
 	if d := cmp.Diff(want, planfile.Differences(a, b)); d != "" {
 		t.Error(d)
 	}
+	fewer, more := ecsPlan(), ecsPlan()
+	fewer.Notes, more.Notes = []string{"a", "a"}, []string{"a", "b", "b"} // twins have no name: compared by place
+	if d := cmp.Diff([]string{`notes[1]: was "a", is "b"`, `notes[2]: was absent, is "b"`}, planfile.Differences(fewer, more)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{`notes[1]: was "b", is "a"`, `notes[2]: was "b", is absent`}, planfile.Differences(more, fewer)); d != "" {
+		t.Error(d)
+	}
+	more.Notes = []string{"a", "b"} // one list alone has names: by place as well
+	if d := cmp.Diff([]string{`notes[1]: was "a", is "b"`}, planfile.Differences(fewer, more)); d != "" {
+		t.Error(d)
+	}
+	odd := ecsPlan()
+	odd.Notes = []string{"\xff"}
+	for i, got := range [][]string{planfile.Differences(odd, a), planfile.Differences(a, odd)} {
+		if which := []string{"first", "second"}[i]; len(got) != 1 || !strings.HasPrefix(got[0], "the "+which+" plan can't be compared: ") {
+			t.Errorf("a plan that can't be written: %q", got)
+		}
+	}
 	if d := planfile.Differences(a, ecsPlan()); len(d) != 0 {
 		t.Error(d)
 	}
@@ -159,6 +178,21 @@ func TestDifferences(t *testing.T) {
 	smaller.Fleets[0].Members = smaller.Fleets[0].Members[5:]
 	want = []string{"fleets[production/edge].members: gone: edge-00001, edge-00002, edge-00003 and 2 more"}
 	if d := cmp.Diff(want, planfile.Differences(fleetPlan(), smaller)); d != "" {
+		t.Error(d)
+	}
+	smaller.Fleets[0].Members = fleetPlan().Fleets[0].Members[4:] // four are named, for "and 1 more" is no shorter
+	want = []string{"fleets[production/edge].members: gone: edge-00001, edge-00002, edge-00003, edge-00004"}
+	if d := cmp.Diff(want, planfile.Differences(fleetPlan(), smaller)); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestLongValuesAreCut: a value is shown as it is written up to 100 characters, quotation marks included.
+func TestLongValuesAreCut(t *testing.T) {
+	a, b := ecsPlan(), ecsPlan()
+	a.Intent.Reason, b.Intent.Reason = strings.Repeat("<", 98), strings.Repeat("ü", 99)
+	want := []string{`intent.reason: was "` + a.Intent.Reason + `", is "` + strings.Repeat("ü", 98) + `…`}
+	if d := cmp.Diff(want, planfile.Differences(a, b)); d != "" {
 		t.Error(d)
 	}
 }

@@ -16,6 +16,7 @@ func TestLaws(t *testing.T) {
 	stack := func(change func(*astern.Plan)) astern.Plan { p := stackPlan(); change(&p); return p }
 	fleet := func(change func(*astern.Plan)) astern.Plan { p := fleetPlan(); change(&p); return p }
 	for says, p := range map[string]astern.Plan{
+		`accept of check none: the plan has no`:     ecs(func(p *astern.Plan) { p.Accepts = []astern.Accept{{What: "check none", By: "mona", Because: "x"}} }),
 		`plan: its kind`:                            ecs(func(p *astern.Plan) { p.Kind = "Plane" }),
 		`plan: its version is 2`:                    ecs(func(p *astern.Plan) { p.Version = 2 }),
 		`is not an id`:                              ecs(func(p *astern.Plan) { p.ID = "a b" }),
@@ -65,6 +66,9 @@ func TestLaws(t *testing.T) {
 		`"tons" is not a unit`:                      ecs(func(p *astern.Plan) { p.Loss = []astern.Loss{{Address: "a/b", Unit: "tons"}} }),
 		`"2.set-ttl" runs side by side with it`:     dynamo(func(p *astern.Plan) { p.Stages[1].Steps[3].Guards = []string{"2.set-ttl"} }),
 		`limits the bool output complete to "yes"`:  dynamo(func(p *astern.Plan) { p.Stages[2].Steps[1].Limits["complete"] = "yes" }),
+		`limits the int output n to "07"`: dynamo(func(p *astern.Plan) {
+			p.Stages[2].Steps[1].Outputs["n"], p.Stages[2].Steps[1].Limits["n"] = "int", "07"
+		}),
 		`it limits "rows", which is no output`:      dynamo(func(p *astern.Plan) { p.Stages[2].Steps[1].Limits["rows"] = "1" }),
 		`which has effects and can't be made again`: dynamo(func(p *astern.Plan) { p.Stages[3].Gate.Checks[0] = "write-and-cancel" }),
 		`waits for check "write-and-cancel"`:        dynamo(func(p *astern.Plan) { p.Stages[3].Steps[3].Verb = "wait" }),

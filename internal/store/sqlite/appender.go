@@ -89,14 +89,11 @@ func (a *appender) write(c *sqlite3.Conn, n, fence, seq int64, docs [][]byte) (w
 		return false, false, err
 	}
 	for i, doc := range docs {
-		insert := a.other
+		insert, bound := a.other, error(nil)
 		if i == 0 {
-			insert = a.first
-			if err := insert.BindInt64(4, fence); err != nil {
-				return false, false, errors.Join(err, rollback(c))
-			}
+			insert, bound = a.first, a.first.BindInt64(4, fence)
 		}
-		if err := errors.Join(insert.BindInt64(1, n), insert.BindInt64(2, seq+int64(i)), insert.BindRawText(3, doc), insert.Exec()); err != nil {
+		if err := errors.Join(bound, insert.BindInt64(1, n), insert.BindInt64(2, seq+int64(i)), insert.BindRawText(3, doc), insert.Exec()); err != nil {
 			return false, false, errors.Join(err, rollback(c))
 		}
 		if i == 0 && c.Changes() == 0 {

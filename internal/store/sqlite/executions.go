@@ -59,16 +59,10 @@ func createExecution(ctx context.Context, tx *sql.Tx, e astern.Execution) (aster
 	if err := refuseHeld(ctx, tx, e.Addresses, elders); err != nil {
 		return e, false, err
 	}
-	addresses, err := json.Marshal(slices.Concat([]string{}, e.Addresses)) // never null
-	if err != nil {
-		return e, false, err
-	}
-	done, err := tx.ExecContext(ctx, `INSERT INTO executions (plan, created_at, addresses, parent) VALUES (?, ?, ?, ?)`,
-		e.PlanHash, stamp(e.CreatedAt), string(addresses), parent)
-	if err != nil {
-		return e, false, err
-	}
-	n, err := done.LastInsertId()
+	addresses, _ := json.Marshal(slices.Concat([]string{}, e.Addresses)) // text always works; never null
+	var n int64
+	err = tx.QueryRowContext(ctx, `INSERT INTO executions (plan, created_at, addresses, parent) VALUES (?, ?, ?, ?) RETURNING n`,
+		e.PlanHash, stamp(e.CreatedAt), string(addresses), parent).Scan(&n)
 	if err != nil {
 		return e, false, err
 	}
@@ -167,10 +161,7 @@ func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func
 		if err := tx.QueryRowContext(ctx, `UPDATE store SET fence = fence + 1 RETURNING fence`).Scan(&fence); err != nil {
 			return err
 		}
-		text, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
+		text, _ := json.Marshal(r) // of text and numbers it always works
 		if _, err := tx.ExecContext(ctx, `UPDATE executions SET runner = ?, fence = ? WHERE n = ?`, string(text), fence, n); err != nil {
 			return err
 		}

@@ -2,9 +2,11 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	_ "embed" // the texts of the schema
 	"encoding/binary"
 	"errors"
@@ -18,7 +20,7 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
-	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3" with database/sql
+	"github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/astern-dev/astern"
 )
@@ -68,9 +70,7 @@ func openOn(ctx context.Context, folder string, m medium) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{folder: folder, medium: m, writer: make(chan struct{}, 1)}
-	if s.db, err = m.database(filepath.Join(folder, fileName)); err != nil {
-		return nil, failure(folder, doing, err)
-	}
+	s.db = m.database(filepath.Join(folder, fileName))
 	if err := s.ready(ctx); err != nil {
 		s.db.Close()
 		return nil, s.fail(doing, err)
@@ -83,17 +83,29 @@ func openOn(ctx context.Context, folder string, m medium) (*Store, error) {
 const idle = 4
 
 // database returns the database in the file at path; nothing is opened yet.
-func (m medium) database(path string) (*sql.DB, error) {
+func (m medium) database(path string) *sql.DB {
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "_txlock=immediate&vfs=" + m.files +
 		fmt.Sprintf("&_pragma=busy_timeout(%d)", busyMillis) + "&_pragma=synchronous(full)&_pragma=foreign_keys(on)"}
-	db, err := sql.Open("sqlite3", dsn.String())
-	if err != nil {
-		return nil, err
-	}
+	db := sql.OpenDB(source(dsn.String()))
 	db.SetMaxOpenConns(idle)
 	db.SetMaxIdleConns(idle)
-	return db, nil
+	return db
 }
+
+// source is the address of a database, from which database/sql gets its connections.
+type source string
+
+// Connect opens a connection.
+func (s source) Connect(ctx context.Context) (conn sqldriver.Conn, err error) {
+	connector, err := new(driver.SQLite).OpenConnector(string(s))
+	if err == nil {
+		conn, err = connector.Connect(ctx)
+	}
+	return conn, err
+}
+
+// Driver returns the driver of all connections.
+func (source) Driver() sqldriver.Driver { return new(driver.SQLite) }
 
 // ready brings an opened database into the state in which every commit is durable.
 func (s *Store) ready(ctx context.Context) error {
@@ -206,16 +218,13 @@ func isAlone(path, suffix string) error {
 // build makes a complete and empty store in the file at path.
 func (m medium) build(ctx context.Context, folder, path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
 	if err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	s := &Store{folder: folder}
-	if s.db, err = m.database(path); err != nil {
-		return err
-	}
+	s := &Store{folder: folder, db: m.database(path)}
 	if err = s.useLog(ctx); err == nil {
 		err = s.migrate(ctx)
 	}
@@ -257,9 +266,7 @@ func lookBefore(ctx context.Context, folder string) error {
 		return err
 	}
 	s := &Store{folder: folder, frozen: "a copy"}
-	if err := s.copied(data); err != nil {
-		return err
-	}
+	s.copied(data)
 	defer s.Close()
 	_, err = s.schema(ctx)
 	return err
@@ -329,41 +336,34 @@ func syncFolder(folder string) error {
 // protect gives the files beside the database the permissions of the database, in folders that others can read, too.
 func (s *Store) protect() error {
 	path := filepath.Join(s.folder, fileName)
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
+	info, failed := os.Stat(path)
+	if failed != nil {
+		return failed
 	}
 	for _, suffix := range []string{"-wal", "-shm"} {
 		side, err := os.Stat(path + suffix)
 		if err != nil || side.Mode().Perm() == info.Mode().Perm() {
 			continue // not there, or right
 		}
-		if err := os.Chmod(path+suffix, info.Mode().Perm()); err != nil && !errors.Is(err, fs.ErrPermission) {
-			return err
+		if err := os.Chmod(path+suffix, info.Mode().Perm()); !errors.Is(err, fs.ErrPermission) {
+			failed = cmp.Or(failed, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 // useLog turns the write-ahead log on. When several processes create a store at once, SQLite answers busy here without
 // waiting, so we wait.
 func (s *Store) useLog(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, busyMillis*time.Millisecond)
-	defer cancel()
-	for {
+	for last := time.Now().Add(busyMillis * time.Millisecond); ; time.Sleep(5 * time.Millisecond) {
 		var mode string
 		err := s.db.QueryRowContext(ctx, `PRAGMA journal_mode = wal`).Scan(&mode)
 		switch {
 		case err == nil && mode != "wal":
 			return astern.Errorf(astern.Internal, "%s: the file system offers no shared memory for a write-ahead log (journal mode %s)",
 				s.folder, mode).WithHint("put the state folder on a local disk with --state")
-		case err == nil || !errors.Is(err, sqlite3.BUSY):
+		case err == nil || !errors.Is(err, sqlite3.BUSY) || time.Now().After(last):
 			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }

@@ -128,11 +128,7 @@ func oldStore(t *testing.T, folder string) model {
 	t.Helper()
 	put(t, folder, nil)
 	ctx := t.Context()
-	s := &Store{folder: folder, writer: make(chan struct{}, 1)}
-	var err error
-	if s.db, err = machine.database(filepath.Join(folder, fileName)); err != nil {
-		t.Fatal(err)
-	}
+	s := &Store{folder: folder, writer: make(chan struct{}, 1), db: machine.database(filepath.Join(folder, fileName))}
 	if err := errors.Join(s.useLog(ctx), s.step(ctx, 0, first), s.PutPlan(ctx, "plan-000", []byte("{}"), at)); err != nil {
 		t.Fatal(err)
 	}

@@ -67,10 +67,7 @@ const asideMillis = 200
 func (s *Store) keepAside(ctx context.Context, key string, proof []byte, at time.Time) error {
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.Join(s.folder, fileName),
 		RawQuery: fmt.Sprintf("mode=rw&_txlock=immediate&_pragma=busy_timeout(%d)&_pragma=synchronous(normal)", asideMillis)}
-	db, err := sql.Open("sqlite3", dsn.String())
-	if err != nil {
-		return err
-	}
+	db := sql.OpenDB(source(dsn.String()))
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	aside := &Store{db: db, folder: s.folder}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -47,9 +48,7 @@ func OpenReadOnly(ctx context.Context, folder string) (*Store, error) {
 	if len(data) == 0 {
 		s.missing = true // a folder without a store
 	}
-	if err := s.copied(data); err != nil {
-		return nil, failure(folder, doing, err)
-	}
+	s.copied(data)
 	if err = s.migrate(ctx); err == nil { // of the copy
 		return s, nil
 	}
@@ -58,15 +57,12 @@ func OpenReadOnly(ctx context.Context, folder string) (*Store, error) {
 }
 
 // copied makes a database in memory with the content of data the one of the store.
-func (s *Store) copied(data []byte) (err error) {
+func (s *Store) copied(data []byte) {
 	s.memory = "astern-" + rand.Text()
 	memdb.Create(s.memory, data)
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: "/" + s.memory,
 		RawQuery: "vfs=memdb&_txlock=immediate&_pragma=busy_timeout(5000)"}
-	if s.db, err = sql.Open("sqlite3", dsn.String()); err != nil {
-		memdb.Delete(s.memory)
-	}
-	return err
+	s.db = sql.OpenDB(source(dsn.String()))
 }
 
 // files are the database and what else can hold a part of it: the log, and the journal of a creation that was cut off.
@@ -99,12 +95,9 @@ func (f files) whole(ctx context.Context, path string) ([]byte, error) {
 func snapshot(ctx context.Context, folder string) ([]byte, error) {
 	path := filepath.Join(folder, fileName)
 	for range 200 {
-		first, err := readFiles(path)
-		if err != nil {
-			return nil, err
-		}
-		again, err := readFiles(path)
-		if err != nil {
+		first, err1 := readFiles(path)
+		again, err2 := readFiles(path)
+		if err := cmp.Or(err1, err2); err != nil {
 			return nil, err
 		}
 		if first.there == again.there && bytes.Equal(first.db, again.db) && bytes.HasPrefix(again.wal, first.wal) &&
@@ -147,9 +140,7 @@ func (f files) merge(ctx context.Context) (merged []byte, err error) {
 		return nil, inTemp(err)
 	}
 	defer func() {
-		if removed := os.RemoveAll(temp); err == nil && removed != nil {
-			err = inTemp(removed)
-		}
+		err = cmp.Or(err, inTemp(os.RemoveAll(temp)))
 	}()
 	path := filepath.Join(temp, fileName)
 	for suffix, b := range map[string][]byte{"": f.db, "-wal": f.wal, "-journal": f.journal} {
@@ -161,10 +152,7 @@ func (f files) merge(ctx context.Context) (merged []byte, err error) {
 		}
 	}
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path}
-	db, err := sql.Open("sqlite3", dsn.String())
-	if err != nil {
-		return nil, err
-	}
+	db := sql.OpenDB(source(dsn.String()))
 	var mode string
 	if err = db.QueryRowContext(ctx, `PRAGMA journal_mode = delete`).Scan(&mode); err == nil {
 		err = sound(ctx, db) // nothing in a log says to which database it belongs
@@ -172,10 +160,8 @@ func (f files) merge(ctx context.Context) (merged []byte, err error) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		return nil, err
 	}
-	if merged, err = os.ReadFile(path); err != nil {
-		return nil, inTemp(err)
-	}
-	return merged, nil
+	merged, err = os.ReadFile(path)
+	return merged, inTemp(err)
 }
 
 // sound reports damage to the structure of a database.
@@ -192,6 +178,9 @@ func sound(ctx context.Context, db *sql.DB) error {
 
 // inTemp says that it was the temporary folder, not the state folder, that failed.
 func inTemp(err error) error {
+	if err == nil {
+		return nil
+	}
 	return (&astern.Error{Code: astern.Internal, Doing: "reading the state's log in a temporary folder", Cause: err}).
 		WithHint("astern needs a writable temporary folder with room for a copy of the state: set TMPDIR")
 }
