@@ -165,4 +165,17 @@ func TestParentLowersNoApprovals(t *testing.T) {
 	if _, _, err := a.Apply(ctx, forged, app.Vouch{Trust: hash}); astern.CodeOf(err) != astern.Waiting {
 		t.Errorf("a plan with a parent of its own invention: %v, want it to wait for an approval", err)
 	}
+	// The word of the person who asked does not count, wherever it came from; that of another does.
+	if err := store.PutPlan(ctx, hash, forged, p.CreatedAt); err != nil {
+		t.Fatal(err)
+	}
+	for _, by := range []string{p.Asked.By, "somebody else"} {
+		if err := store.AddApproval(ctx, hash, by, sqlite.Approve, "", p.CreatedAt); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := a.Apply(ctx, forged, app.Vouch{})
+		if waits := astern.CodeOf(err) == astern.Waiting; waits != (by == p.Asked.By) {
+			t.Errorf("approved by %s: %v", by, err)
+		}
+	}
 }

@@ -411,15 +411,34 @@ func hashOf(m move) string {
 	return m.part.State.Values["source/"+m.target.Revision].Text
 }
 
-// prove validates all that was moved and then watches it.
+// proven returns the members that validation asks: those that move, and those that were passed over because they are there
+// already, as far as can be seen: that is then shown, and not believed.
+func proven(m move) []string {
+	if m.route.Fleet == nil {
+		return nil
+	}
+	members := slices.Clone(m.route.Fleet.Members)
+	known := map[string]bool{}
+	for _, member := range members {
+		known[member] = true
+	}
+	for _, left := range m.route.Fleet.LeftOut {
+		known[left.Member] = true
+	}
+	for _, member := range Members(m.part.State) {
+		if !known[member] {
+			members = append(members, member)
+		}
+	}
+	return members
+}
+
+// prove validates the components that were moved and then watches them.
 func (b *builder) prove(moves []move) error {
 	all := &astern.Gate{Checks: []string{}, IntervalSeconds: 1, TimeoutSeconds: gateSeconds}
 	var steps []astern.Step
 	for _, m := range moves {
-		var members []string
-		if m.route.Fleet != nil {
-			members = m.route.Fleet.Members
-		}
+		members := proven(m)
 		g, err := b.gate(m, members, true)
 		if err != nil {
 			return err

@@ -193,6 +193,11 @@ func TestMixture(t *testing.T) {
 	if !noted(p, "passed over: shop-1") {
 		t.Errorf("the notes are %q", p.Notes)
 	}
+	for _, st := range p.Stages {
+		if st.Title == "validate" && !slices.Contains(st.Gate.Checks, "version@shop-1") {
+			t.Errorf("the member that was passed over is believed and not asked: %q", st.Gate.Checks)
+		}
+	}
 }
 
 // TestHalfRestarted: a component whose links are right and whose process is old has a way to go.

@@ -120,7 +120,7 @@ func (k claimant) try(rnd *rand.Rand, n int) {
 // TestClaimsAreLinearizable lets five operators claim a release root at once, on this machine and over SSH. What they were
 // told is compared with the model by a checker that knows nothing of how claims are made.
 func TestClaimsAreLinearizable(t *testing.T) {
-	first, count := proof.Seeds(t, 2)
+	first, count := proof.Seeds(t, 12)
 	both(t, func(t *testing.T, l *lab) {
 		figures := map[string]float64{}
 		for seed := first; seed < first+count && !t.Failed(); seed++ {
