@@ -90,13 +90,10 @@ func (v view) revisions() []string {
 	for path, val := range v.s.Values {
 		member, what, _ := strings.Cut(path, "/")
 		if rev, ok := strings.CutPrefix(what, "release-time/"); ok && members[member] {
-			at, err := time.Parse(time.RFC3339, val.Text)
-			if err != nil || at.Before(age[rev]) {
-				at = age[rev]
-			}
-			age[rev] = at
+			at, _ := time.Parse(time.RFC3339, val.Text) // what is no time tells none
+			age[rev] = later(age[rev], at)
 		} else if rev, ok := strings.CutPrefix(what, "release/"); ok && members[member] {
-			age[rev] = age[rev] // there, though nothing tells its time
+			age[rev] = later(age[rev], time.Time{}) // there, though nothing tells its time
 		}
 	}
 	for _, d := range v.h.Deployments {
@@ -282,4 +279,11 @@ func linked(sp spec, s astern.State) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
