@@ -1,0 +1,94 @@
+package astern
+
+import "time"
+
+// SignalKind is what a signal measures.
+type SignalKind string
+
+// The kinds of signals.
+const (
+	SignalErrors     SignalKind = "errors"     // the share of requests that fail
+	SignalLatency    SignalKind = "latency"    // how long requests take
+	SignalThroughput SignalKind = "throughput" // how many requests come
+	SignalBusiness   SignalKind = "business"   // what the system is for: orders, bookings, sign-ins
+)
+
+// Signal is a measured series of a component. Exactly one of Prometheus, Scrape and Command says where it comes from.
+type Signal struct {
+	Name    string     `json:"name"`
+	Address string     `json:"address"` // ENV/COMPONENT it belongs to
+	Kind    SignalKind `json:"kind"`
+	// Margin is how much worse matters: percentage points for errors, percent of the baseline for the others. Zero means
+	// the default of the kind: 0.5 points, 25 % of the 95th percentile, 20 % of throughput, 10 % of a business metric.
+	Margin float64 `json:"margin,omitempty"`
+	// Quantile is what a latency signal looks at, in percent; zero means 95.
+	Quantile   float64           `json:"quantile,omitempty"`
+	Prometheus *PrometheusSource `json:"prometheus,omitempty"`
+	Scrape     *ScrapeSource     `json:"scrape,omitempty"`
+	Command    *CommandSource    `json:"command,omitempty"`
+}
+
+// PrometheusSource asks a Prometheus by its HTTP API. Queries select cumulative counters (or a histogram) by member: each
+// series must carry the label Member, whose value is a member of the component.
+type PrometheusSource struct {
+	URL     string            `json:"url"`
+	Headers map[string]Secret `json:"headers,omitempty"`
+	// Total counts requests, Bad those of them that failed; Histogram selects the series of a classic or native histogram.
+	Total     string `json:"total,omitempty"`
+	Bad       string `json:"bad,omitempty"`
+	Histogram string `json:"histogram,omitempty"`
+	Member    string `json:"member"`
+}
+
+// ScrapeSource reads what each member exposes (text or OpenMetrics). The URL may hold {member} and {address}. Selectors
+// are a metric's name with label matchers, as in PromQL: `http_requests_total{code=~"5.."}`.
+type ScrapeSource struct {
+	URL       string            `json:"url"`
+	Headers   map[string]Secret `json:"headers,omitempty"`
+	Total     string            `json:"total,omitempty"`
+	Bad       string            `json:"bad,omitempty"`
+	Histogram string            `json:"histogram,omitempty"`
+}
+
+// CommandSource runs a command that prints one JSON document: a list of Reading. It never runs through a shell.
+type CommandSource struct {
+	Argv []string          `json:"argv"`
+	Env  map[string]Secret `json:"env,omitempty"`
+}
+
+// Reading is what the counters of one member said at a moment. Counters only grow, except when their process starts anew.
+type Reading struct {
+	Member string    `json:"member"`
+	At     time.Time `json:"at"` // by the clock of whoever counted
+	Total  float64   `json:"total"`
+	Bad    float64   `json:"bad,omitempty"`
+	// Buckets are the histogram's, cumulative: how many took at most Upper. The last one's Upper is +Inf, as null in JSON.
+	Buckets []Bucket `json:"buckets,omitempty"`
+	// Started is when the process began to count, where it says so: another one means that the counters are new.
+	Started *time.Time `json:"started,omitempty"`
+}
+
+// Bucket is one bucket of a histogram of seconds.
+type Bucket struct {
+	Upper *float64 `json:"upper"` // seconds; nil is +Inf
+	Count float64  `json:"count"`
+}
+
+// Counts is what a group of members did in a time: differences of counters, added up.
+type Counts struct {
+	Total   float64  `json:"total"`
+	Bad     float64  `json:"bad,omitempty"`
+	Buckets []Bucket `json:"buckets,omitempty"` // cumulative, as in Reading
+	// Members is how many members it is the sum of.
+	Members int `json:"members"`
+}
+
+// Sample is one interval of one signal: members that run the new revision (candidate) beside those that run the earlier one
+// (control) in the same time. A group that could not be counted is nil, and Missing says why: that is no health.
+type Sample struct {
+	From      time.Time `json:"from"`
+	To        time.Time `json:"to"`
+	Candidate *Counts   `json:"candidate,omitempty"`
+	Control   *Counts   `json:"control,omitempty"`
+	Missing   string    `json:"missing,omitempty"`
+}
