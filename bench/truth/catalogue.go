@@ -218,13 +218,13 @@ func moveAway(d *damage) error {
 	return os.Symlink(away, d.release)
 }
 
-// lock holds a lock as flock does.
+// lock holds a lock as flock does; a command that has it for a moment is waited for.
 func lock(file string) (func(), error) {
 	f, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -79,7 +79,8 @@ func deniedStore(t *testing.T) *Store {
 	_, _, err3 := s.CreateExecution(ctx, astern.Execution{PlanHash: "plan-two", CreatedAt: at, Addresses: []string{"e/a"}, Parent: "ex-1"}, 0)
 	_, err4 := s.Take(ctx, "ex-2", astern.Runner{Host: "h"}, nobody, at)
 	_, err5 := s.AddEvent(ctx, astern.Event{At: at, Token: "event-one"})
-	if err := errors.Join(err, err1, err2, err3, err4, err5); err != nil {
+	_, _, err6 := s.OpenIncident(ctx, astern.IncidentEvent{At: at, Token: "fault-one"})
+	if err := errors.Join(err, err1, err2, err3, err4, err5, err6); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -126,6 +127,16 @@ func TestEveryStatementFails(t *testing.T) {
 			_, err := s.AddEvent(ctx, astern.Event{At: at, Token: "event-one"})
 			return err
 		},
+		"open an incident": func(ctx context.Context, s *Store) error {
+			_, _, err := s.OpenIncident(ctx, astern.IncidentEvent{At: at, Token: "fault-two"})
+			return err
+		},
+		"add to an incident": func(ctx context.Context, s *Store) error {
+			_, err := s.AddIncidentEvent(ctx, "inc-1", astern.IncidentEvent{At: at, Token: "noted-one"})
+			return err
+		},
+		"read an incident": func(ctx context.Context, s *Store) error { _, err := s.Incident(ctx, "inc-1"); return err },
+		"read incidents":   func(ctx context.Context, s *Store) error { _, err := s.Incidents(ctx); return err },
 		"keep a proof":     func(ctx context.Context, s *Store) error { return s.KeepProof(ctx, "key", []byte("x"), at) },
 		"read a journal":   func(ctx context.Context, s *Store) error { _, err := s.Read(ctx, "ex-2", 0); return err },
 		"read executions":  func(ctx context.Context, s *Store) error { _, err := s.Executions(ctx, 0, true); return err },

@@ -40,10 +40,12 @@ var (
 	first string
 	//go:embed migrations/0002_proofs.sql
 	second string
+	//go:embed migrations/0003_incidents.sql
+	third string
 )
 
 // migrations are the texts that bring a database from version n to n+1.
-func migrations() []string { return []string{first, second} }
+func migrations() []string { return []string{first, second, third} }
 
 // medium is what the files lie on: the machine's own disk, or one of a test that cuts the power.
 type medium struct {

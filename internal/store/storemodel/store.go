@@ -27,6 +27,7 @@ type Store struct {
 	fence      int64
 	events     []astern.Event
 	approvals  []astern.Approval
+	incidents  []astern.IncidentLog
 }
 
 // execution is one execution with its journal.

@@ -24,6 +24,7 @@ type Store interface {
 	Journal
 	Ledger
 	Approvals
+	Incidents
 }
 
 // Plans keeps plans under their hash.
@@ -69,6 +70,14 @@ type Approvals interface {
 	Approvals(ctx context.Context, planHash string) ([]astern.Approval, error)
 }
 
+// Incidents keeps what is told of incidents.
+type Incidents interface {
+	OpenIncident(ctx context.Context, e astern.IncidentEvent) (id string, opened bool, err error)
+	AddIncidentEvent(ctx context.Context, id string, e astern.IncidentEvent) (seq int64, err error)
+	Incident(ctx context.Context, id string) (astern.IncidentLog, error)
+	Incidents(ctx context.Context) ([]astern.IncidentLog, error)
+}
+
 // Run runs the suite; open gives a new, empty store each time and closes it when its test ends.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for _, part := range []struct {
@@ -89,6 +98,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"ledger", ledger},
 		{"ledger under a fence", ledgerFenced},
 		{"approvals", approvals},
+		{"incidents", incidents},
+		{"race to open an incident", raceToOpen},
 		{"cancelled context", cancelled},
 		{"race for a lease", raceForLease},
 		{"race to take", raceToTake},

@@ -1,0 +1,159 @@
+package astern
+
+import "time"
+
+// IncidentEventKind is what an event tells of an incident.
+type IncidentEventKind string
+
+// The events of an incident. Everything that is known of one is folded from them; none is ever changed.
+const (
+	IncidentOpened   IncidentEventKind = "opened"   // Text is its title; Addresses, Began
+	IncidentSeverity IncidentEventKind = "severity" // Severity; Text says why
+	IncidentOwned    IncidentEventKind = "owned"    // By has it from now on
+	IncidentNoted    IncidentEventKind = "noted"    // a person's line in the timeline: Text
+	IncidentBlamed   IncidentEventKind = "blamed"   // Cause, or nil when no change is to blame; Text says why
+	IncidentDecided  IncidentEventKind = "decided"  // Decision: what to do, or why nothing
+	IncidentActed    IncidentEventKind = "acted"    // Execution is part of it; Text says what for
+	IncidentCost     IncidentEventKind = "cost"     // Cost so far, in place of what was said before
+	IncidentMeasured IncidentEventKind = "measured" // Series, in place of the one of the same name
+	IncidentTicked   IncidentEventKind = "ticked"   // task Item is done
+	IncidentResolved IncidentEventKind = "resolved" // health is proven, or a person says that it is over: Text
+	IncidentReopened IncidentEventKind = "reopened" // it is not over: Text says why
+)
+
+// IncidentEvent is one event of an incident.
+type IncidentEvent struct {
+	Seq  int64             `json:"seq"` // from 1, without gaps
+	At   time.Time         `json:"at"`
+	Kind IncidentEventKind `json:"kind"`
+	By   string            `json:"by"` // a person's name, or "watch"
+	Text string            `json:"text,omitempty"`
+	// Token makes an event that a process writes findable after a crash: it is written once in the whole store.
+	Token     string   `json:"token,omitempty"`
+	Addresses []string `json:"addresses,omitempty"`
+	// Began is when the fault began as far as is known; zero means with the event.
+	Began     time.Time `json:"began,omitzero"`
+	Severity  string    `json:"severity,omitempty"`
+	Cause     *Cause    `json:"cause,omitempty"`
+	Decision  *Decision `json:"decision,omitempty"`
+	Execution string    `json:"execution,omitempty"`
+	Cost      *Cost     `json:"cost,omitempty"`
+	Series    *Series   `json:"series,omitempty"`
+	Item      string    `json:"item,omitempty"`
+}
+
+// IncidentLog is an incident as it is stored: all its events in order.
+type IncidentLog struct {
+	ID     string          `json:"id"` // inc-1, inc-2 …
+	Events []IncidentEvent `json:"events"`
+}
+
+// Cause is the change that is blamed for a fault.
+type Cause struct {
+	Address  string    `json:"address"`
+	Revision string    `json:"revision"`
+	At       time.Time `json:"at"`
+	By       string    `json:"by,omitempty"`
+	// Event is the number of the ledger's event.
+	Event int64 `json:"event,omitempty"`
+}
+
+// Act is what a decision comes to.
+type Act string
+
+// The acts of a decision.
+const (
+	ActAutomatic Act = "act"    // the way is taken
+	ActAsk       Act = "ask"    // a person is asked to take it
+	ActTell      Act = "tell"   // people are told; nothing else
+	ActShadow    Act = "shadow" // it would have been taken
+	ActHold      Act = "hold"   // nothing is done until more is known
+)
+
+// Decision is what was decided about a fault, also to do nothing, and why.
+type Decision struct {
+	Act Act `json:"act"`
+	// Way is what was chosen, in words: "shop back to v1.2.2". Command is what a person types for it.
+	Way     string `json:"way,omitempty"`
+	Command string `json:"command,omitempty"`
+	// Plan is the hash of the plan made for it.
+	Plan string `json:"plan,omitempty"`
+	// Because is one sentence that a person can check; Against says of each other way why it was not taken.
+	Because string   `json:"because"`
+	Against []string `json:"against,omitempty"`
+}
+
+// Cost is what a fault has cost. What is not known is zero, and Unknown says so.
+type Cost struct {
+	// Requests failed beyond those of the baseline; Users were harmed.
+	Requests float64 `json:"requests,omitempty"`
+	Users    float64 `json:"users,omitempty"`
+	// Share of the requests or users of that time that were harmed, in percent.
+	Share   float64 `json:"share_percent,omitempty"`
+	Unknown string  `json:"unknown,omitempty"`
+}
+
+// Series is what a signal did in the time of an incident, for its graph.
+type Series struct {
+	Name   string  `json:"name"`
+	Unit   string  `json:"unit"` // "%", "s", "/s"
+	Margin float64 `json:"margin,omitempty"`
+	Points []Point `json:"points"`
+}
+
+// Point is one interval of a Series: both groups' values, and between which bounds the difference lies. Nil is unknown.
+type Point struct {
+	At        time.Time `json:"at"`
+	Candidate *float64  `json:"candidate,omitempty"`
+	Control   *float64  `json:"control,omitempty"`
+	Low       *float64  `json:"low,omitempty"`
+	High      *float64  `json:"high,omitempty"`
+}
+
+// Incident is what went wrong, what was decided and done, by whom, and what is left to do: the fold of its events.
+type Incident struct {
+	ID        string    `json:"id"`
+	Title     string    `json:"title"`
+	Addresses []string  `json:"addresses"`
+	Severity  string    `json:"severity,omitempty"`
+	Owner     string    `json:"owner,omitempty"`
+	OpenedBy  string    `json:"opened_by"`
+	BeganAt   time.Time `json:"began_at"`
+	OpenedAt  time.Time `json:"opened_at"`
+	// ResolvedAt is nil while it lasts.
+	ResolvedAt *time.Time      `json:"resolved_at,omitempty"`
+	Cause      *Cause          `json:"cause,omitempty"`
+	Decisions  []Decision      `json:"decisions,omitempty"`
+	Executions []string        `json:"executions,omitempty"`
+	Cost       Cost            `json:"cost"`
+	Series     []Series        `json:"series,omitempty"`
+	Tasks      []Task          `json:"tasks"`
+	Timeline   []TimelineEntry `json:"timeline"`
+}
+
+// Task is one thing to do after an incident (REQUIREMENTS R10).
+type Task struct {
+	Item string `json:"item"`
+	// List is 1h, 24h or 7d: how long after the end it is due.
+	List  string     `json:"list"`
+	Owner string     `json:"owner,omitempty"`
+	DueAt *time.Time `json:"due_at,omitempty"` // nil while the incident lasts
+	// DoneAt is when By ticked it.
+	DoneAt *time.Time `json:"done_at,omitempty"`
+	By     string     `json:"by,omitempty"`
+}
+
+// Overdue reports whether the task should have been done by now.
+func (t Task) Overdue(now time.Time) bool {
+	return t.DoneAt == nil && t.DueAt != nil && now.After(*t.DueAt)
+}
+
+// TimelineEntry is one line of an incident's story.
+type TimelineEntry struct {
+	At   time.Time         `json:"at"`
+	Kind IncidentEventKind `json:"kind"`
+	By   string            `json:"by"`
+	Text string            `json:"text"`
+	// Execution is set on what an execution of the incident did.
+	Execution string `json:"execution,omitempty"`
+}

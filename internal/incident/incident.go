@@ -1,0 +1,159 @@
+// Package incident folds the events of an incident into what a person asks about it: what happened, whose it is, what it
+// cost, what was decided, and which of the tasks after it are left. It is pure.
+package incident
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern"
+)
+
+// Watch is who writes the events that no person writes.
+const Watch = "watch"
+
+// Fold returns the incident that the events tell of. Events of a kind that this version does not know stay in its timeline
+// and change nothing else.
+func Fold(log astern.IncidentLog) astern.Incident {
+	in := astern.Incident{ID: log.ID}
+	ticked := map[string]astern.IncidentEvent{}
+	for _, e := range log.Events {
+		apply(&in, ticked, e)
+		if line := Line(e); line != "" {
+			in.Timeline = append(in.Timeline, astern.TimelineEntry{At: e.At, Kind: e.Kind, By: e.By, Text: line, Execution: e.Execution})
+		}
+	}
+	in.Tasks = tasks(in, ticked)
+	return in
+}
+
+func apply(in *astern.Incident, ticked map[string]astern.IncidentEvent, e astern.IncidentEvent) {
+	switch e.Kind {
+	case astern.IncidentOpened:
+		in.Title, in.Addresses, in.OpenedBy, in.OpenedAt, in.BeganAt = e.Text, e.Addresses, e.By, e.At, e.At
+		in.Severity = e.Severity
+		if !e.Began.IsZero() {
+			in.BeganAt = e.Began
+		}
+	case astern.IncidentSeverity:
+		in.Severity = e.Severity
+	case astern.IncidentOwned:
+		in.Owner = e.By
+	case astern.IncidentBlamed:
+		in.Cause = e.Cause
+	case astern.IncidentDecided:
+		if e.Decision != nil {
+			in.Decisions = append(in.Decisions, *e.Decision)
+		}
+	case astern.IncidentActed:
+		if !slices.Contains(in.Executions, e.Execution) {
+			in.Executions = append(in.Executions, e.Execution)
+		}
+	case astern.IncidentCost:
+		if e.Cost != nil {
+			in.Cost = *e.Cost
+		}
+	case astern.IncidentMeasured:
+		if e.Series != nil {
+			in.Series = slices.DeleteFunc(in.Series, func(s astern.Series) bool { return s.Name == e.Series.Name })
+			in.Series = append(in.Series, *e.Series)
+		}
+	case astern.IncidentTicked:
+		ticked[e.Item] = e
+	case astern.IncidentResolved:
+		if in.ResolvedAt == nil {
+			at := e.At
+			in.ResolvedAt = &at
+		}
+	case astern.IncidentReopened:
+		in.ResolvedAt = nil
+	}
+}
+
+// Line says what an event tells in one line, "" when it is no line of a timeline.
+func Line(e astern.IncidentEvent) string {
+	switch e.Kind {
+	case astern.IncidentOpened:
+		return "opened: " + e.Text + " (" + strings.Join(e.Addresses, ", ") + ")"
+	case astern.IncidentSeverity:
+		return because("severity "+e.Severity, e.Text)
+	case astern.IncidentOwned:
+		return e.By + " has it"
+	case astern.IncidentBlamed:
+		if e.Cause == nil {
+			return because("no change is to blame", e.Text)
+		}
+		return because(fmt.Sprintf("blamed: %s %s, deployed %s", e.Cause.Address, e.Cause.Revision, clock(e.Cause.At)), e.Text)
+	case astern.IncidentDecided:
+		if e.Decision == nil {
+			return ""
+		}
+		return because(decided(*e.Decision), e.Decision.Because)
+	case astern.IncidentActed:
+		return because(e.Execution, e.Text)
+	case astern.IncidentCost, astern.IncidentMeasured:
+		return ""
+	case astern.IncidentTicked:
+		return "done: " + e.Item
+	case astern.IncidentResolved:
+		return because("resolved", e.Text)
+	case astern.IncidentReopened:
+		return because("not over", e.Text)
+	}
+	return e.Text
+}
+
+func decided(d astern.Decision) string {
+	switch d.Act {
+	case astern.ActAutomatic:
+		return "takes " + d.Way
+	case astern.ActAsk:
+		return "asks for " + d.Way
+	case astern.ActShadow:
+		return "would take " + d.Way
+	case astern.ActTell:
+		return "tells, does nothing"
+	}
+	return "holds"
+}
+
+func because(what, why string) string {
+	if why == "" {
+		return what
+	}
+	return what + ": " + why
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }
+
+// Harm is how long the fault harmed: from its beginning to its end, or to now.
+func Harm(in astern.Incident, now time.Time) time.Duration {
+	if in.ResolvedAt != nil {
+		now = *in.ResolvedAt
+	}
+	return max(0, now.Sub(in.BeganAt))
+}
+
+// Overdue returns the tasks that should have been done by now.
+func Overdue(in astern.Incident, now time.Time) []astern.Task {
+	var out []astern.Task
+	for _, t := range in.Tasks {
+		if t.Overdue(now) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Left returns how many tasks are not done.
+func Left(in astern.Incident) int {
+	n := 0
+	for _, t := range in.Tasks {
+		if t.DoneAt == nil {
+			n++
+		}
+	}
+	return n
+}
