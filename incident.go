@@ -131,6 +131,36 @@ type Incident struct {
 	Timeline   []TimelineEntry `json:"timeline"`
 }
 
+// Harm is how long the fault harmed: from its beginning to its end, or to now.
+func (in Incident) Harm(now time.Time) time.Duration {
+	if in.ResolvedAt != nil {
+		now = *in.ResolvedAt
+	}
+	return max(0, now.Sub(in.BeganAt))
+}
+
+// Overdue returns the tasks that should have been done by now.
+func (in Incident) Overdue(now time.Time) []Task {
+	var out []Task
+	for _, t := range in.Tasks {
+		if t.Overdue(now) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Left returns how many tasks are not done.
+func (in Incident) Left() int {
+	n := 0
+	for _, t := range in.Tasks {
+		if t.DoneAt == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // Task is one thing to do after an incident (REQUIREMENTS R10).
 type Task struct {
 	Item string `json:"item"`

@@ -52,6 +52,7 @@ type Store interface {
 	Plans
 	Executions
 	Approvals
+	Incidents
 	engine.Journal
 	ledger.Events
 	hostservice.Proofs

@@ -66,15 +66,19 @@ func (s *session) listExecutions(ctx context.Context, a *app.App, limit int) err
 
 func (s *session) show() *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "show an execution: steps, timeline, where the time went, checklist", Args: takes(1, 1),
+		Use: "show ID", Short: "show an execution or an incident: what was done, when, and what is left", Args: takes(1, 1),
 		ValidArgsFunction: s.executionArgs(false),
 		Long: `Shows what an execution does now, its steps, its timeline, where the time went, the checklist, and the commands that
 may follow.
 
   astern show ex-1
-  astern show ex-1 -v`,
+  astern show ex-1 -v
+  astern show inc-1`,
 		RunE: s.runs(func(ctx context.Context, args []string) error {
 			return s.with(ctx, reading, func(a *app.App) error {
+				if isIncident(args[0]) {
+					return s.showIncident(ctx, a, args[0])
+				}
 				sh, err := a.Show(ctx, args[0])
 				if err != nil {
 					return err

@@ -60,7 +60,7 @@ exempt from latches.`,
 func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command {
 	name := prefix + " " + string(in.verb)
 	cmd := &cobra.Command{Use: in.use, Short: in.short, Args: takes(in.least, in.most),
-		Long: in.long + "\n\n  " + strings.ReplaceAll(in.example, "%s", name), Annotations: map[string]string{mayRunbook: "yes"}}
+		Long: in.long + "\n\n  " + strings.ReplaceAll(in.example, "%s", name), Annotations: map[string]string{moreOutputs: mayRunbook}}
 	flags := cmd.Flags()
 	flags.StringVar(&f.reason, "reason", "", "why; it is recorded and shown")
 	flags.Var(&f.watch, "watch", "how long the whole is watched at the end (default: the policy's)")

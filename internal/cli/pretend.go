@@ -32,5 +32,15 @@ func (pretend) AddApproval(context.Context, string, string, string, string, time
 	return nil
 }
 
+// OpenIncident answers as if the incident had been opened.
+func (pretend) OpenIncident(context.Context, astern.IncidentEvent) (string, bool, error) {
+	return "inc-?", true, nil
+}
+
+// AddIncidentEvent writes nothing.
+func (pretend) AddIncidentEvent(context.Context, string, astern.IncidentEvent) (int64, error) {
+	return 0, nil
+}
+
 // KeepProof writes nothing.
 func (pretend) KeepProof(context.Context, string, []byte, time.Time) error { return nil }

@@ -31,7 +31,7 @@ const exitCodes = `Exit codes:
   2    wrong usage or input
   3    refused: a guard, the policy, a latch or a changed world forbids it
   4    not ready: a component without a ready way back, or a check that fails or is unknown
-  5    waiting: for an approval, or paused
+  5    waiting: for an approval, or paused, or a task that is overdue
   6    held half-way: a person must decide
   130  interrupted, or cancelled by a person`
 
@@ -40,11 +40,15 @@ const (
 	groupKnowing   = "knowing"
 	groupDoing     = "doing"
 	groupRunning   = "running"
+	groupWatching  = "watching"
 	groupRecording = "recording"
 )
 
-// mayRunbook marks commands that know `-o runbook`.
-const mayRunbook = "runbook"
+// Commands with the annotation moreOutputs know the outputs that it lists, in words.
+const (
+	moreOutputs = "outputs"
+	mayRunbook  = "runbook"
+)
 
 func (s *session) root(args []string) *cobra.Command {
 	root := group("astern", "brings systems back to a good state", rootLong)
@@ -54,7 +58,8 @@ func (s *session) root(args []string) *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddGroup(&cobra.Group{ID: groupKnowing, Title: "Knowing (changes nothing):"}, &cobra.Group{ID: groupDoing, Title: "Doing:"},
-		&cobra.Group{ID: groupRunning, Title: "Running:"}, &cobra.Group{ID: groupRecording, Title: "Recording:"})
+		&cobra.Group{ID: groupRunning, Title: "Running:"},
+		&cobra.Group{ID: groupWatching, Title: "Watching:"}, &cobra.Group{ID: groupRecording, Title: "Recording:"})
 	root.SetHelpCommandGroupID(groupKnowing)
 	root.SetCompletionCommandGroupID(groupKnowing)
 	root.SetUsageTemplate(root.UsageTemplate() + "\n" + exitCodes + "\n")
@@ -63,11 +68,11 @@ func (s *session) root(args []string) *cobra.Command {
 	f.StringVarP(&s.file, "file", "f", "astern.yaml", "declaration of the system")
 	f.StringVar(&s.state, "state", "", "state folder (default .astern beside the file)")
 	f.StringVarP(&s.environment, "environment", "e", "", "environment (default: the only one; knowing commands: all)")
-	f.StringVarP(&s.output, "output", "o", "table", "table, json or yaml; plans also runbook")
+	f.StringVarP(&s.output, "output", "o", "table", "table, json or yaml; plans also runbook, reports markdown and html")
 	f.StringVar(&s.color, "color", "auto", "auto, always or never")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "show all evidence, facts and records")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return s.globals(cmd) }
-	complete(root, "output", "table", "json", "yaml", "runbook")
+	complete(root, "output", "table", "json", "yaml", "runbook", "markdown", "html")
 	complete(root, "color", "auto", "always", "never")
 	_ = root.RegisterFlagCompletionFunc("environment", s.environments) // fails only for a flag that does not exist
 	s.addCommands(root, args)
@@ -88,6 +93,7 @@ func (s *session) addCommands(root *cobra.Command, args []string) {
 		groupDoing: doing,
 		groupRunning: {"executions": s.executions, "show": s.show, "follow": s.follow, "pause": s.pause, "resume": s.resume,
 			"cancel": s.cancel, "skip": s.skip, "settle": s.settle, "allow": s.allow, "approve": s.approve, "reject": s.reject, "tick": s.tick},
+		groupWatching:  {"incidents": s.incidents, "report": s.report},
 		groupRecording: {"record": s.record, "latch": s.latch},
 	}
 	add := func(group string, make func() *cobra.Command) {
@@ -135,9 +141,7 @@ func (s *session) globals(cmd *cobra.Command) error {
 		return err
 	}
 	formats := []string{"table", "json", "yaml"}
-	if cmd.Annotations[mayRunbook] != "" {
-		formats = append(formats, mayRunbook)
-	}
+	formats = append(formats, strings.Fields(cmd.Annotations[moreOutputs])...)
 	if !slices.Contains(formats, s.output) {
 		asked := s.output
 		s.output = "table"

@@ -262,11 +262,19 @@ func (s *session) allow() *cobra.Command {
 func (s *session) tick() *cobra.Command {
 	f := &changeFlags{}
 	component := ""
-	cmd := s.stepCommand("tick ID ITEM", "tick an item of the checklist by hand", `Ticks an item of the checklist that no check ticks, in your name. Executions that have ended can be ticked, too.
+	cmd := s.stepCommand("tick ID ITEM", "tick an item of the checklist by hand", `Ticks an item of the checklist that no check ticks, in your name. Executions that have ended can be ticked, too; and so
+can the tasks after an incident.
 
   astern tick ex-1 business-metrics
+  astern tick inc-1 post-mortem
   astern tick ex-1 alerts --component shop`, takes(2, 2), f, false,
 		func(ctx context.Context, a *app.App, args []string) error {
+			if isIncident(args[0]) {
+				if err := a.TickTask(ctx, args[0], args[1]); err != nil {
+					return err
+				}
+				return s.say(done{What: fmt.Sprintf("%s: %s is done, says %s", args[0], args[1], a.By), DryRun: f.dryRun})
+			}
 			sh, err := a.Show(ctx, args[0])
 			if err != nil {
 				return err

@@ -127,33 +127,3 @@ func because(what, why string) string {
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }
-
-// Harm is how long the fault harmed: from its beginning to its end, or to now.
-func Harm(in astern.Incident, now time.Time) time.Duration {
-	if in.ResolvedAt != nil {
-		now = *in.ResolvedAt
-	}
-	return max(0, now.Sub(in.BeganAt))
-}
-
-// Overdue returns the tasks that should have been done by now.
-func Overdue(in astern.Incident, now time.Time) []astern.Task {
-	var out []astern.Task
-	for _, t := range in.Tasks {
-		if t.Overdue(now) {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// Left returns how many tasks are not done.
-func Left(in astern.Incident) int {
-	n := 0
-	for _, t := range in.Tasks {
-		if t.DoneAt == nil {
-			n++
-		}
-	}
-	return n
-}

@@ -24,6 +24,9 @@ func md(s string) string {
 	return b.String()
 }
 
+// EscapeMarkdown makes a value safe for running text in Markdown.
+func EscapeMarkdown(s string) string { return md(s) }
+
 // mdStart is md for a value that begins a line or a list item, where more characters mean something.
 func mdStart(s string) string {
 	s = md(s)

@@ -1,0 +1,182 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/incident"
+)
+
+// Incidents keeps what is told of incidents.
+type Incidents interface {
+	OpenIncident(ctx context.Context, e astern.IncidentEvent) (id string, opened bool, err error)
+	AddIncidentEvent(ctx context.Context, id string, e astern.IncidentEvent) (seq int64, err error)
+	Incident(ctx context.Context, id string) (astern.IncidentLog, error)
+	Incidents(ctx context.Context) ([]astern.IncidentLog, error)
+}
+
+// Fault is what a person says who opens an incident.
+type Fault struct {
+	Environment string
+	Components  []string
+	Severity    string
+	Began       time.Time // zero means now
+	Title       string
+}
+
+// OpenIncident opens an incident on a person's word and returns its id.
+func (a *App) OpenIncident(ctx context.Context, f Fault) (string, error) {
+	e := astern.IncidentEvent{At: a.Now(), Kind: astern.IncidentOpened, By: a.By, Text: f.Title, Severity: f.Severity, Began: f.Began}
+	for _, name := range f.Components {
+		c, err := a.Component(f.Environment, name)
+		if err != nil {
+			return "", err
+		}
+		if !slices.Contains(e.Addresses, c.Address()) {
+			e.Addresses = append(e.Addresses, c.Address())
+		}
+	}
+	switch {
+	case f.Severity != "" && !validSeverity(f.Severity):
+		return "", astern.Errorf(astern.Invalid, "%q is no name of a severity", f.Severity).WithHint("as in SEV-2: letters, digits and dashes, at most 32")
+	case f.Began.After(a.Now()):
+		return "", astern.Errorf(astern.Invalid, "the fault can't begin at %s: that is still to come", f.Began.UTC().Format("2006-01-02 15:04:05Z"))
+	}
+	id, _, err := a.Store.OpenIncident(ctx, e)
+	return id, err
+}
+
+func validSeverity(s string) bool {
+	const longest = 32
+	return len(s) <= longest && strings.IndexFunc(s, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) < 0 && s != "" && s[0] != '-'
+}
+
+// Incident returns an incident with what its executions did.
+func (a *App) Incident(ctx context.Context, id string) (astern.Incident, error) {
+	log, err := a.Store.Incident(ctx, id)
+	if err != nil {
+		return astern.Incident{}, err
+	}
+	all, err := a.Store.Executions(ctx, 0, false)
+	if err != nil {
+		return astern.Incident{}, fmt.Errorf("reading executions: %w", err)
+	}
+	return a.withExecutions(ctx, incident.Fold(log), all)
+}
+
+// Incidents returns all incidents, the newest first.
+func (a *App) Incidents(ctx context.Context) ([]astern.Incident, error) {
+	logs, err := a.Store.Incidents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]astern.Incident, len(logs))
+	for i, log := range logs {
+		out[i] = incident.Fold(log)
+	}
+	return out, nil
+}
+
+// withExecutions adds to the timeline what was done in the time of the incident to the components that it is about,
+// whoever did it, and whether or not he knew of it.
+func (a *App) withExecutions(ctx context.Context, in astern.Incident, all []astern.Execution) (astern.Incident, error) {
+	for _, e := range slices.Backward(all) {
+		if !slices.Contains(in.Executions, e.ID) && !incident.Concerns(in, e) {
+			continue
+		}
+		l, err := a.load(ctx, e.ID)
+		if err != nil {
+			return in, err
+		}
+		in = incident.With(in, e, l.plan, l.records)
+	}
+	return in, nil
+}
+
+// tell writes an event of an incident on a person's word.
+func (a *App) tell(ctx context.Context, id string, e astern.IncidentEvent, may func(astern.Incident) error) error {
+	log, err := a.Store.Incident(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := may(incident.Fold(log)); err != nil {
+		return err
+	}
+	e.At, e.By = a.Now(), a.By
+	_, err = a.Store.AddIncidentEvent(ctx, id, e)
+	return err
+}
+
+func always(astern.Incident) error { return nil }
+
+// OwnIncident says that the person has it from now on.
+func (a *App) OwnIncident(ctx context.Context, id string) error {
+	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentOwned}, func(in astern.Incident) error {
+		if in.Owner == a.By {
+			return astern.Errorf(astern.Refused, "%s has %s already", a.By, id)
+		}
+		return nil
+	})
+}
+
+// NoteIncident adds a line to the timeline.
+func (a *App) NoteIncident(ctx context.Context, id, text string) error {
+	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentNoted, Text: text}, always)
+}
+
+// SetSeverity changes how severe the incident is.
+func (a *App) SetSeverity(ctx context.Context, id, severity, reason string) error {
+	if !validSeverity(severity) {
+		return astern.Errorf(astern.Invalid, "%q is no name of a severity", severity).WithHint("as in SEV-2: letters, digits and dashes, at most 32")
+	}
+	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentSeverity, Severity: severity, Text: reason}, always)
+}
+
+// CostIncident says what the incident has cost so far.
+func (a *App) CostIncident(ctx context.Context, id string, c astern.Cost) error {
+	if c.Requests < 0 || c.Users < 0 || c.Share < 0 || c.Share > 100 {
+		return astern.Errorf(astern.Invalid, "a cost is not negative, and a share at most 100 percent")
+	}
+	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentCost, Cost: &c}, always)
+}
+
+// ResolveIncident says that the harm is over: the tasks are due from now on.
+func (a *App) ResolveIncident(ctx context.Context, id, reason string) error {
+	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentResolved, Text: reason}, func(in astern.Incident) error {
+		if in.ResolvedAt != nil {
+			return astern.Errorf(astern.Refused, "%s was resolved %s", id, in.ResolvedAt.UTC().Format("2006-01-02 15:04:05Z"))
+		}
+		return nil
+	})
+}
+
+// ReopenIncident says that it is not over.
+func (a *App) ReopenIncident(ctx context.Context, id, reason string) error {
+	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentReopened, Text: reason}, func(in astern.Incident) error {
+		if in.ResolvedAt == nil {
+			return astern.Errorf(astern.Refused, "%s is not resolved", id)
+		}
+		return nil
+	})
+}
+
+// TickTask says that a task of the incident is done.
+func (a *App) TickTask(ctx context.Context, id, item string) error {
+	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentTicked, Item: item}, func(in astern.Incident) error {
+		for _, t := range in.Tasks {
+			switch {
+			case t.Item == item && t.DoneAt != nil:
+				return astern.Errorf(astern.Refused, "%s of %s was done by %s", item, id, t.By)
+			case t.Item == item:
+				return nil
+			}
+		}
+		return astern.Errorf(astern.NotFound, "%s has no task %q", id, item).WithHint("it has: %s", strings.Join(incident.Items(), ", "))
+	})
+}
