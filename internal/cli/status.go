@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +46,15 @@ func (s *session) statusOf(ctx context.Context, a *app.App) error {
 			return err
 		}
 		r.Latches = append(r.Latches, latchesOf(latches)...)
+	}
+	incidents, err := a.Incidents(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range incidents {
+		if i.ResolvedAt == nil && slices.ContainsFunc(i.Addresses, func(address string) bool { return in[address] }) {
+			r.Incidents = append(r.Incidents, i)
+		}
 	}
 	open, err := a.Store.Executions(ctx, 0, true)
 	if err != nil {

@@ -244,6 +244,7 @@ func executions() []ExecutionLine {
 func statusReport() StatusReport {
 	t := shopTargets()[1]
 	return StatusReport{System: "webshop", Environment: "production", Executions: executions()[:1], Latches: latches()[:1],
+		Incidents: incidentsReport().Incidents[:1],
 		Components: []ComponentStatus{
 			{Address: "production/shop", Kind: "host.service", Current: "v1.2.2+v1.2.3", Since: agoPtr(11 * time.Minute), Back: &t, SeenAt: ago(3 * time.Second),
 				Unknown: []string{"shop-4/process: web-2 did not answer within 5 s"}},
@@ -252,6 +253,27 @@ func statusReport() StatusReport {
 			{Address: "production/mail", Kind: "jsonexec", Error: "running ./mail-driver: exit status 2"}},
 		Next: []string{"astern show e-91", "astern check"}}
 }
+
+// incidentsReport has one that lasts, one with tasks overdue, and one that is closed.
+func incidentsReport() IncidentsReport {
+	tasks := func(due, done *time.Time) []astern.Task {
+		return []astern.Task{{Item: "status-page", List: "1h", Owner: "ana", DueAt: due, DoneAt: agoPtr(30 * time.Minute), By: "bob"},
+			{Item: "ticket", List: "1h", DueAt: due, DoneAt: done, By: "ana"}, {Item: "post-mortem", List: "7d", Owner: "ana", DueAt: done, DoneAt: done, By: "ana"}}
+	}
+	first := astern.Incident{ID: "inc-3", Title: "errors 4.1 % (normal 0.3 %)", Addresses: []string{"production/shop"}, Severity: "SEV-3", OpenedBy: "watch",
+		BeganAt: ago(11 * time.Minute), OpenedAt: ago(10 * time.Minute), Cost: astern.Cost{Requests: 1204, Share: 4.1, Unknown: "orders lost"},
+		Cause: &astern.Cause{Address: "production/shop", Revision: "v1.2.3", At: ago(12 * time.Minute)}, Executions: []string{"e-91"}, Tasks: tasks(nil, nil),
+		Timeline: []astern.TimelineEntry{{At: ago(10 * time.Minute), By: "watch", Text: "opened: errors 4.1 % (production/shop)"},
+			{At: ago(9 * time.Minute), By: "ana", Text: "e-91: rollback production/shop v1.2.3 → v1.2.2 begins", Execution: "e-91"},
+			{At: ago(8 * time.Minute), Text: "e-91: 2.swap@shop-1 failed: no space\x1b[2J", Execution: "e-91"}}}
+	second := astern.Incident{ID: "inc-2", Title: "slow", Addresses: []string{"production/shop"}, Owner: "ana", BeganAt: ago(5 * time.Hour), OpenedAt: ago(5 * time.Hour),
+		ResolvedAt: agoPtr(4 * time.Hour), Tasks: tasks(agoPtr(3*time.Hour), nil)}
+	third := astern.Incident{ID: "inc-1", Title: "gone", Addresses: []string{"production/mail"}, Severity: "SEV-1", Owner: "ana", BeganAt: ago(9 * day), OpenedAt: ago(9 * day),
+		ResolvedAt: agoPtr(9 * day), Tasks: tasks(agoPtr(9*day), agoPtr(2*day))}
+	return IncidentsReport{Incidents: []astern.Incident{first, second, third}, Overdue: 1, More: 2}
+}
+
+func incidentReport(i int) IncidentReport { return IncidentOf(incidentsReport().Incidents[i], now) }
 
 func kindsReport() KindsReport {
 	return KindsReport{Kinds: []KindLine{{Kind: "host.service", Abilities: []string{"observe", "route", "act", "validate"}, Verbs: []astern.VerbInfo{

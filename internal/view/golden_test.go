@@ -73,6 +73,11 @@ func renderings() []rendering {
 		{"execution-ended", func(w io.Writer, st Style) error { return Execution(w, st, endedView()) }, nil},
 		{"execution-fleet", func(w io.Writer, st Style) error { return Execution(w, st, fleet) }, nil},
 		{"executions", func(w io.Writer, st Style) error { return Executions(w, st, ExecutionsReport{executions(), 12}) }, ExecutionsReport{executions(), 12}},
+		{"incidents", func(w io.Writer, st Style) error { return Incidents(w, st, incidentsReport()) }, incidentsReport()},
+		{"incidents-none", func(w io.Writer, st Style) error { return Incidents(w, st, IncidentsReport{}) }, nil},
+		{"incident", func(w io.Writer, st Style) error { return Incident(w, st, incidentReport(0)) }, incidentReport(0)},
+		{"incident-overdue", func(w io.Writer, st Style) error { return Incident(w, st, incidentReport(1)) }, nil},
+		{"incident-closed", func(w io.Writer, st Style) error { return Incident(w, st, incidentReport(2)) }, nil},
 		{"status", func(w io.Writer, st Style) error { return Status(w, st, statusReport()) }, statusReport()},
 		{"history", func(w io.Writer, st Style) error {
 			return History(w, st, HistoryReport{"production/shop", "v1.2.3", events()[:3], 7})

@@ -30,6 +30,8 @@ type StatusReport struct {
 	System      string            `json:"system"`
 	Environment string            `json:"environment"`
 	Components  []ComponentStatus `json:"components"`
+	// Incidents are those that last.
+	Incidents []astern.Incident `json:"incidents"`
 	// Executions are those that have not ended.
 	Executions []ExecutionLine `json:"executions"`
 	Latches    []Latch         `json:"latches"`
@@ -99,6 +101,15 @@ func Executions(w io.Writer, st Style, r ExecutionsReport) error {
 func Status(w io.Writer, st Style, r StatusReport) error {
 	p := newPrinter(st)
 	p.line(strong(r.System), "  ", strong(r.Environment), dim("  "+st.when(st.Now)))
+	for _, in := range r.Incidents {
+		owner := tx(warn("! nobody has it"))
+		if in.Owner != "" {
+			owner = tx(in.Owner + " has it")
+		}
+		p.field("incident", bad("✗ "+in.ID), "  ", orDash(in.Severity), "  ", strong(in.Title), dim(fmt.Sprintf("  since %s, %s  ", st.clock(in.BeganAt),
+			seconds(in.Harm(st.Now).Round(time.Second).Seconds()))), owner)
+		p.command(labelWidth, "astern show "+in.ID)
+	}
 	for _, e := range r.Executions {
 		t := tx(stateWords(e.State, e.Execution.Outcome), "  ", strong(e.Execution.ID), "  ", e.Title, dim(", began "+st.age(e.Execution.CreatedAt)))
 		if e.Where != "" {
