@@ -26,9 +26,7 @@ func lists() []list {
 func Items() []string {
 	var out []string
 	for _, l := range lists() {
-		for _, i := range l.items {
-			out = append(out, i)
-		}
+		out = append(out, l.items...)
 	}
 	return out
 }
