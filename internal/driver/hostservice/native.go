@@ -50,7 +50,12 @@ func (native) look(ctx context.Context, l layout, names []string, history int) (
 				s.links[at] = linkSeen{trouble: oneLine(err.Error())}
 				continue
 			}
-			s.links[at] = readLink(l, s.real, at, text, whereTo(at))
+			link := readLink(l, s.real, at, text, whereTo(at))
+			var st unix.Stat_t
+			if statBelow(unix.AT_FDCWD, at, &st) == nil {
+				link.changed = time.Unix(st.Ctim.Unix())
+			}
+			s.links[at] = link
 		}
 	}
 	if f, err := os.Open(l.root + "/.astern.lock"); err == nil {

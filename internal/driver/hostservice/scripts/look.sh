@@ -30,6 +30,7 @@ fi
 for path; do
 	if [ -L "$path" ]; then
 		record link "$path" "$(readlink -- "$path")" "$(readlink -f -- "$path")"
+		record changed "$path" "$(stat -c %.9Z -- "$path" 2>/dev/null || stat -f %c -- "$path")"
 	elif [ -e "$path" ]; then
 		record notlink "$path"
 	else
