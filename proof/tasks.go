@@ -4,6 +4,8 @@ package main
 var tasks = []task{
 	{Name: "operators", Package: "cmd/astern", Test: "TestTwoOperatorsAtOnce", Trials: 1000, Chunk: 30},
 	{Name: "overtaken", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertaken", Trials: 300, Chunk: 6},
+	{Name: "operators-ssh", Package: "cmd/astern", Test: "TestTwoOperatorsAtOnceOverSSH", Trials: 200, Chunk: 15},
+	{Name: "overtaken-ssh", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertakenOverSSH", Trials: 60, Chunk: 4},
 	{Name: "claims", Package: "internal/driver/hostservice", Test: "TestClaimsAreLinearizable", Trials: 500, Chunk: 15},
 	{Name: "windows", Package: "internal/driver/hostservice", Test: "TestWindowIsMeasured", Trials: 300, Chunk: 60},
 	{Name: "links-raced", Package: "internal/driver/hostservice", Test: "TestChangesWhileLinksAreSwapped", Trials: 10_000, Chunk: 500},

@@ -232,7 +232,9 @@ func rightTargets(t *rapid.T, services []service, r planner.Request, p astern.Pl
 			}
 		}
 		for _, rev := range revisions {
-			leaves := slices.ContainsFunc(services[i].instances, func(in instance) bool { return services[i].runs(in) == rev && in.link != "" && services[i].silent[in.host] == "" })
+			leaves := slices.ContainsFunc(services[i].instances, func(in instance) bool {
+				return services[i].runs(in) == rev && in.link != "" && services[i].silent[in.host] == ""
+			})
 			if want := leaves && rev != m.To && r.Intent.Verb == astern.VerbRollback; left[rev] != want {
 				t.Errorf("%s leaves %s for %s: latched %v, want %v", m.Address, rev, m.To, left[rev], want)
 			}

@@ -265,7 +265,7 @@ const ticks = 100
 func startedAt(start, uptime string, now time.Time) time.Time {
 	t, err := strconv.ParseInt(start, 10, 64)
 	up, upErr := strconv.ParseFloat(uptime, 64)
-	if err != nil || upErr != nil || up < 0 || up > 1e9 || t < 0 || t > 1e11 {
+	if err != nil || upErr != nil || !(up >= 0 && up <= 1e9) || t < 0 || t > 1e11 {
 		return time.Time{}
 	}
 	return now.Round(0).Add(time.Duration(t) * (time.Second / ticks)).Add(-time.Duration(up * float64(time.Second)))

@@ -29,6 +29,7 @@ func (s sight) runs(name string, p process, link linkSeen) (revision, unknown st
 	works := s.releaseOf(p.cwd)
 	dated := !p.started.IsZero() && !link.changed.IsZero()
 	older := dated && p.started.Before(link.changed.Add(-sameMoment))
+	younger := dated && p.started.After(link.changed.Add(sameMoment))
 	switch {
 	case works == link.revision, link.revision == "":
 		return works, ""
@@ -37,7 +38,7 @@ func (s sight) runs(name string, p process, link linkSeen) (revision, unknown st
 			link.revision, link.changed.UTC().Format("2006-01-02 15:04:05Z"))
 	case works == "":
 		return link.revision, ""
-	case dated && !older:
+	case younger:
 		return "", fmt.Sprintf("its process works in %s and was started after its link was put to %s", works, link.revision)
 	}
 	return works, ""
