@@ -103,6 +103,12 @@ func (s *sight) lookAtReleases(releases string) {
 		return
 	}
 	s.real = whereTo(releases)
+	var was, is unix.Stat_t
+	if unix.Fstat(fd, &was) != nil || unix.Stat(s.real, &is) != nil || was.Dev != is.Dev || was.Ino != is.Ino {
+		s.trouble, s.real = releases+": it was exchanged while it was read", ""
+		clear(s.releases)
+		clear(s.ignored)
+	}
 }
 
 // addFound notes what lies in the folder of the releases.

@@ -10,9 +10,9 @@ if ! [ -d "$releases" ]; then
 elif ! { [ -r "$releases" ] && [ -x "$releases" ]; }; then
 	record unreadable "$releases: permission denied"
 else
-	record releases "$(cd -- "$releases" && pwd -P)"
-	(
-		cd -- "$releases" || exit
+	( # entered once, so that all that is said is of one folder
+		cd -P -- "$releases" || exit
+		record releases "$(pwd -P)"
 		find . ! -name . -prune -type d -exec sh -c '
 			stat --printf="release\000%n\000%Y\000\000" -- "$@" 2>/dev/null && exit
 			for path; do

@@ -25,6 +25,7 @@ new=./.astern-link-$token
 rm -f -- "$new"
 # Opened before the rename, written after it: nothing happens where it can't be noted, and nothing is noted that did not happen.
 exec 7>>"$root/.astern-history.jsonl" || exit 86
+opened "$root" 7 .astern-history.jsonl
 ln -s -- "$text" "$new" || exit 86
 take() { # the new link gets the link's name
 	rename "$new" "$link" || { rm -f -- "$new"; exit 87; }
