@@ -63,7 +63,13 @@ type contest struct {
 	server *hosttest.Server // by which the release root is reached; nil where it is this machine's
 }
 
-func newContest(t testing.TB, far bool, states ...string) contest {
+func newContest(t testing.TB, states ...string) contest {
+	t.Helper()
+	return contestAt(t, false, states...)
+}
+
+// contestAt is one whose release root is reached by SSH, or is this machine's.
+func contestAt(t testing.TB, far bool, states ...string) contest {
 	t.Helper()
 	c := contest{t, t.TempDir(), nil}
 	hosts, at := "", ""
@@ -255,7 +261,7 @@ func TestTwoOperatorsAtOnceOverSSH(t *testing.T) { twoOperators(t, 2, true) }
 func twoOperators(t *testing.T, share uint64, far bool) {
 	t.Helper()
 	first, count := proof.Seeds(t, share)
-	c := newContest(t, far, "one", "two")
+	c := contestAt(t, far, "one", "two")
 	won := map[string]float64{}
 	for seed := first; seed < first+count && !t.Failed(); seed++ {
 		rnd := rand.New(rand.NewPCG(seed, 3))

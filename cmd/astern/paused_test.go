@@ -151,7 +151,7 @@ func TestPausedOperatorIsOvertakenOverSSH(t *testing.T) { pausedOperator(t, 2, t
 func pausedOperator(t *testing.T, share uint64, far bool) {
 	t.Helper()
 	first, count := proof.Seeds(t, share)
-	c := newContest(t, far, "one", "two")
+	c := contestAt(t, far, "one", "two")
 	figures := map[string]float64{}
 	for seed := first; seed < first+count && !t.Failed(); seed++ {
 		rnd := rand.New(rand.NewPCG(seed, 5))

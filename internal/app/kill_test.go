@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -205,15 +206,19 @@ esac
 
 // world is a small service of three real processes with two releases, and a plan of at least twelve steps.
 type world struct {
-	t      *testing.T
-	folder string
+	t        *testing.T
+	folder   string
+	refusals *atomic.Int32 // how often the probed service still fails, and tells every secret that it was sent
 }
 
 func newWorld(t *testing.T) world {
 	t.Helper()
-	w := world{t, t.TempDir()}
+	w := world{t, t.TempDir(), new(atomic.Int32)}
 	w.must(canary.Place(w.folder))
 	mirror := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.refusals.Add(-1) >= 0 {
+			rw.WriteHeader(http.StatusInternalServerError)
+		}
 		_ = r.Header.Write(rw) // whoever hung up has seen enough
 	}))
 	t.Cleanup(mirror.Close)
@@ -479,6 +484,7 @@ func equalEnds(a, b end) bool {
 // neither does what is left of it, before and after somebody goes on.
 func TestCrashDumpHoldsNoSecret(t *testing.T) {
 	w := newWorld(t)
+	w.refusals.Store(2)
 	code, out := w.run("dump 9")
 	if code != 2 || strings.Count(out, "\ngoroutine ") < 2 {
 		t.Fatalf("no crash dump: exit %d: %s", code, out)
@@ -486,5 +492,8 @@ func TestCrashDumpHoldsNoSecret(t *testing.T) {
 	w.search()
 	if code, out := w.run(""); code != 0 {
 		t.Fatalf("going on: exit %d: %s", code, out)
+	}
+	if left := w.refusals.Load(); left > 0 {
+		t.Errorf("nobody asked the service that tells its secrets: %d refusals are left", left)
 	}
 }
