@@ -57,8 +57,20 @@ func MemberPath(pattern, member string) string {
 }
 
 // Every kind that keeps revisions shows the content hash of each at release/REVISION or, where each member has its own
-// copy, at MEMBER/release/REVISION; what runs at revision (mixed: joined by "+") and MEMBER/link; where a member is
-// reached at MEMBER/address; the highest fence that acted on it at MEMBER/fence, and who did at MEMBER/claim (see Claim).
+// copy, at MEMBER/release/REVISION; what runs at revision (mixed: joined by "+"); what a member would be started under at
+// MEMBER/link, what its process, identified at MEMBER/process, was started under at MEMBER/runs; where it is reached at MEMBER/address; the highest fence that acted on it at MEMBER/fence, and who did at MEMBER/claim (see Claim).
+
+// Runs returns what a member runs: what its process was started under, unknown where that can't be told; what its link says
+// where no process runs, or none can be seen. ok is false when there is neither.
+func (s State) Runs(member string) (v Value, ok bool) {
+	link, linked := s.Get(member + "/link")
+	runs, told := s.Get(member + "/runs")
+	process, running := s.Get(member + "/process")
+	if told && (runs.Known() || running && process.Known() && (!linked || link.Known())) {
+		return runs, true
+	}
+	return link, linked
+}
 
 // ContentHash returns the hash of a revision's content when it is known and the same everywhere.
 func (s State) ContentHash(revision string) (hash string, ok bool) {

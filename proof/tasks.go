@@ -4,9 +4,13 @@ package main
 var tasks = []task{
 	{Name: "operators", Package: "cmd/astern", Test: "TestTwoOperatorsAtOnce", Trials: 1000, Chunk: 30},
 	{Name: "overtaken", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertaken", Trials: 300, Chunk: 6},
+	{Name: "operators-ssh", Package: "cmd/astern", Test: "TestTwoOperatorsAtOnceOverSSH", Trials: 200, Chunk: 15},
+	{Name: "overtaken-ssh", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertakenOverSSH", Trials: 60, Chunk: 4},
 	{Name: "claims", Package: "internal/driver/hostservice", Test: "TestClaimsAreLinearizable", Trials: 500, Chunk: 15},
 	{Name: "windows", Package: "internal/driver/hostservice", Test: "TestWindowIsMeasured", Trials: 300, Chunk: 60},
 	{Name: "links-raced", Package: "internal/driver/hostservice", Test: "TestChangesWhileLinksAreSwapped", Trials: 10_000, Chunk: 500},
+	{Name: "claims-raced", Package: "internal/driver/hostservice", Test: "TestClaimsWhileLinksAreSwapped", Trials: 5_000, Chunk: 200},
+	{Name: "looks-raced", Package: "internal/driver/hostservice", Test: "TestLooksWhileLinksAreSwapped", Trials: 20_000, Chunk: 500},
 	{Name: "simulation", Package: "internal/engine", Test: "TestSimulation", Trials: 900_000, Chunk: 10_000},
 	{Name: "house", Package: "internal/app", Test: "TestHouseSimulation", Trials: 100_000, Chunk: 1_000},
 	{Name: "power-cuts", Package: "internal/store/sqlite", Test: "TestPowerCuts", Trials: 25_000, Chunk: 500},      // four cuts each

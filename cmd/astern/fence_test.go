@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/astern-dev/astern/internal/host/hosttest"
 	"github.com/astern-dev/astern/internal/proof"
 )
 
@@ -20,13 +21,14 @@ const contestedSystem = `version: 1
 system: contested
 environments:
   test:
+HOSTS
     components:
       shop:
         kind: host.service
         with:
-          root: root
+          root: ROOT
           link: current-{instance}
-          instances: [{name: shop-1}, {name: shop-2}]
+          instances: [{name: shop-1AT}, {name: shop-2AT}]
           commands:
             drain: [./ctl, drain, "{instance}"]
             restart: [./ctl, restart, "{instance}"]
@@ -58,12 +60,27 @@ fi
 type contest struct {
 	testing.TB
 	folder string
+	server *hosttest.Server // by which the release root is reached; nil where it is this machine's
 }
 
 func newContest(t testing.TB, states ...string) contest {
 	t.Helper()
-	c := contest{t, t.TempDir()}
-	c.write("astern.yaml", contestedSystem, 0o600)
+	return contestAt(t, false, states...)
+}
+
+// contestAt is one whose release root is reached by SSH, or is this machine's.
+func contestAt(t testing.TB, far bool, states ...string) contest {
+	t.Helper()
+	c := contest{t, t.TempDir(), nil}
+	hosts, at := "", ""
+	if far {
+		server := hosttest.Start(t)
+		c.server = &server
+		hosts = fmt.Sprintf("    hosts: {far: {ssh: {address: %q, user: %q, key_file: %q, known_hosts: %q}}}",
+			server.SSH.Address, server.SSH.User, server.SSH.KeyFile, server.SSH.KnownHosts)
+		at = ", host: far"
+	}
+	c.write("astern.yaml", strings.NewReplacer("HOSTS", hosts, "ROOT", filepath.Join(c.folder, "root"), "AT}", at+"}").Replace(contestedSystem), 0o600)
 	c.write("root/ctl", contestedCtl, 0o755)
 	for _, v := range []string{"v1", "v2", "v3"} {
 		c.write("root/releases/"+v+"/version", v, 0o600)
@@ -101,10 +118,14 @@ func (c contest) write(name, text string, mode os.FileMode) {
 	}
 }
 
-// reset puts the links to v3 and forgets what was done.
+// reset puts the links to v3, ends what was started under another, and forgets what was done.
 func (c contest) reset() {
 	c.Helper()
+	c.end()
 	for _, name := range []string{"shop-1", "shop-2"} {
+		if err := os.Remove(filepath.Join(c.folder, "root", "run-"+name)); err != nil && !os.IsNotExist(err) {
+			c.Fatal(err)
+		}
 		at := filepath.Join(c.folder, "root", "current-"+name)
 		_ = os.Remove(at) // there is none at first
 		if err := os.Symlink("releases/v3", at); err != nil {
@@ -232,9 +253,15 @@ func (c contest) race(rnd *rand.Rand, both []*operator) {
 
 // TestTwoOperatorsAtOnce lets two operators apply plans of one component at the same instant, with one state folder and
 // with two. Exactly one plan is carried out; the other is refused, says who has it, and had no effect.
-func TestTwoOperatorsAtOnce(t *testing.T) {
-	first, count := proof.Seeds(t, 6)
-	c := newContest(t, "one", "two")
+func TestTwoOperatorsAtOnce(t *testing.T) { twoOperators(t, 6, false) }
+
+// TestTwoOperatorsAtOnceOverSSH is the same with a release root that both reach by SSH.
+func TestTwoOperatorsAtOnceOverSSH(t *testing.T) { twoOperators(t, 2, true) }
+
+func twoOperators(t *testing.T, share uint64, far bool) {
+	t.Helper()
+	first, count := proof.Seeds(t, share)
+	c := contestAt(t, far, "one", "two")
 	won := map[string]float64{}
 	for seed := first; seed < first+count && !t.Failed(); seed++ {
 		rnd := rand.New(rand.NewPCG(seed, 3))

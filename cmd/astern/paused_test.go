@@ -69,10 +69,18 @@ func (c contest) pauseAt(rnd *rand.Rand, state, file string, child bool) *paused
 		c.Fatal(err)
 	}
 	go func() { p.waited <- p.cmd.Wait() }()
-	time.Sleep(time.Duration(rnd.IntN(600)) * time.Millisecond) // where it is when it stops is what is tried
+	takes := 600 // about how long it takes, in milliseconds
+	if c.server != nil {
+		takes = 1500
+	}
+	time.Sleep(time.Duration(rnd.IntN(takes)) * time.Millisecond) // where it is when it stops is what is tried
 	at := p.cmd.Process.Pid
 	if child {
-		// What a command leaves running is the service; it belongs to nobody any more.
+		// What a command leaves running is the service; it belongs to nobody any more. Over SSH it is the server's children that
+		// act: the one that serves the connection, and those that it has started.
+		if c.server != nil {
+			at = c.server.PID
+		}
 		for range 200 {
 			if all := descendants(at); len(all) > 0 {
 				at = all[rnd.IntN(len(all))]
@@ -80,6 +88,9 @@ func (c contest) pauseAt(rnd *rand.Rand, state, file string, child bool) *paused
 			}
 			time.Sleep(time.Millisecond)
 		}
+	}
+	if c.server != nil && at == c.server.PID {
+		return p // nothing was connected: whoever comes next must be able to
 	}
 	if syscall.Kill(at, syscall.SIGSTOP) == nil { // it may have ended
 		p.stopped = append(p.stopped, at)
@@ -131,9 +142,16 @@ func (c contest) swaps() []string {
 // TestPausedOperatorIsOvertaken stops an operator's astern, or one of the commands that it has started, at a random
 // moment; another one takes over, with the same state folder or with one of his own, and goes elsewhere. When the first
 // wakes up, it can't swap any link any more.
-func TestPausedOperatorIsOvertaken(t *testing.T) {
-	first, count := proof.Seeds(t, 2)
-	c := newContest(t, "one", "two")
+func TestPausedOperatorIsOvertaken(t *testing.T) { pausedOperator(t, 2, false) }
+
+// TestPausedOperatorIsOvertakenOverSSH is the same with a release root that both reach by SSH: what is stopped is astern, the
+// process that serves its connection, or a command on the host.
+func TestPausedOperatorIsOvertakenOverSSH(t *testing.T) { pausedOperator(t, 2, true) }
+
+func pausedOperator(t *testing.T, share uint64, far bool) {
+	t.Helper()
+	first, count := proof.Seeds(t, share)
+	c := contestAt(t, far, "one", "two")
 	figures := map[string]float64{}
 	for seed := first; seed < first+count && !t.Failed(); seed++ {
 		rnd := rand.New(rand.NewPCG(seed, 5))

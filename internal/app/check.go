@@ -62,7 +62,11 @@ func (c *Checked) worse(v astern.Verdict) {
 // judgeWay says whether there is a way back within the objectives.
 func (a *App) judgeWay(c *Checked, p planner.Part) {
 	a.judgeRunning(c, p)
-	back, ok := readiness.WayBack(p.Targets)
+	if v, ok := p.State.Get("revision"); ok && !v.Known() {
+		c.Findings = append(c.Findings, "what runs now is unknown: "+v.Unknown)
+		c.worse(astern.Unknown)
+	}
+	back, ok := readiness.WayBack(p.Targets, p.State.Values["revision"])
 	if !ok {
 		c.Findings = append(c.Findings, "no ready, known-good revision to go back to")
 		c.Verdict = astern.Fail
@@ -72,10 +76,6 @@ func (a *App) judgeWay(c *Checked, p planner.Part) {
 	if rto := float64(p.Component.Objectives.RTOSeconds); rto > 0 && back.Estimate.MedianSeconds > rto {
 		c.Findings = append(c.Findings, fmt.Sprintf("going back takes about %.0f s, the objective is %.0f s", back.Estimate.MedianSeconds, rto))
 		c.Verdict = astern.Fail
-	}
-	if v, ok := p.State.Get("revision"); ok && !v.Known() {
-		c.Findings = append(c.Findings, "what runs now is unknown: "+v.Unknown)
-		c.worse(astern.Unknown)
 	}
 }
 
@@ -99,6 +99,10 @@ func (a *App) judgeRunning(c *Checked, p planner.Part) {
 	if at := newest(p.History); at.Sub(a.Now()) > clockSlack {
 		found("the ledger says what happened at %s, which is still to come by this machine's clock: what is recorded until then counts as older",
 			at.UTC().Format("2006-01-02 15:04:05Z"))
+	}
+	apart, _ := planner.Apart(p.State)
+	for _, line := range apart {
+		found("%s", line)
 	}
 	links := 0
 	members := planner.Members(p.State)
@@ -162,7 +166,7 @@ func membersFor(k astern.Check, s astern.State) []string {
 
 // revisionOf returns what the member runs, or what the component does.
 func revisionOf(s astern.State, member string) string {
-	if v, ok := s.Get(member + "/link"); ok && v.Known() && member != "" {
+	if v, ok := s.Runs(member); ok && v.Known() && member != "" {
 		return v.Text
 	}
 	return s.Values["revision"].Text

@@ -59,7 +59,7 @@ func TestOldJournals(t *testing.T) {
 }
 
 func resumeOld(t *testing.T, archive, folder string) {
-	w := world{t, folder}
+	w := world{t: t, folder: folder}
 	w.must(os.RemoveAll(folder))
 	w.must(os.MkdirAll(folder, 0o700))
 	t.Cleanup(func() { os.RemoveAll(oldJournals) })

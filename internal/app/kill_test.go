@@ -4,18 +4,22 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/store/sqlite"
 )
@@ -33,6 +37,11 @@ const noRaceSleep = "GORACE=atexit_sleep_ms=0"
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(killWorld); folder != "" {
 		os.Exit(carryOut(folder, os.Getenv(killAt)))
+	}
+	for name, value := range canary.Variables() { // for all tests: those that run side by side can't set any
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }
@@ -95,6 +104,10 @@ func (k *killer) around(write func() error) error {
 	if k.when == "before" && k.writes == k.left {
 		k.die()
 	}
+	if k.when == "dump" && k.writes == k.left {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGQUIT) // it always may
+		select {}
+	}
 	err := write()
 	if k.when == "after" && k.writes == k.left {
 		k.die()
@@ -144,6 +157,7 @@ environments:
         kind: host.service
         checks:
           alive: {command: {argv: [./root/ctl, status, "{member}"]}, effects: none, each: true}
+          probe: {http: {url: "http://MIRROR/", headers: {Authorization: {file: .canaries/header}, X-Token: {env: PROBE_TOKEN}}}, each: true}
         ready: [alive]
         with:
           root: root
@@ -192,14 +206,24 @@ esac
 
 // world is a small service of three real processes with two releases, and a plan of at least twelve steps.
 type world struct {
-	t      *testing.T
-	folder string
+	t        *testing.T
+	folder   string
+	refusals *atomic.Int32 // how often the probed service still fails, and tells every secret that it was sent
 }
 
 func newWorld(t *testing.T) world {
 	t.Helper()
-	w := world{t, t.TempDir()}
-	w.write("astern.yaml", killConfig, 0o600)
+	w := world{t, t.TempDir(), new(atomic.Int32)}
+	w.must(canary.Place(w.folder))
+	mirror := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.refusals.Add(-1) >= 0 {
+			rw.WriteHeader(http.StatusInternalServerError)
+		}
+		_ = r.Header.Write(rw) // whoever hung up has seen enough
+	}))
+	t.Cleanup(mirror.Close)
+	t.Cleanup(w.search) // when everything has been done
+	w.write("astern.yaml", strings.ReplaceAll(killConfig, "http://MIRROR", mirror.URL), 0o600)
 	w.write("root/ctl", killCtl, 0o700)
 	for _, v := range []string{"v1", "v2"} {
 		w.write("root/releases/"+v+"/serve", "#!/bin/sh\n# "+v+"\nexec sleep 600\n", 0o700)
@@ -217,6 +241,17 @@ func newWorld(t *testing.T) world {
 	w.must(os.Remove(filepath.Join(w.folder, "root", "restarts")))
 	w.plan()
 	return w
+}
+
+// search looks for secrets in everything that the world's folder holds: state, plans, notes, outputs.
+func (w world) search() {
+	files, found, err := canary.Search(w.folder)
+	if err != nil || files < 5 {
+		w.t.Errorf("searching for canaries: %d files, %v", files, err)
+	}
+	for _, leak := range found {
+		w.t.Error(leak)
+	}
 }
 
 func (w world) must(err error) {
@@ -284,6 +319,9 @@ func (w world) run(at string) (code int, out string) {
 	b, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
 		w.t.Fatal(err)
+	}
+	for _, leak := range canary.Leaks(b) {
+		w.t.Errorf("the program printed %s", leak)
 	}
 	return cmd.ProcessState.ExitCode(), string(b)
 }
@@ -440,4 +478,20 @@ func killed(t *testing.T, at, restart string, want end) {
 func equalEnds(a, b end) bool {
 	return slices.Equal(a.Links, b.Links) && slices.Equal(a.Restarts, b.Restarts) && slices.Equal(a.Swaps, b.Swaps) &&
 		slices.Equal(a.Events, b.Events) && a.Outcome == b.Outcome && slices.Equal(a.Files, b.Files) && a.Processes == b.Processes
+}
+
+// TestCrashDumpHoldsNoSecret: the dump of every goroutine, in the middle of an execution whose checks use secrets, holds none;
+// neither does what is left of it, before and after somebody goes on.
+func TestCrashDumpHoldsNoSecret(t *testing.T) {
+	w := newWorld(t)
+	w.refusals.Store(2)
+	code, out := w.run("dump 9")
+	if code != 2 || strings.Count(out, "\ngoroutine ") < 2 {
+		t.Fatalf("no crash dump: exit %d: %s", code, out)
+	}
+	w.search()
+	// The gate fails by what the service said, which had the secrets in it.
+	if code, out = w.run(""); code != 6 || !strings.Contains(out, "X-Token: <secret>") {
+		t.Errorf("going on: exit %d: %s", code, out)
+	}
 }

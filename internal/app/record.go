@@ -140,7 +140,7 @@ func (a *App) MayDeploy(ctx context.Context, r Record) (string, error) {
 	if parts[0].Trouble != "" {
 		return "", astern.Errorf(astern.NotReady, "whether %s would have a way back is unknown: %s", c.Address(), parts[0].Trouble)
 	}
-	if back, ok := readiness.WayBack(readiness.After(slices.Clone(parts[0].Targets), r.Revision)); ok {
+	if back, ok := readiness.WayBack(readiness.After(slices.Clone(parts[0].Targets), r.Revision), astern.Value{Text: r.Revision}); ok {
 		return fmt.Sprintf("%s %s may be deployed: the way back is %s", c.Address(), r.Revision, back.Revision), nil
 	}
 	if len(h.Deployments) == 0 {

@@ -147,6 +147,8 @@ func (a *App) measured(ctx context.Context) (map[string][]float64, error) {
 type ComponentTargets struct {
 	Component astern.Component
 	Current   string
+	Runs      astern.Value // what Current is the text of
+	Apart     []string     // members whose processes were not started under what their links lead to, a line each
 	History   astern.History
 	Targets   []astern.Target
 	Trouble   string
@@ -170,7 +172,8 @@ func (a *App) Targets(ctx context.Context, e astern.Environment, name string) ([
 	out := make([]ComponentTargets, len(parts))
 	for i, p := range parts {
 		out[i] = ComponentTargets{Component: p.Component, Current: p.State.Values["revision"].String(), History: p.History,
-			Targets: p.Targets, Trouble: p.Trouble}
+			Runs: p.State.Values["revision"], Targets: p.Targets, Trouble: p.Trouble}
+		out[i].Apart, _ = planner.Apart(p.State)
 		if _, ok := p.State.Get("revision"); !ok {
 			out[i].Current = ""
 		}

@@ -53,7 +53,7 @@ func targetsOfComponent(c app.ComponentTargets) view.ComponentTargets {
 }
 
 func statusOfComponent(c app.ComponentTargets, now time.Time) view.ComponentStatus {
-	v := view.ComponentStatus{Address: c.Component.Address(), Kind: c.Component.Kind, Current: c.Current, SeenAt: now, Error: c.Trouble}
+	v := view.ComponentStatus{Address: c.Component.Address(), Kind: c.Component.Kind, Current: c.Current, SeenAt: now, Apart: c.Apart, Error: c.Trouble}
 	if c.Trouble != "" {
 		v.SeenAt = time.Time{}
 	}
@@ -70,7 +70,7 @@ func statusOfComponent(c app.ComponentTargets, now time.Time) view.ComponentStat
 			}
 		}
 	}
-	if back, ok := readiness.WayBack(c.Targets); ok {
+	if back, ok := readiness.WayBack(c.Targets, c.Runs); ok {
 		v.Back = &back
 	}
 	return v

@@ -12,10 +12,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/examples/webshop/load"
+	"github.com/astern-dev/astern/internal/canary"
 )
 
 // Options say how the demo runs.
@@ -120,7 +122,24 @@ func (d *demo) run(ctx context.Context, source string) (report Report, err error
 	d.timeline.chapter("The end")
 	f := d.load.Between(time.Time{}, time.Now())
 	d.timeline.say("all in all %d requests, %d lost", f.Total, f.Failed)
-	return report, nil
+	return report, d.secrets()
+}
+
+// secrets looks for those of the environment in everything that was said and left so far: state, plans, journals, logs.
+func (d *demo) secrets() error {
+	files, found, err := canary.Search(d.shop.folder)
+	if err != nil {
+		return astern.Errorf(astern.Internal, "searching %s for secrets: %w", d.shop.folder, err)
+	}
+	for _, leak := range d.timeline.leaks() {
+		found = append(found, "the timeline holds "+leak)
+	}
+	if len(found) > 0 {
+		return astern.Errorf(astern.Internal, "secrets were not kept: %s", strings.Join(found, "; "))
+	}
+	d.timeline.say("%d secrets of the checks and the environment are in none of the %d files that are left, nor in what was said",
+		len(canary.Variables()), files)
+	return nil
 }
 
 // findSource returns the folder of the module's source.

@@ -18,6 +18,7 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/examples/webshop"
 	"github.com/astern-dev/astern/examples/webshop/front"
+	"github.com/astern-dev/astern/internal/canary"
 )
 
 // marker is the environment variable that every process of the demo inherits: its value is the work folder, so that a
@@ -68,7 +69,8 @@ func (s *shop) service(name string) webshop.Service {
 	return webshop.Service{}
 }
 
-// environment is what processes of the demo inherit: astern's own settings of the person's shell are left out.
+// environment is what processes of the demo inherit: astern's own settings of the person's shell are left out, and there are
+// secrets, which nothing may print or leave.
 func (s *shop) environment() []string {
 	var out []string
 	for _, e := range os.Environ() {
@@ -76,7 +78,7 @@ func (s *shop) environment() []string {
 			out = append(out, e)
 		}
 	}
-	return append(out, marker+"="+s.folder, "NO_COLOR=1", "TERM=dumb")
+	return append(append(out, canary.Environ()...), marker+"="+s.folder, "NO_COLOR=1", "TERM=dumb")
 }
 
 // build makes both releases of both services, and the balancer.

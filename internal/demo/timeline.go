@@ -7,16 +7,30 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/astern-dev/astern/internal/canary"
 )
 
 // timeline prints what happens, with the seconds since the start. It is safe for concurrent use.
 type timeline struct {
 	mu    sync.Mutex
 	out   io.Writer
+	said  bytes.Buffer // all of it again
 	began time.Time
 }
 
-func newTimeline(out io.Writer) *timeline { return &timeline{out: out, began: time.Now()} }
+func newTimeline(out io.Writer) *timeline {
+	t := &timeline{began: time.Now()}
+	t.out = io.MultiWriter(out, &t.said)
+	return t
+}
+
+// leaks returns the secrets in what was said so far.
+func (t *timeline) leaks() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return canary.Leaks(t.said.Bytes())
+}
 
 // chapter begins a part of the story.
 func (t *timeline) chapter(format string, args ...any) {

@@ -47,7 +47,7 @@ func TestModelOfTargets(t *testing.T) {
 				d, astern.Objectives{}, start.Add(40*time.Hour)))
 		}
 		want := append(modelTargets(events, revisions, cancelled), "")[0]
-		way, ok := readiness.WayBack(targets)
+		way, ok := readiness.WayBack(targets, astern.Value{})
 		if way.Revision != want || ok != (want != "") {
 			t.Fatalf("the way back is %q; the model says %q", way.Revision, want)
 		}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/readiness"
@@ -71,6 +70,7 @@ func choose(r Request) (moves []move, notes []string, err error) {
 		if err := leftOut(r, p, rt); err != nil {
 			return nil, nil, err
 		}
+		notes = append(notes, notRestarted(p)...)
 		for _, n := range rt.Notes {
 			notes = append(notes, p.Component.Name+": "+n)
 		}
@@ -170,7 +170,11 @@ func newestGood(p Part) (astern.Target, []string, error) {
 	address := p.Component.Address()
 	cands := slices.Clone(p.Targets)
 	sort.SliceStable(cands, func(i, j int) bool { return deployedAt(cands[i]) > deployedAt(cands[j]) })
-	left, since := leaves(p)
+	left, since, err := readiness.Leaves(p.Targets, p.State.Values["revision"])
+	if err != nil {
+		return astern.Target{}, nil, astern.Errorf(astern.NotReady, "what %s goes back from is not known: %w", address, err).
+			WithHint("astern targets %s shows what there is; name one yourself with --to REVISION", p.Component.Name)
+	}
 	var why []string
 	for _, t := range cands {
 		switch {
@@ -197,26 +201,6 @@ func newestGood(p Part) (astern.Target, []string, error) {
 	}
 	return astern.Target{}, nil, astern.Errorf(astern.NotReady, "%s has no ready, known-good revision to go back to: %s", address, text).
 		WithHint("astern targets %s shows the evidence; name one yourself with --to REVISION", p.Component.Name)
-}
-
-// leaves returns what a rollback leaves, and since when that runs: what was deployed later is no way back. In a mixed
-// state that is the newest of what runs. The time is nil when the ledger does not know one of them, which then is newer
-// than all that it knows.
-func leaves(p Part) (revision string, since *time.Time) {
-	mix := strings.Split(p.State.Values["revision"].Text, "+")
-	if mix[0] == "" {
-		return "", readiness.Deployed(p.Targets)
-	}
-	for _, name := range mix {
-		t, _ := find(p, name)
-		if t.DeployedAt == nil {
-			return name, nil
-		}
-		if since == nil || since.Before(*t.DeployedAt) {
-			revision, since = name, t.DeployedAt
-		}
-	}
-	return revision, since
 }
 
 func deployedAt(t astern.Target) int64 {
@@ -260,9 +244,11 @@ func deployed(r Request, p Part) (astern.Target, []string, error) {
 	return t, nil, nil
 }
 
+// current returns what a redeployment starts again: what all links lead to, whatever runs until then.
 func current(p Part) (astern.Target, []string, error) {
+	start := linked(p.State)
 	for _, t := range p.Targets {
-		if t.Current {
+		if t.Revision == start || start == "" && t.Current {
 			return t, nil, nil
 		}
 	}

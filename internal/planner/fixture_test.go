@@ -40,7 +40,7 @@ type service struct {
 	missing   map[string][]string
 	changed   []string          // releases whose files are not as recorded
 	silent    map[string]string // hosts that could not be asked, with the reason
-	stale     map[string]string // instances whose process still runs another revision
+	stale     map[string]string // instances whose process still runs another revision; untold: which one can't be told
 	checks    []astern.Check
 	ready     []string
 	validate  []string
@@ -90,6 +90,16 @@ func (s service) component() astern.Component {
 
 func addressOf(i int, in instance) string { return fmt.Sprintf("%s.example.com:%d", in.host, 8081+i) }
 
+const untold = "?"
+
+// runs is what an instance's process was started under.
+func (s service) runs(in instance) string {
+	if r, ok := s.stale[in.name]; ok {
+		return r
+	}
+	return in.link
+}
+
 // state is what the driver would see.
 func (s service) state() astern.State {
 	st := astern.State{Address: s.address(), Values: map[string]astern.Value{}}
@@ -109,12 +119,13 @@ func (s service) state() astern.State {
 		if in.link != "" {
 			known(in.name+"/link", in.link)
 			known(in.name+"/process", fmt.Sprintf("%d:77:boot", 100+i))
-			runs := in.link
-			if r, ok := s.stale[in.name]; ok {
-				runs = r
+			if runs := s.runs(in); runs != untold {
+				known(in.name+"/runs", runs)
+				links = append(links, runs)
+			} else {
+				unknown = in.name + ": its process is older than its link"
+				st.Values[in.name+"/runs"] = astern.Value{Unknown: "its process is older than its link", At: seen}
 			}
-			known(in.name+"/runs", runs)
-			links = append(links, in.link)
 		}
 		var there []string
 		for k, rev := range s.releases {

@@ -64,7 +64,7 @@ func Plan(r Request) (astern.Plan, error) {
 	}
 	if len(moves) == 0 {
 		return astern.Plan{}, astern.Errorf(astern.Refused, "%w: %s", ErrNothingToDo, strings.Join(notes, "; ")).
-			WithHint("links say so; where a process still runs something else, as 'astern check' tells: astern redeploy %s", strings.Join(r.Intent.Addresses, " "))
+			WithHint("links and processes say so; to restart it as it is: astern redeploy %s", strings.Join(r.Intent.Addresses, " "))
 	}
 	moves, orderNotes, err := order(r, moves)
 	if err != nil {

@@ -53,7 +53,7 @@ func drawService(t *rapid.T, i int, earlier []service) service {
 		onHost[in.host] = in.link
 		s.instances = append(s.instances, in)
 		if in.link != "" && chance(t, 5, "stale") {
-			s.stale[in.name] = rapid.SampledFrom(s.releases).Draw(t, "still runs")
+			s.stale[in.name] = rapid.SampledFrom(append([]string{untold}, s.releases...)).Draw(t, "still runs")
 		}
 		if chance(t, 3, "silent") {
 			s.silent[in.host] = in.host + ": timed out"
@@ -232,7 +232,9 @@ func rightTargets(t *rapid.T, services []service, r planner.Request, p astern.Pl
 			}
 		}
 		for _, rev := range revisions {
-			leaves := slices.ContainsFunc(services[i].instances, func(in instance) bool { return in.link == rev && services[i].silent[in.host] == "" })
+			leaves := slices.ContainsFunc(services[i].instances, func(in instance) bool {
+				return services[i].runs(in) == rev && in.link != "" && services[i].silent[in.host] == ""
+			})
 			if want := leaves && rev != m.To && r.Intent.Verb == astern.VerbRollback; left[rev] != want {
 				t.Errorf("%s leaves %s for %s: latched %v, want %v", m.Address, rev, m.To, left[rev], want)
 			}

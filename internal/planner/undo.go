@@ -3,6 +3,8 @@ package planner
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/ledger"
@@ -39,9 +41,10 @@ func Undo(r Request, parent astern.Plan, done []Done) (astern.Plan, error) {
 		if fleet != nil {
 			b.plan.Fleets = append(b.plan.Fleets, *fleet)
 		}
-		b.plan.Moves = append(b.plan.Moves, astern.Move{Address: mv.Address, Kind: mv.Kind, From: mv.To, To: mv.From, Readiness: astern.ReadyUnknown})
-		if astern.ValidRevision(mv.From) {
-			whole = append(whole, move{part: p, target: astern.Target{Revision: mv.From}, route: astern.Route{Fleet: fleet}})
+		to := returnsTo(parent, mv)
+		b.plan.Moves = append(b.plan.Moves, astern.Move{Address: mv.Address, Kind: mv.Kind, From: mv.To, To: to, Readiness: astern.ReadyUnknown})
+		if astern.ValidRevision(to) {
+			whole = append(whole, move{part: p, target: astern.Target{Revision: to}, route: astern.Route{Fleet: fleet}})
 		}
 	}
 	b.stage(astern.Stage{Title: "undo " + r.Intent.Execution, Steps: steps, OnFailure: astern.OnFailureHold}, nil)
@@ -53,6 +56,30 @@ func Undo(r Request, parent astern.Plan, done []Done) (astern.Plan, error) {
 	b.plan.Approvals = r.Policy.ApprovalsFor(b.plan.Loss)
 	b.estimate()
 	return b.plan, nil
+}
+
+// returnsTo returns where the undoing of a move leads: to what ran before it, unless the links that it found led elsewhere,
+// for they are what is put back and started.
+func returnsTo(parent astern.Plan, mv astern.Move) string {
+	var links []string
+	for _, f := range parent.Facts {
+		if f.Address != mv.Address || !strings.HasSuffix(f.Path, "/link") || f.Absent || f.Unknown != "" {
+			continue
+		}
+		links = append(links, f.Value)
+		for _, other := range f.Except {
+			if !other.Absent && other.Unknown == "" {
+				links = append(links, other.Value)
+			}
+		}
+	}
+	slices.Sort(links)
+	links = slices.Compact(links)
+	ran := strings.Split(mv.From, "+")
+	if !slices.ContainsFunc(links, func(l string) bool { return !slices.Contains(ran, l) }) {
+		return mv.From
+	}
+	return strings.Join(links, "+")
 }
 
 // inverses returns the steps that reverse the done ones, and notes what they rest on.

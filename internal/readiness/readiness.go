@@ -5,6 +5,7 @@ package readiness
 import (
 	"fmt"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -93,20 +94,50 @@ func Estimate(seconds []float64, guess astern.Estimate) astern.Estimate {
 
 // WayBack returns the way back that a component has: a target that is ready, known good, not latched, and was not deployed
 // after what runs now.
-func WayBack(targets []astern.Target) (astern.Target, bool) {
-	since := Deployed(targets)
+func WayBack(targets []astern.Target, runs astern.Value) (astern.Target, bool) {
+	left, since, err := Leaves(targets, runs)
+	if err != nil {
+		return astern.Target{}, false
+	}
 	for _, t := range targets {
-		if !t.Current && !Later(t, since) && t.Readiness == astern.Ready && t.KnownGoodAt != nil && t.Latched == "" {
+		if !t.Current && t.Revision != left && !Later(t, since) && t.Readiness == astern.Ready && t.KnownGoodAt != nil && t.Latched == "" {
 			return t, true
 		}
 	}
 	return astern.Target{}, false
 }
 
-// Deployed returns when the current revision was deployed; nil when that is not known.
-func Deployed(targets []astern.Target) *time.Time {
+// Leaves returns what a rollback leaves, and since when that runs: what was deployed later is no way back. Where several
+// revisions run that is the newest of them. The time is nil when the ledger does not know one of them, which then is newer
+// than all that it knows. What a component goes back from must be known: it is an error when what runs is not, and no target
+// is that which everybody who could be asked runs.
+func Leaves(targets []astern.Target, runs astern.Value) (revision string, since *time.Time, err error) {
+	if !runs.Known() || runs.Text == "" {
+		for _, t := range targets {
+			if t.Current {
+				return t.Revision, t.DeployedAt, nil
+			}
+		}
+		if !runs.Known() {
+			err = fmt.Errorf("what runs is unknown: %s", runs.Unknown)
+		}
+		return "", nil, err
+	}
+	for _, name := range strings.Split(runs.Text, "+") {
+		at := deployed(targets, name)
+		if at == nil {
+			return name, nil, nil
+		}
+		if since == nil || since.Before(*at) {
+			revision, since = name, at
+		}
+	}
+	return revision, since, nil
+}
+
+func deployed(targets []astern.Target, revision string) *time.Time {
 	for _, t := range targets {
-		if t.Current {
+		if t.Revision == revision {
 			return t.DeployedAt
 		}
 	}

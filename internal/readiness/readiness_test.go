@@ -159,7 +159,7 @@ func TestWayBack(t *testing.T) {
 		"time of the current unknown": {[]astern.Target{target("v3", 1), target("v2", 2, current, func(t *astern.Target) { t.DeployedAt = nil })}, "v3"},
 		"at the same moment":          {[]astern.Target{target("v2", 2, current), target("v1", 2)}, "v1"},
 	} {
-		got, ok := readiness.WayBack(c.targets)
+		got, ok := readiness.WayBack(c.targets, astern.Value{})
 		if got.Revision != c.want || ok != (c.want != "") {
 			t.Errorf("%s: the way back is %q (%v), not %q", name, got.Revision, ok, c.want)
 		}
@@ -198,7 +198,7 @@ func TestAfter(t *testing.T) {
 			if got := strings.Join(left, " "); got != c.left {
 				t.Errorf("left are %q, not %q", got, c.left)
 			}
-			if back, _ := readiness.WayBack(after); back.Revision != c.back {
+			if back, _ := readiness.WayBack(after, astern.Value{}); back.Revision != c.back {
 				t.Errorf("the way back is %q, not %q", back.Revision, c.back)
 			}
 			if diff := cmp.Diff(before, c.targets); diff != "" {

@@ -54,7 +54,9 @@ type ComponentStatus struct {
 	SeenAt time.Time `json:"seen_at,omitzero"`
 	// Unknown lists what could not be read, with the reason, one line each.
 	Unknown []string `json:"unknown"`
-	Error   string   `json:"error,omitempty"`
+	// Apart lists the members whose processes were not started under what their links lead to, one line each.
+	Apart []string `json:"apart,omitempty"`
+	Error string   `json:"error,omitempty"`
 }
 
 // MarshalJSON adds kind and version.
@@ -94,6 +96,17 @@ func Executions(w io.Writer, st Style, r ExecutionsReport) error {
 		p.line(dim("and " + count(int64(r.More)) + " older (--limit shows more)"))
 	}
 	return p.flush(w)
+}
+
+// someOf shows the first lines of a list, or all where that is asked for.
+func someOf(st Style, lines []string, mark span, what string) (out []text) {
+	for i, line := range lines {
+		if i == 3 && !st.Verbose {
+			return append(out, tx(dim(fmt.Sprintf("and %d more %s (-v shows all)", len(lines)-i, what))))
+		}
+		out = append(out, tx(mark, line))
+	}
+	return out
 }
 
 // Status writes the screen for 3 a.m.: what runs, whether there is a way back, what is under way, what is latched, and
@@ -141,13 +154,8 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		if c.Error != "" {
 			rw.below = append(rw.below, tx(bad("✗ could not be asked: "), c.Error))
 		}
-		for i, u := range c.Unknown {
-			if i == 3 && !st.Verbose {
-				rw.below = append(rw.below, tx(dim(fmt.Sprintf("and %d more unknown (-v shows all)", len(c.Unknown)-i))))
-				break
-			}
-			rw.below = append(rw.below, tx(warn("? unknown: "), u))
-		}
+		rw.below = append(rw.below, someOf(st, c.Apart, warn("! "), "not restarted")...)
+		rw.below = append(rw.below, someOf(st, c.Unknown, warn("? unknown: "), "unknown")...)
 		rows = append(rows, rw)
 	}
 	p.table(2, []column{{head: "COMPONENT", wrap: true}, {head: "RUNS", wrap: true}, {head: "SINCE", wrap: true}, {head: "WAY BACK", wrap: true},

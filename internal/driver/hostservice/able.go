@@ -174,7 +174,7 @@ func (v *hostView) hindered(found []hindrance, err error, processes []process) {
 // hindrances are evidence for every target of the component: what is in the way of one is in the way of all.
 func (v view) hindrances(name string, add adds) {
 	told := map[string]bool{}
-	places := on(v.sp.places, name)
+	places := v.onHosts[name]
 	if listed, ok := v.s.Get(places[0].name + "/releases"); ok && !listed.Known() {
 		return // that nothing was seen there is said once
 	}

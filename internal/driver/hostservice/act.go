@@ -289,11 +289,19 @@ func (o *order) refusal(r host.Result) (err error, ok bool) {
 	case exitOutside:
 		return astern.Errorf(astern.Refused, "%s: %s", o.doing(), who).
 			WithHint("astern changes nothing outside of the release root: make it a real folder or file, or declare another root"), true
+	case exitNotOurs:
+		return notOurs(o.doing(), who, o.root, o.who[0].host), true
 	case exitNoWrite, 2: // 2 is a shell that could not open a file
 		return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", o.doing(), orCode(r)).
 			WithHint("is the disk of %s full, and may the login write below %s?", o.who[0].host, o.root), true
 	}
 	return nil, false
+}
+
+// notOurs says that another login made the lock file.
+func notOurs(doing, who, root, name string) error {
+	return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", doing, who).
+		WithHint("use one login for %s on %s, or let its owner open what astern keeps there to a group of both: chmod -R g+rwX %s/.astern*", root, name, root)
 }
 
 // holder words the content of a lock file.

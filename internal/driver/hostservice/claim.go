@@ -123,6 +123,8 @@ func (d *driver) claimHost(ctx context.Context, sp spec, name string, c host.Com
 		return astern.Errorf(astern.Invalid, "%s: %s", doing, who).WithHint("install util-linux on %s", name)
 	case exitOutside:
 		return astern.Errorf(astern.Refused, "%s: %s", doing, who).WithHint("remove the link: astern writes nowhere but below %s", sp.Root)
+	case exitNotOurs:
+		return notOurs(doing, who, sp.Root, name)
 	case exitNoWrite, 2: // 2 is a shell that could not open a file
 		return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", doing, orCode(r)).
 			WithHint("is the disk of %s full, and may the login write below %s?", name, sp.Root)

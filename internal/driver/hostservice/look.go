@@ -39,9 +39,10 @@ type sight struct {
 
 // linkSeen is what a link points to.
 type linkSeen struct {
-	revision string // "" when there is none
-	target   string // as readlink shows it
-	trouble  string // why it is no link to a release
+	revision string    // "" when there is none
+	target   string    // as readlink shows it
+	trouble  string    // why it is no link to a release
+	changed  time.Time // when it was last put in place, zero where that is not known
 }
 
 // HistoryLine is one line of ROOT/.astern-history.jsonl: a swap, as the host remembers it. An observation of everything
@@ -108,6 +109,10 @@ func seen(l layout, all []fields) (sight, error) {
 			s.ignored[f[1]] = f[2]
 		case "link":
 			s.links[f[1]] = readLink(l, s.real, f[1], f[2], f[3])
+		case "changed":
+			link := s.links[f[1]]
+			link.changed = fromEpoch(f[2])
+			s.links[f[1]] = link
 		case "notlink":
 			s.links[f[1]] = linkSeen{trouble: f[1] + " is no symbolic link"}
 		case "lock":
@@ -171,23 +176,6 @@ func readHistory(text string) []HistoryLine {
 	return out
 }
 
-// runs returns the revision under which the process was started: that of the link, unless the process is one that was
-// there before the last swaps.
-func (s sight) runs(name, process, linked string) string {
-	revision := linked
-	for i := len(s.history) - 1; i >= 0; i-- {
-		h := s.history[i]
-		if !h.of(name) {
-			continue
-		}
-		if h.Processes[name] != process || h.Revision != revision {
-			break
-		}
-		revision = h.From
-	}
-	return revision
-}
-
 // way says how an instance's process is seen.
 type way struct {
 	status  []string // complete, "" when there is none
@@ -207,6 +195,9 @@ type process struct {
 	why      string // why it is stopped, or not known
 	starting bool
 	unknown  bool
+	// What tells which release a running process came from, as far as the system shows it.
+	exe, cwd string
+	started  time.Time
 }
 
 // processOf reads the identity of an instance's process.
@@ -241,10 +232,21 @@ func processThere(ctx context.Context, m host.Machine, w way) process {
 	if err != nil {
 		return process{unknown: true, why: oneLine(err.Error())}
 	}
+	var p process
 	for _, f := range all {
 		switch f[0] {
+		case "exe":
+			p.exe = f[1]
+		case "cwd":
+			p.cwd = f[1]
+		case "times":
+			now, err := strconv.ParseInt(f[3], 10, 64) // a date that knows no nanoseconds prints a letter
+			if err == nil {
+				p.started = startedAt(f[1], f[2], time.Unix(0, now))
+			}
 		case "running":
-			return process{identity: f[1]}
+			p.identity = f[1]
+			return p
 		case "stopped":
 			return process{why: oneLine(f[1])}
 		case "starting":
@@ -254,4 +256,31 @@ func processThere(ctx context.Context, m host.Machine, w way) process {
 		}
 	}
 	return process{unknown: true, why: "the host did not say"}
+}
+
+// ticks is how many of them Linux counts a second in /proc.
+const ticks = 100
+
+// startedAt returns when a process was started: after so many ticks since the system came up, which was so many seconds ago.
+func startedAt(start, uptime string, now time.Time) time.Time {
+	t, err := strconv.ParseInt(start, 10, 64)
+	up, upErr := strconv.ParseFloat(uptime, 64)
+	if err != nil || upErr != nil || !(up >= 0 && up <= 1e9) || t < 0 || t > 1e11 {
+		return time.Time{}
+	}
+	return now.Round(0).Add(time.Duration(t) * (time.Second / ticks)).Add(-time.Duration(up * float64(time.Second)))
+}
+
+// fromEpoch reads seconds since 1970, with or without a fraction; what is no time is none.
+func fromEpoch(text string) time.Time {
+	whole, part, _ := strings.Cut(strings.TrimSpace(text), ".")
+	sec, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	nano, err := strconv.ParseInt((part + "000000000")[:9], 10, 64)
+	if err != nil {
+		nano = 0
+	}
+	return time.Unix(sec, nano)
 }

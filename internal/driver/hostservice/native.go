@@ -50,7 +50,12 @@ func (native) look(ctx context.Context, l layout, names []string, history int) (
 				s.links[at] = linkSeen{trouble: oneLine(err.Error())}
 				continue
 			}
-			s.links[at] = readLink(l, s.real, at, text, whereTo(at))
+			link := readLink(l, s.real, at, text, whereTo(at))
+			var st unix.Stat_t
+			if statBelow(unix.AT_FDCWD, at, &st) == nil {
+				link.changed = time.Unix(st.Ctim.Unix())
+			}
+			s.links[at] = link
 		}
 	}
 	if f, err := os.Open(l.root + "/.astern.lock"); err == nil {
@@ -98,6 +103,12 @@ func (s *sight) lookAtReleases(releases string) {
 		return
 	}
 	s.real = whereTo(releases)
+	var was, is unix.Stat_t
+	if unix.Fstat(fd, &was) != nil || unix.Stat(s.real, &is) != nil || was.Dev != is.Dev || was.Ino != is.Ino {
+		s.trouble, s.real = releases+": it was exchanged while it was read", ""
+		clear(s.releases)
+		clear(s.ignored)
+	}
 }
 
 // addFound notes what lies in the folder of the releases.

@@ -55,11 +55,11 @@ func (a asked) below(prefix string) []string {
 // Observe reads the component's state, all hosts side by side. A host that can't be asked makes its members' values
 // unknown, with the reason, and hides no other. The paths:
 //
-//	revision                   what the links point to; several joined by "+"
+//	revision                   what the members run, or would when started; several joined by "+"
 //	MEMBER/host, /address      as declared
 //	MEMBER/link                the revision that the member's link points to
 //	MEMBER/process             identity of the running process
-//	MEMBER/runs                the revision that the process was started under: differs from the link before a restart
+//	MEMBER/runs                the revision that the process was started under: differs from the link before a restart; see runs.go
 //	MEMBER/fence               fence in the lock file of the release root
 //	MEMBER/claim               who acts there, or did last, as JSON (see astern.Claim)
 //	MEMBER/releases            names of the release folders, separated by spaces
@@ -105,23 +105,23 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	return state, nil
 }
 
-// overall joins the revisions of the members' links.
+// overall joins what the members run.
 func overall(sp spec, s astern.State) (astern.Value, bool) {
 	revisions := map[string]bool{}
 	v := astern.Value{}
 	for _, p := range sp.places {
-		link, ok := s.Get(p.name + "/link")
+		runs, ok := s.Runs(p.name)
 		if !ok {
 			continue
 		}
-		if v.At.Before(link.At) {
-			v.At = link.At
+		if v.At.Before(runs.At) {
+			v.At = runs.At
 		}
-		if !link.Known() {
-			v.Unknown = p.name + ": " + link.Unknown
+		if !runs.Known() {
+			v.Unknown = p.name + ": " + runs.Unknown
 			continue
 		}
-		revisions[link.Text] = true
+		revisions[runs.Text] = true
 	}
 	text := strings.Join(sortedKeys(revisions), "+")
 	switch {
@@ -183,7 +183,7 @@ func (d *driver) observeHost(ctx context.Context, sp spec, name string, want ask
 	asked := false
 	processes := make([]process, len(v.places))
 	for i, p := range v.places {
-		if want.any(p.name+"/process", p.name+"/runs", p.name+"/hindered") {
+		if want.any("revision", p.name+"/process", p.name+"/runs", p.name+"/hindered") {
 			group.Go(func() { processes[i] = processOf(ctx, m, sp.way(p)) })
 		}
 		asked = asked || want.any(p.name+"/hindered")
@@ -231,7 +231,7 @@ func (v *hostView) look(ctx context.Context) (sight, error) {
 	lines := 0
 	for _, p := range v.places {
 		names = append(names, p.name)
-		if v.want.any(p.name+"/history", p.name+"/runs") {
+		if v.want.any("revision", p.name+"/history", p.name+"/runs") {
 			lines = historyLines
 		}
 	}
@@ -273,7 +273,11 @@ func (v *hostView) member(p place, s sight, proc process) {
 		v.unknown(p.name+"/runs", proc.why)
 	case proc.identity != "":
 		v.known(p.name+"/process", proc.identity)
-		if runs := s.runs(p.name, proc.identity, link.revision); runs != "" {
+		runs, unknown := s.runs(p.name, proc, link)
+		switch {
+		case unknown != "":
+			v.unknown(p.name+"/runs", unknown)
+		case runs != "":
 			v.known(p.name+"/runs", runs)
 		}
 	}

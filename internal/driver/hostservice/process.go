@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern/internal/host"
 )
@@ -100,5 +101,13 @@ func identityHere(pid string) (process, bool) {
 	if strings.Contains("ZXx", fields[0]) {
 		return process{why: "process " + pid + " has ended"}, true
 	}
-	return process{identity: pid + ":" + fields[19] + ":" + strings.TrimSpace(string(boot))}, true
+	p := process{identity: pid + ":" + fields[19] + ":" + strings.TrimSpace(string(boot))}
+	// Of another login's process the system does not show these: they are then left out.
+	p.exe, _ = os.Readlink("/proc/" + pid + "/exe")
+	p.cwd, _ = os.Readlink("/proc/" + pid + "/cwd")
+	if text, err := os.ReadFile("/proc/uptime"); err == nil {
+		up, _, _ := strings.Cut(string(text), " ")
+		p.started = startedAt(fields[19], up, time.Now())
+	}
+	return p, true
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/astern-dev/astern/internal/host"
 )
@@ -80,6 +81,10 @@ func TestProcessHere(t *testing.T) {
 			want.why = line.ReplaceAllString(want.why, "$1")
 			got := processOf(t.Context(), host.Here(), w)
 			got.why = line.ReplaceAllString(got.why, "$1")
+			if between := got.started.Sub(want.started).Abs(); between > time.Second || got.started.IsZero() != want.started.IsZero() {
+				t.Errorf("started at %s, and the script says %s", got.started, want.started)
+			}
+			got.started = want.started
 			if got != want {
 				t.Errorf("it says\n%+v\nand the script\n%+v", got, want)
 			}

@@ -38,7 +38,7 @@ func (r router) Route(c astern.Component, s astern.State, t astern.Target, o ast
 	if err := j.choose(); err != nil {
 		return astern.Route{}, err
 	}
-	route := astern.Route{From: strings.Join(linked(sp, s), "+")}
+	route := astern.Route{From: strings.Join(whatRuns(sp, s), "+")}
 	if len(j.moving) > 0 {
 		if err := j.release(); err != nil {
 			return astern.Route{}, err

@@ -267,7 +267,7 @@ func TestCurrentIsWhatAllRun(t *testing.T) {
 	if !p.target("v1.2.3").Current || p.target("v1.2.2").Current {
 		t.Errorf("v1.2.3 is not current")
 	}
-	p.state["shop-1/link"] = "v1.2.2"
+	p.state["shop-1/link"], p.state["shop-1/runs"] = "v1.2.2", "v1.2.2"
 	if p.target("v1.2.3").Current || p.target("v1.2.2").Current {
 		t.Errorf("one of two is current")
 	}

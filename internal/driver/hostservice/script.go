@@ -27,6 +27,7 @@ const (
 	exitInFlight = 88 // another command of the instance is running
 	exitClaimed  = 89 // an execution that has not ended is there
 	exitOutside  = 90 // a path leads out of the root
+	exitNotOurs  = 91 // the lock file belongs to another login
 )
 
 // script returns the command that runs the script of that name with the arguments.

@@ -21,7 +21,11 @@ func (r router) Targets(c astern.Component, s astern.State, h astern.History) []
 	}
 	v := view{sp: sp, s: s, h: h}
 	v.seen = v.latest()
-	v.current = v.onlyLink()
+	v.current = v.only()
+	v.onHosts = map[string][]place{}
+	for _, p := range sp.places {
+		v.onHosts[p.host] = append(v.onHosts[p.host], p)
+	}
 	revisions := v.revisions()
 	doors := v.doors(revisions)
 	out := make([]astern.Target, len(revisions))
@@ -44,6 +48,7 @@ type view struct {
 	h       astern.History
 	seen    time.Time // of the newest value
 	current string    // "" when the members run several revisions
+	onHosts map[string][]place
 }
 
 func (v view) latest() time.Time {
@@ -56,18 +61,20 @@ func (v view) latest() time.Time {
 	return at
 }
 
-// onlyLink returns the revision that every known link points to.
-func (v view) onlyLink() string {
+// only returns the one revision that all members run, as far as their hosts could be asked; "" where they run several, or
+// where what one runs can't be told.
+func (v view) only() string {
 	current := ""
 	for _, p := range v.sp.places {
-		link, ok := v.s.Get(p.name + "/link")
+		link, linked := v.s.Get(p.name + "/link")
+		runs, ok := v.s.Runs(p.name)
 		switch {
-		case ok && !link.Known():
+		case linked && !link.Known():
 			continue
-		case !ok, current != "" && current != link.Text:
+		case !ok, !runs.Known(), current != "" && current != runs.Text:
 			return ""
 		}
-		current = link.Text
+		current = runs.Text
 	}
 	return current
 }
@@ -226,8 +233,10 @@ func (v view) doors(revisions []string) map[string]astern.Door {
 	running := map[string]bool{}
 	there := map[string]bool{}
 	for _, p := range v.sp.places {
-		if link, ok := v.s.Get(p.name + "/link"); ok && link.Known() {
-			running[link.Text] = true
+		for _, path := range []string{"/link", "/runs"} { // what runs, and what would be started
+			if val, ok := v.s.Get(p.name + path); ok && val.Known() {
+				running[val.Text] = true
+			}
 		}
 		if listed, ok := v.s.Get(p.name + "/releases"); ok && listed.Known() {
 			for _, rev := range strings.Fields(listed.Text) {
@@ -269,12 +278,13 @@ func ordinal(n int) string {
 	return fmt.Sprintf("the %d%s", n, suffix)
 }
 
-// linked returns the distinct revisions that links point to, sorted.
-func linked(sp spec, s astern.State) []string {
+// whatRuns returns the distinct revisions that members run, sorted. What can't be told is left out: a revision that is not
+// known to run is not known to be bad.
+func whatRuns(sp spec, s astern.State) []string {
 	var out []string
 	for _, p := range sp.places {
-		if link, ok := s.Get(p.name + "/link"); ok && link.Known() && !slices.Contains(out, link.Text) {
-			out = append(out, link.Text)
+		if runs, ok := s.Runs(p.name); ok && runs.Known() && !slices.Contains(out, runs.Text) {
+			out = append(out, runs.Text)
 		}
 	}
 	slices.Sort(out)

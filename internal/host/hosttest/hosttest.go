@@ -30,6 +30,8 @@ type Server struct {
 	SSH astern.SSH
 	// Folder holds its keys: client (the private key that is let in), host, known_hosts.
 	Folder string
+	// PID is its process; each connection has children of it.
+	PID int
 	// Stop ends it before the test does.
 	Stop func()
 }
@@ -94,7 +96,7 @@ func Start(t testing.TB) Server {
 		said, _ := os.ReadFile(log.Name())
 		t.Fatalf("sshd did not come up: %v\n%s", err, said)
 	}
-	return Server{Folder: dir, Stop: stop, SSH: astern.SSH{Address: address, User: u.Username,
+	return Server{Folder: dir, PID: cmd.Process.Pid, Stop: stop, SSH: astern.SSH{Address: address, User: u.Username,
 		KeyFile: filepath.Join(dir, "client"), KnownHosts: filepath.Join(dir, "known_hosts")}}
 }
 

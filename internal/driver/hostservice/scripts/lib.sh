@@ -69,11 +69,29 @@ plain() {
 	fi
 }
 
-# take_lock ROOT takes the lock of the release root on file descriptor 8.
+# opened ROOT FD NAME refuses what was opened when it is not the file of that name in the root: a link may have stood there
+# for the moment between the look and the opening. Only where the system tells what is open.
+opened() {
+	[ -e "/proc/self/fd/$2" ] || return 0
+	base=$(cd -P -- "$1" && pwd -P)
+	if [ "$(readlink "/proc/self/fd/$2")" != "${base%/}/$3" ]; then
+		echo "$1/$3 was exchanged" >&2
+		exit 90
+	fi
+}
+
+# take_lock ROOT takes the lock of the release root on file descriptor 8. From then on lockfile is what is open, wherever
+# its name may lead.
 take_lock() {
 	lockfile=$1/.astern.lock
 	plain "$lockfile"
-	exec 8>>"$lockfile" || exit 86
+	if [ -f "$lockfile" ] && ! [ -w "$lockfile" ]; then
+		echo "$lockfile belongs to $(stat -c %U -- "$lockfile" 2>/dev/null || stat -f %Su -- "$lockfile"), and $(id -un) may not write it" >&2
+		exit 91
+	fi
+	exec 8<>"$lockfile" || exit 86
+	opened "$1" 8 .astern.lock
+	[ -e /proc/self/fd/8 ] && lockfile=/proc/self/fd/8
 	wait_lock 8 || { head -n 1 "$lockfile" >&2; exit 83; }
 }
 

@@ -10,9 +10,9 @@ if ! [ -d "$releases" ]; then
 elif ! { [ -r "$releases" ] && [ -x "$releases" ]; }; then
 	record unreadable "$releases: permission denied"
 else
-	record releases "$(cd -- "$releases" && pwd -P)"
-	(
-		cd -- "$releases" || exit
+	( # entered once, so that all that is said is of one folder
+		cd -P -- "$releases" || exit
+		record releases "$(pwd -P)"
 		find . ! -name . -prune -type d -exec sh -c '
 			stat --printf="release\000%n\000%Y\000\000" -- "$@" 2>/dev/null && exit
 			for path; do
@@ -30,6 +30,7 @@ fi
 for path; do
 	if [ -L "$path" ]; then
 		record link "$path" "$(readlink -- "$path")" "$(readlink -f -- "$path")"
+		record changed "$path" "$(stat -c %.9Z -- "$path" 2>/dev/null || stat -f %c -- "$path")"
 	elif [ -e "$path" ]; then
 		record notlink "$path"
 	else

@@ -1,5 +1,6 @@
 # process pid FILE | status COMMAND… | unit user|system UNIT: one record: running IDENTITY, stopped WHY, starting WHY,
-# or unknown WHY. Changes nothing. The identity is PID:START:BOOT, so that a process id that is used again differs.
+# or unknown WHY. Changes nothing. The identity is PID:START:BOOT, so that a process id that is used again differs. Before
+# "running", where the system tells it: exe PATH, cwd PATH, and times START UPTIME NOW, in ticks, seconds and nanoseconds.
 identity() {
 	pid=$1
 	case $pid in '' | *[!0-9]*) record unknown "\"$pid\" is no process id"; exit 0 ;; esac
@@ -8,6 +9,10 @@ identity() {
 		set -f
 		set -- ${line##*) }
 		case $1 in Z | X | x) record stopped "process $pid has ended"; exit 0 ;; esac
+		for what in exe cwd; do
+			where=$(readlink "/proc/$pid/$what" 2>/dev/null) && record "$what" "$where"
+		done
+		read -r up _ </proc/uptime && record times "${20}" "$up" "$(date +%s%N)"
 		record running "$pid:${20}:$(cat /proc/sys/kernel/random/boot_id)"
 	else
 		start=$(ps -o lstart= -p "$pid" 2>/dev/null | tr -s ' :' '--')

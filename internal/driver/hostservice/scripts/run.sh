@@ -19,6 +19,10 @@ for old in "$root"/.astern/*.out; do trim "$old"; done
 rm -f -- "$out"
 : >>"$out" || exit 86
 guard "$root" "$fence" "$content"
+if [ -e /proc/self/fd/8 ]; then
+	exec 7<"$lockfile" # the same file without its lock
+	lockfile=/proc/self/fd/7
+fi
 exec 8>&-
 printf '%-255s\n' "$token started" 1<>"$run" || exit 86
 flush "$run"
@@ -26,7 +30,7 @@ self=$$
 while kill -0 "$self"; do
 	sleep 0.1 || sleep 1
 	trim "$out"
-done >/dev/null 2>&1 9>&- </dev/null &
+done >/dev/null 2>&1 7<&- 9>&- </dev/null &
 watcher=$!
 # The lock can't be held while the command runs, so what is left is a window: as small as can be.
 if newer "$fence"; then
@@ -35,7 +39,7 @@ if newer "$fence"; then
 	head -n 1 "$lockfile" >&2
 	exit 81
 fi
-"$@" >>"$out" 2>&1 9>&- </dev/null
+"$@" >>"$out" 2>&1 7<&- 9>&- </dev/null
 code=$?
 kill "$watcher"
 trim "$out"

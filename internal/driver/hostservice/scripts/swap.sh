@@ -23,8 +23,10 @@ if [ "$there" != "$expected" ]; then
 fi
 new=./.astern-link-$token
 rm -f -- "$new"
+# Opened before the rename, written after it: nothing happens where it can't be noted, and nothing is noted that did not happen.
+exec 7>>"$root/.astern-history.jsonl" || exit 86
+opened "$root" 7 .astern-history.jsonl
 ln -s -- "$text" "$new" || exit 86
-printf '%s\n' "$history" >>"$root/.astern-history.jsonl" || { rm -f -- "$new"; exit 86; }
 take() { # the new link gets the link's name
 	rename "$new" "$link" || { rm -f -- "$new"; exit 87; }
 }
@@ -33,5 +35,6 @@ if ! [ -d "$release" ]; then # somebody who cleans up looked before the swap and
 	if [ -n "$there" ]; then ln -s -- "$there" "$new" && take; else rm -f -- "$link"; fi
 	exit 84
 fi
+printf '%s\n' "$history" >&7 || : # a disk that ran full meanwhile costs the note, not the swap
 flush "$root/.astern.lock" "$root/.astern-history.jsonl" .
 echo swapped
