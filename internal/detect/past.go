@@ -21,7 +21,12 @@ type Past struct {
 	// revision were compared at the same time; else one group was compared with itself a moment later, which overstates.
 	Phi        float64 `json:"phi"`
 	PhiSeconds float64 `json:"phi_seconds,omitempty"`
-	Split      bool    `json:"split,omitempty"`
+	// PhiLeast is the smallest of any block length: what comes of events that come together. The rest of Phi comes of rates
+	// that drift apart, and so grows with the number of events; Density is their number a second when it was measured
+	// (see tempering).
+	PhiLeast float64 `json:"phi_least,omitempty"`
+	Density  float64 `json:"density,omitempty"`
+	Split    bool    `json:"split,omitempty"`
 	// Low and High are the bounds of the histogram that a latency signal compares: the old revision's share above Low with
 	// the new one's above High.
 	Low  float64 `json:"low,omitempty"`
@@ -71,13 +76,16 @@ func Measure(r Rule, old []astern.Sample) Past {
 		p.Rate = x / n
 	}
 	for _, length := range blockSeconds {
-		if phi, ok := overdispersion(r, blocks, p, length); ok && phi > p.Phi {
-			p.Phi, p.PhiSeconds = phi, length
+		if phi, ok := overdispersion(r, blocks, p, length); ok {
+			if p.Phi == 0 || phi < p.PhiLeast {
+				p.PhiLeast = max(1, phi)
+			}
+			if phi = max(1, phi); phi > p.Phi {
+				p.Phi, p.PhiSeconds = phi, length
+			}
 		}
 	}
-	if p.Phi > 0 {
-		p.Phi = max(1, p.Phi)
-	}
+	p.Density = density(r, blocks, p)
 	p.Worst, p.WorstSeconds = worst(r, blocks, p)
 	return p
 }
@@ -203,6 +211,38 @@ func (b pair) difference(r Rule) (d, variance float64) {
 // incident says whether a rate is far above the usual: more than twice, with enough events in excess.
 func incident(n, x, usual, enough float64) bool {
 	return x > 2*usual*n && x-usual*n > enough
+}
+
+// density is the events a second that a difference of the groups rests on, as the harmonic sum of both.
+func density(r Rule, all []counted, p Past) float64 {
+	h, seconds := 0.0, 0.0
+	for _, c := range all {
+		seconds += c.to - c.from
+		if p.Split {
+			h += harmonic(c.oldN, c.newN)
+		} else {
+			h += c.oldN / 2
+		}
+	}
+	if seconds == 0 {
+		return 0
+	}
+	return perChance(r, p.Rate) * h / seconds
+}
+
+func harmonic(a, b float64) float64 {
+	if a <= 0 || b <= 0 {
+		return 0
+	}
+	return a * b / (a + b)
+}
+
+// perChance is how many events of a rate the noise of a rule grows with.
+func perChance(r Rule, rate float64) float64 {
+	if r.form() == formCount {
+		return 1
+	}
+	return rate
 }
 
 // worst is the largest rate of a block, of the shortest blocks that hold ten events in the mean, from a minute to half an
