@@ -40,17 +40,17 @@ const tick = 5 // seconds between samples
 // stream is one service in time. Each follows from its seed.
 type stream struct {
 	service
-	random           *rand.Rand
-	at               float64 // seconds
-	phase            float64
-	shared, load     float64 // deviations in units of 1
-	arm              [2]struct{ host, own, uneven float64 }
-	incidentLeft     float64
-	worse            float64 // added to the new revision's rate
-	begin            time.Time
-	old, candidate   astern.Counts
-	day              struct{ traffic, errors, until float64 }
-	keep, change     [3]float64 // of the three drifts: load, shared, own
+	random         *rand.Rand
+	at             float64 // seconds
+	phase          float64
+	shared, load   float64 // deviations in units of 1
+	arm            [2]struct{ host, own, uneven float64 }
+	incidentLeft   float64
+	worse          float64 // added to the new revision's rate
+	begin          time.Time
+	old, candidate astern.Counts
+	day            struct{ traffic, errors, until float64 }
+	keep, change   [3]float64 // of the three drifts: load, shared, own
 }
 
 func newStream(s service, seed uint64) *stream {

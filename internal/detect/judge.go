@@ -13,8 +13,8 @@ const (
 	recentTime  = 30.0   // seconds: what the guard calls now
 	guardExcess = 5.0    // events above the usual before the guard believes in an incident
 	guardSlope  = 1.0    // the null's relative part while an incident lasts
-	priorSteps  = 60.0   // intervals after which the normal mixture is narrowest
-	stakeAtOnce = 0.5    // of the stakes at the deployment; the rest comes in later, for later changes
+	priorSteps  = 10.0   // intervals after which the normal mixture is narrowest
+	stakeAtOnce = 0.75   // of the stakes at the deployment; the rest comes in later, for later changes
 	exactWeight = 0.5    // of the exact lane in the mean of the lanes
 	unmeasured  = 10.0   // overdispersion where the past could not be measured
 	boundsLevel = 0.05   // the bounds over time hold with 95 %

@@ -40,7 +40,11 @@ type Past struct {
 
 // blockSeconds are the lengths of the blocks over which old is held against old. Blocks of seconds alone miss noise that
 // remembers longer than they are: measured with blocks up to 15 s, 19 % false alarms a day at 10,000 requests a second.
-var blockSeconds = [...]float64{5, 15, 30, 60, 120, 300, 600}
+var blockSeconds = [...]float64{5, 15, 30, 60, 120, 300}
+
+// PastSeconds is how much of the past Measure should be given: three hours hold 36 of the longest blocks. With one hour
+// phi is half as precise: more is added to it for that, and verdicts take longer.
+const PastSeconds = 10_800
 
 const fewestBlocks = 10 // below that a block length says nothing about variance
 
@@ -188,7 +192,7 @@ func overdispersion(r Rule, all []counted, p Past, length float64) (phi float64,
 	if m < fewestBlocks || expected <= 0 {
 		return 0, false
 	}
-	return squares / expected * (1 + 0.5*math.Sqrt(2/m)), true
+	return squares / expected * (1 + 2/m), true
 }
 
 // difference of the two groups' rates, and its variance were the requests independent.
