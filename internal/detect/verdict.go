@@ -203,17 +203,17 @@ func (j *Judge) guarantee() string {
 func (j *Judge) sentence(v Verdict, now trial6) string {
 	switch {
 	case v.State == Worse:
-		return fmt.Sprintf("worse: since %s %s; that is %s, where %s matters%s", clock(v.Since), j.numbers(now), j.amount(v.Now), j.amountOf(j.Rule.Margin), lastCounted(v))
+		return fmt.Sprintf("worse: since %s %s; that is %s; the margin is %s%s", clock(v.Since), j.numbers(now), j.amount(v.Now), j.amountOf(j.Rule.Margin), lastCounted(v))
 	case j.Missing != "":
 		return "no data: " + j.Missing + lastCounted(v)
 	case j.Totals.Seconds == 0:
 		return "unknown: nothing was counted yet"
 	case v.State == NotWorse:
-		return fmt.Sprintf("not worse: since the deployment %s; at most %s, where %s matters", j.numbers(j.Totals), j.amount(v.High), j.amountOf(j.Rule.Margin))
+		return fmt.Sprintf("not worse: since the deployment %s; at most %s; the margin is %s", j.numbers(j.Totals), j.amount(v.High), j.amountOf(j.Rule.Margin))
 	}
-	text := fmt.Sprintf("unknown: since the deployment %s; between %s and %s, where %s matters", j.numbers(j.Totals), j.amount(v.Low), j.amount(v.High), j.amountOf(j.Rule.Margin))
+	text := fmt.Sprintf("unknown: since the deployment %s; between %s and %s; the margin is %s", j.numbers(j.Totals), j.amount(v.Low), j.amount(v.High), j.amountOf(j.Rule.Margin))
 	if v.NeedSeconds > 0 {
-		text += fmt.Sprintf("; to find that takes about %s or %s requests", duration(v.NeedSeconds), count(v.NeedRequests))
+		text += fmt.Sprintf("; to find that takes about %s, or %s requests", duration(v.NeedSeconds), count(v.NeedRequests))
 	}
 	return text
 }
