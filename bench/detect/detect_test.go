@@ -1,11 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"testing"
+	"time"
 
+	astern "github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/detect"
 	"github.com/astern-dev/astern/internal/proof"
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
@@ -144,5 +150,54 @@ func TestRivalsAsDocumented(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// Two real servers, recorded on a machine that was busy with other things: the quiet part is not blamed, and the release
+// that is slower and fails more is, within a minute.
+func TestRecorded(t *testing.T) {
+	text, err := os.ReadFile("testdata/recorded.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []astern.Sample
+	for lines := json.NewDecoder(bytes.NewReader(text)); lines.More(); {
+		var s astern.Sample
+		if err := lines.Decode(&s); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	const past, quiet = 180, 240
+	var judges []*detect.Judge
+	for _, rule := range []detect.Rule{{Name: "errors", Kind: astern.SignalErrors, Margin: 0.005}, {Name: "p90", Kind: astern.SignalLatency, Margin: 0.25, Quantile: 0.9}} {
+		j, err := detect.New(rule, detect.Measure(rule, all[:past]), all[past].From, 0, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		judges = append(judges, j)
+	}
+	panel, err := detect.NewPanel(0, judges...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range all[past:] {
+		for _, name := range []string{"errors", "p90"} {
+			worse, err := panel.Feed(name, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if worse && past+i < quiet {
+				t.Fatalf("second %d: %s", i, panel.Verdict().Sentence)
+			}
+		}
+	}
+	o := panel.Verdict()
+	t.Logf("%s", o.Sentence)
+	for _, v := range o.Signals {
+		t.Logf("e-value %.3g: %s", v.EValue, v.Sentence)
+	}
+	if o.State != detect.Worse || o.Decided.After(all[quiet].From.Add(time.Minute)) {
+		t.Errorf("%s at %v: %s", o.State, o.Decided, o.Sentence)
 	}
 }

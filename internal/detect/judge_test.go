@@ -233,3 +233,21 @@ func TestPhiGrowsWithTheEvents(t *testing.T) {
 		t.Errorf("phi %v, want about %v", j.phi(), want)
 	}
 }
+
+// What a judge costs: it allocates nothing for a sample.
+func BenchmarkFeed(b *testing.B) {
+	j := errorsJudge(b)
+	old, candidate := counts(500, 2), counts(500, 3)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		j.Feed(at(i, old, candidate))
+	}
+}
+
+func TestFeedAllocatesNothing(t *testing.T) {
+	j, i := errorsJudge(t), 0
+	old, candidate := counts(500, 2), counts(500, 3)
+	if n := testing.AllocsPerRun(1000, func() { j.Feed(at(i, old, candidate)); i++ }); n > 0 {
+		t.Errorf("%v allocations for a sample", n)
+	}
+}
