@@ -18,8 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,12 +30,13 @@ type tool struct {
 	trials  string
 	workers int
 	again   bool
+	reached string // the file that takes which mutants' code is run, or ""
 }
 
 func main() {
 	var t tool
-	flag.StringVar(&t.trials, "trials", "40", "random trials that each proof among the tests makes")
-	flag.IntVar(&t.workers, "workers", 2, "mutants that run side by side")
+	flag.StringVar(&t.trials, "trials", "5", "random trials that each proof among the tests makes")
+	flag.IntVar(&t.workers, "workers", 1, "mutants that run side by side")
 	flag.BoolVar(&t.again, "again", false, "forget what was killed before")
 	flag.Parse()
 	packages := flag.Args()
@@ -77,13 +76,11 @@ func (t tool) run(folder string) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("building the mutants of %s: %w\n%s", folder, err, out)
 	}
-	began := time.Now()
-	passed, said := t.try(folder, binary, 0, 10*time.Minute, "-test.v")
-	if !passed {
-		return 0, fmt.Errorf("the tests of %s fail without a mutant:\n%s", folder, said)
+	tests, err := t.tests(folder, binary, kept)
+	if err != nil {
+		return 0, err
 	}
-	limit, slow := 20*time.Second+4*time.Since(began), slowTests(said, time.Since(began)/20)
-	fmt.Printf("%s: %d mutants, the tests take %s\n", folder, len(mutants), time.Since(began).Round(time.Millisecond))
+	fmt.Printf("%s: %d mutants, the tests take %s\n", folder, len(mutants), total(tests).Round(time.Millisecond))
 	dead, file, err := t.results(filepath.Join(kept, fingerprint+".killed"))
 	if err != nil {
 		return 0, err
@@ -95,10 +92,7 @@ func (t tool) run(folder string) (int, error) {
 	for range t.workers {
 		wait.Go(func() {
 			for m := range next {
-				passed, _ := t.try(folder, binary, m.number, limit, "-test.skip="+slow)
-				if passed {
-					passed, _ = t.try(folder, binary, m.number, limit, "-test.run="+slow)
-				}
+				passed := t.survives(folder, binary, m.number, tests)
 				mu.Lock()
 				if m.survived = passed; !passed {
 					_, err = fmt.Fprintln(file, m.number)
@@ -122,42 +116,23 @@ func (t tool) run(folder string) (int, error) {
 	return report(folder, mutants)
 }
 
-var ended = regexp.MustCompile(`(?m)^--- PASS: (\w+) \(([0-9.]+)s\)`)
-
-// slowTests returns a pattern for the tests that take long: the others are asked first, and mostly answer.
-func slowTests(said []byte, long time.Duration) string {
-	names := []string{"none"}
-	for _, m := range ended.FindAllSubmatch(said, -1) {
-		if seconds, err := strconv.ParseFloat(string(m[2]), 64); err == nil && seconds >= long.Seconds() {
-			names = append(names, string(m[1]))
-		}
-	}
-	return "^(" + strings.Join(names, "|") + ")$"
-}
-
 // results returns which mutants were killed before, and the file that takes more.
 func (t tool) results(path string) (map[int]bool, *os.File, error) {
-	dead := map[int]bool{}
 	if t.again {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, nil, err
 		}
 	}
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	dead, err := numbers(path)
+	if err != nil {
 		return nil, nil, err
-	}
-	for line := range strings.Lines(string(b)) {
-		var n int
-		if _, err := fmt.Sscan(line, &n); err == nil {
-			dead[n] = true
-		}
 	}
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	return dead, file, err
 }
 
-// try runs the tests with one mutant turned on; 0 is none. A mutant that makes them run for too long is noticed.
+// try runs tests with one mutant turned on; 0 is none. A mutant that makes them run for too long, or take too much memory, is
+// noticed.
 func (t tool) try(folder, binary string, number int, limit time.Duration, more ...string) (passed bool, said []byte) {
 	temp, err := os.MkdirTemp("", "astern-mutant-")
 	if err != nil {
@@ -166,9 +141,10 @@ func (t tool) try(folder, binary string, number int, limit time.Duration, more .
 	defer os.RemoveAll(temp)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append(more, "-test.failfast", "-test.timeout=10m")...)
+	words := append([]string{"-c", `ulimit -v 8000000; exec "$0" "$@"`, binary, "-test.failfast", "-test.timeout=10m"}, more...)
+	cmd := exec.CommandContext(ctx, "sh", words...)
 	cmd.Dir, cmd.WaitDelay = folder, 5*time.Second
-	cmd.Env = append(os.Environ(), fmt.Sprint(variable, "=", number), "ASTERN_PROOF_COUNT="+t.trials, "TMPDIR="+temp)
+	cmd.Env = append(os.Environ(), fmt.Sprint(variable, "=", number), "ASTERN_PROOF_COUNT="+t.trials, "TMPDIR="+temp, traced+"="+t.reached)
 	said, err = cmd.CombinedOutput()
 	return err == nil, said
 }

@@ -11,14 +11,39 @@ import (
 // variable tells a test binary which mutant is on.
 const variable = "ASTERN_MUTANT"
 
+// traced names the file to which a test binary appends the number of each mutant to whose code it comes, if any.
+const traced = "ASTERN_MUTANT_REACHED"
+
 // switches is the code that the mutants of a package call, without its package clause.
 const switches = `
 
-import mutantOS "os"
+import (
+	mutantOS "os"
+	mutantSync "sync"
+)
 
-var mutantNumber = mutantOS.Getenv("` + variable + `")
+var (
+	mutantNumber = mutantOS.Getenv("` + variable + `")
+	mutantTrace  = mutantOS.Getenv("` + traced + `")
+	mutantSeen   mutantSync.Map
+)
 
-func mutantIs(number string) bool { return mutantNumber == number }
+func mutantIs(number string) bool {
+	if mutantTrace != "" {
+		mutantReached(number)
+	}
+	return mutantNumber == number
+}
+
+func mutantReached(number string) {
+	if _, before := mutantSeen.LoadOrStore(number, true); before {
+		return
+	}
+	if f, err := mutantOS.OpenFile(mutantTrace, mutantOS.O_APPEND|mutantOS.O_WRONLY, 0); err == nil {
+		f.WriteString(number + "\n")
+		f.Close()
+	}
+}
 
 func mutantNil(number string, err error) error {
 	if mutantIs(number) {

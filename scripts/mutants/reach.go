@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// test is one test of a package: how long it takes and which mutants' code it runs.
+type test struct {
+	name    string
+	takes   time.Duration
+	reaches map[int]bool
+}
+
+// tests runs each test of a package by itself, without a mutant, and returns them, the fastest first.
+func (t tool) tests(folder, binary, kept string) ([]test, error) {
+	passed, said := t.try(folder, binary, 0, time.Minute, "-test.list=^(Test|Fuzz|Example)")
+	if !passed {
+		return nil, fmt.Errorf("listing the tests of %s:\n%s", folder, said)
+	}
+	var all []test
+	for name := range strings.Lines(string(said)) {
+		one := test{name: strings.TrimSpace(name)}
+		t.reached = filepath.Join(kept, "reached") // t is a copy
+		if err := os.WriteFile(t.reached, nil, 0o666); err != nil {
+			return nil, err
+		}
+		if err := os.Chmod(t.reached, 0o666); err != nil { // some tests become another user
+			return nil, err
+		}
+		began := time.Now()
+		passed, said := t.try(folder, binary, 0, 10*time.Minute, "-test.run=^"+one.name+"$", "-test.v", "-test.parallel=1")
+		if !passed {
+			return nil, fmt.Errorf("%s of %s fails without a mutant:\n%s", one.name, folder, said)
+		}
+		one.takes = time.Since(began)
+		var err error
+		if one.reaches, err = numbers(t.reached); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	slices.SortFunc(all, func(a, b test) int { return int(a.takes - b.takes) })
+	return all, nil
+}
+
+// numbers reads a file with a number on each line. A missing file has none.
+func numbers(path string) (map[int]bool, error) {
+	found := map[int]bool{}
+	b, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		var n int
+		if _, err := fmt.Sscan(line, &n); err == nil {
+			found[n] = true
+		}
+	}
+	return found, nil
+}
+
+func total(tests []test) (sum time.Duration) {
+	for _, one := range tests {
+		sum += one.takes
+	}
+	return sum
+}
+
+// survives reports whether all tests that run a mutant's code pass with it. The fast ones are asked together, then the
+// slow ones one by one: one that fails is enough. Where no test comes, nothing has to be run.
+func (t tool) survives(folder, binary string, number int, tests []test) bool {
+	var fast, slow []test
+	for _, one := range tests {
+		switch {
+		case !one.reaches[number]:
+		case total(fast)+one.takes < time.Second:
+			fast = append(fast, one)
+		default:
+			slow = append(slow, one)
+		}
+	}
+	groups := [][]test{fast}
+	for _, one := range slow {
+		groups = append(groups, []test{one})
+	}
+	for _, group := range groups {
+		if len(group) == 0 {
+			continue
+		}
+		var names []string
+		for _, one := range group {
+			names = append(names, one.name)
+		}
+		limit := 10*time.Second + 6*total(group)
+		if passed, _ := t.try(folder, binary, number, limit, "-test.run=^("+strings.Join(names, "|")+")$"); !passed {
+			return false
+		}
+	}
+	return true
+}
