@@ -131,22 +131,31 @@ func (t tool) results(path string) (map[int]bool, *os.File, error) {
 	return dead, file, err
 }
 
+// limits bound a run of tests: processor time tells an endless loop from a busy machine.
+type limits struct{ processor, wall time.Duration }
+
 // try runs tests with one mutant turned on; 0 is none. A mutant that makes them run for too long, or take too much memory, is
 // noticed.
-func (t tool) try(folder, binary string, number int, limit time.Duration, more ...string) (passed bool, said []byte) {
+func (t tool) try(folder, binary string, number int, most limits, more ...string) (passed bool, took time.Duration, said []byte) {
 	temp, err := os.MkdirTemp("", "astern-mutant-")
 	if err != nil {
-		return false, []byte(err.Error())
+		return false, 0, []byte(err.Error())
 	}
 	defer os.RemoveAll(temp)
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	if err := os.Chmod(temp, 0o755); err != nil { // some tests become another user
+		return false, 0, []byte(err.Error())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), most.wall)
 	defer cancel()
-	words := append([]string{"-c", `ulimit -v 8000000; exec "$0" "$@"`, binary, "-test.failfast", "-test.timeout=10m"}, more...)
-	cmd := exec.CommandContext(ctx, "sh", words...)
+	bounds := fmt.Sprintf(`ulimit -v 32000000; ulimit -t %d; exec "$0" "$@"`, int(most.processor.Seconds()+1))
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", bounds, binary, "-test.failfast", "-test.timeout=10m"}, more...)...)
 	cmd.Dir, cmd.WaitDelay = folder, 5*time.Second
 	cmd.Env = append(os.Environ(), fmt.Sprint(variable, "=", number), "ASTERN_PROOF_COUNT="+t.trials, "TMPDIR="+temp, traced+"="+t.reached)
 	said, err = cmd.CombinedOutput()
-	return err == nil, said
+	if s := cmd.ProcessState; s != nil {
+		took = s.UserTime() + s.SystemTime()
+	}
+	return err == nil, took, said
 }
 
 // report prints the score and the survivors, and returns how many of them are not argued.

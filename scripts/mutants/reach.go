@@ -9,16 +9,18 @@ import (
 	"time"
 )
 
-// test is one test of a package: how long it takes and which mutants' code it runs.
+// test is one test of a package: how long it takes, by the clock and of the processor, and which mutants' code it runs.
 type test struct {
-	name    string
-	takes   time.Duration
-	reaches map[int]bool
+	name         string
+	takes, works time.Duration
+	reaches      map[int]bool
 }
+
+var ample = limits{10 * time.Minute, 10 * time.Minute}
 
 // tests runs each test of a package by itself, without a mutant, and returns them, the fastest first.
 func (t tool) tests(folder, binary, kept string) ([]test, error) {
-	passed, said := t.try(folder, binary, 0, time.Minute, "-test.list=^(Test|Fuzz|Example)")
+	passed, _, said := t.try(folder, binary, 0, ample, "-test.list=^(Test|Fuzz|Example)")
 	if !passed {
 		return nil, fmt.Errorf("listing the tests of %s:\n%s", folder, said)
 	}
@@ -33,11 +35,11 @@ func (t tool) tests(folder, binary, kept string) ([]test, error) {
 			return nil, err
 		}
 		began := time.Now()
-		passed, said := t.try(folder, binary, 0, 10*time.Minute, "-test.run=^"+one.name+"$", "-test.v", "-test.parallel=1")
+		passed, works, said := t.try(folder, binary, 0, ample, "-test.run=^"+one.name+"$", "-test.v", "-test.parallel=1")
 		if !passed {
 			return nil, fmt.Errorf("%s of %s fails without a mutant:\n%s", one.name, folder, said)
 		}
-		one.takes = time.Since(began)
+		one.takes, one.works = time.Since(began), works
 		var err error
 		if one.reaches, err = numbers(t.reached); err != nil {
 			return nil, err
@@ -96,8 +98,11 @@ func (t tool) survives(folder, binary string, number int, tests []test) bool {
 		for _, one := range group {
 			names = append(names, one.name)
 		}
-		limit := 10*time.Second + 6*total(group)
-		if passed, _ := t.try(folder, binary, number, limit, "-test.run=^("+strings.Join(names, "|")+")$"); !passed {
+		most := limits{wall: 30*time.Second + 6*total(group)}
+		for _, one := range group {
+			most.processor += 2 * one.works
+		}
+		if passed, _, _ := t.try(folder, binary, number, most, "-test.run=^("+strings.Join(names, "|")+")$"); !passed {
 			return false
 		}
 	}
