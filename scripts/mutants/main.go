@@ -3,7 +3,8 @@
 // environment variable turns one of them on, so that a mutant costs a run of the tests and no build.
 //
 // What survived is compared with docs/mutants.md, where each survivor is argued. Results are kept below build/mutants: a
-// mutant once killed stays so as long as the code of its package is the same; survivors are always tried again.
+// mutant once killed stays so as long as the code of its package is the same; a survivor is tried again when a test of the
+// package has changed, or with another number of trials.
 package main
 
 import (
@@ -28,6 +29,7 @@ const argued = "docs/mutants.md"
 // tool is what the command line asks for.
 type tool struct {
 	trials  string
+	skip    string
 	workers int
 	again   bool
 	reached string // the file that takes which mutants' code is run, or ""
@@ -38,6 +40,7 @@ func main() {
 	flag.StringVar(&t.trials, "trials", "5", "random trials that each proof among the tests makes")
 	flag.IntVar(&t.workers, "workers", 1, "mutants that run side by side")
 	flag.BoolVar(&t.again, "again", false, "forget what was killed before")
+	flag.StringVar(&t.skip, "skip", "TestBigPlanIsNotQuadratic", "pattern of tests that are not asked: they measure, and say nothing of small changes")
 	flag.Parse()
 	packages := flag.Args()
 	if len(packages) == 0 {
@@ -81,22 +84,29 @@ func (t tool) run(folder string) (int, error) {
 		return 0, err
 	}
 	fmt.Printf("%s: %d mutants, the tests take %s\n", folder, len(mutants), total(tests).Round(time.Millisecond))
-	dead, file, err := t.results(filepath.Join(kept, fingerprint+".killed"))
+	dead, file, err := t.results(filepath.Join(kept, fingerprint.code+".killed"))
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
+	alive, lived, err := t.results(filepath.Join(kept, fingerprint.code+"-"+fingerprint.tests+"-"+t.trials+".survived"))
+	if err != nil {
+		return 0, err
+	}
+	defer lived.Close()
+	killed := &killers{of: map[string]int{}}
 	var mu sync.Mutex
 	var wait sync.WaitGroup
 	next := make(chan *mutant)
 	for range t.workers {
 		wait.Go(func() {
 			for m := range next {
-				passed := t.survives(folder, binary, m.number, tests)
+				passed := killed.survives(t, folder, binary, m.number, tests)
 				mu.Lock()
 				if m.survived = passed; !passed {
 					_, err = fmt.Fprintln(file, m.number)
 				} else {
+					_, err = fmt.Fprintln(lived, m.number)
 					fmt.Printf("  survived: line %d: %s\n", m.line, m.name())
 				}
 				mu.Unlock()
@@ -104,8 +114,10 @@ func (t tool) run(folder string) (int, error) {
 		})
 	}
 	for i := range mutants {
-		if !dead[mutants[i].number] {
-			next <- &mutants[i]
+		m := &mutants[i]
+		m.survived = alive[m.number]
+		if !dead[m.number] && !m.survived {
+			next <- m
 		}
 	}
 	close(next)
@@ -148,7 +160,7 @@ func (t tool) try(folder, binary string, number int, most limits, more ...string
 	ctx, cancel := context.WithTimeout(context.Background(), most.wall)
 	defer cancel()
 	bounds := fmt.Sprintf(`ulimit -v 32000000; ulimit -t %d; exec "$0" "$@"`, int(most.processor.Seconds()+1))
-	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", bounds, binary, "-test.failfast", "-test.timeout=10m"}, more...)...)
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", bounds, binary, "-test.failfast", "-test.timeout=10m", "-test.skip=" + t.skip}, more...)...)
 	cmd.Dir, cmd.WaitDelay = folder, 5*time.Second
 	cmd.Env = append(os.Environ(), fmt.Sprint(variable, "=", number), "ASTERN_PROOF_COUNT="+t.trials, "TMPDIR="+temp, traced+"="+t.reached)
 	said, err = cmd.CombinedOutput()
@@ -182,43 +194,48 @@ func report(folder string, mutants []mutant) (unargued int, err error) {
 	return unargued, nil
 }
 
+// fingerprint tells apart states of a package.
+type fingerprint struct{ code, tests string }
+
 // write puts the package with its mutants into the folder kept, with the overlay that go build takes instead of the
 // package's own files.
-func write(folder, kept string) (mutants []mutant, fingerprint string, err error) {
+func write(folder, kept string) (mutants []mutant, of fingerprint, err error) {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.go"))
 	if err != nil {
-		return nil, "", err
+		return nil, of, err
 	}
-	overlay, sum, name := map[string]string{}, sha256.New(), ""
+	overlay, sum, tests, name := map[string]string{}, sha256.New(), sha256.New(), ""
 	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
 		src, err := os.ReadFile(path)
 		if err != nil {
-			return nil, "", err
+			return nil, of, err
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			tests.Write(src)
+			continue
 		}
 		sum.Write(src)
 		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, path, src, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
-			return nil, "", err
+			return nil, of, err
 		}
 		name = file.Name.Name
 		m := mutator{path: path, src: src, set: set, first: len(mutants)}
 		if err := put(overlay, path, filepath.Join(kept, filepath.Base(path)), m.mutated(file)); err != nil {
-			return nil, "", err
+			return nil, of, err
 		}
 		mutants = append(mutants, m.found...)
 	}
 	if err := put(overlay, filepath.Join(folder, "zz_mutants.go"), filepath.Join(kept, "zz_mutants.go"), []byte("package "+name+switches)); err != nil {
-		return nil, "", err
+		return nil, of, err
 	}
 	b, err := json.Marshal(map[string]any{"Replace": overlay})
 	if err != nil {
-		return nil, "", err
+		return nil, of, err
 	}
-	return mutants, fmt.Sprintf("%x", sum.Sum(nil)[:8]), os.WriteFile(filepath.Join(kept, "overlay.json"), b, 0o644)
+	of = fingerprint{fmt.Sprintf("%x", sum.Sum(nil)[:8]), fmt.Sprintf("%x", tests.Sum(nil)[:8])}
+	return mutants, of, os.WriteFile(filepath.Join(kept, "overlay.json"), b, 0o644)
 }
 
 func put(overlay map[string]string, path, written string, text []byte) error {

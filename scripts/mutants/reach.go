@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,7 +21,7 @@ var ample = limits{10 * time.Minute, 10 * time.Minute}
 
 // tests runs each test of a package by itself, without a mutant, and returns them, the fastest first.
 func (t tool) tests(folder, binary, kept string) ([]test, error) {
-	passed, _, said := t.try(folder, binary, 0, ample, "-test.list=^(Test|Fuzz|Example)")
+	passed, _, said := t.try(folder, binary, 0, ample, "-test.list=^(Test|Fuzz|Example)") // lists also what is skipped, which then passes at once
 	if !passed {
 		return nil, fmt.Errorf("listing the tests of %s:\n%s", folder, said)
 	}
@@ -73,38 +74,70 @@ func total(tests []test) (sum time.Duration) {
 	return sum
 }
 
-// survives reports whether all tests that run a mutant's code pass with it. The fast ones are asked together, then the
-// slow ones one by one: one that fails is enough. Where no test comes, nothing has to be run.
-func (t tool) survives(folder, binary string, number int, tests []test) bool {
-	var fast, slow []test
-	for _, one := range tests {
-		switch {
-		case !one.reaches[number]:
-		case total(fast)+one.takes < time.Second:
-			fast = append(fast, one)
-		default:
-			slow = append(slow, one)
-		}
-	}
-	groups := [][]test{fast}
-	for _, one := range slow {
-		groups = append(groups, []test{one})
-	}
-	for _, group := range groups {
-		if len(group) == 0 {
-			continue
-		}
+// survives reports whether all tests that run a mutant's code pass with it. First those are asked that killed the most, and the
+// last, mutants before, for neighbours die by the same test; then the other fast ones together, and the slow ones one by one:
+// one that fails is enough. Where no test comes, nothing has to be run.
+func (k *killers) survives(t tool, folder, binary string, number int, tests []test) bool {
+	tests = slices.DeleteFunc(slices.Clone(tests), func(one test) bool { return !one.reaches[number] })
+	for _, group := range k.groups(tests) {
+		most := limits{wall: 30*time.Second + 6*total(group)}
 		var names []string
 		for _, one := range group {
+			most.processor += 2 * one.works
 			names = append(names, one.name)
 		}
-		most := limits{wall: 30*time.Second + 6*total(group)}
-		for _, one := range group {
-			most.processor += 2 * one.works
-		}
-		if passed, _, _ := t.try(folder, binary, number, most, "-test.run=^("+strings.Join(names, "|")+")$"); !passed {
+		passed, _, said := t.try(folder, binary, number, most, "-test.run=^("+strings.Join(names, "|")+")$")
+		if !passed {
+			k.note(group, said)
 			return false
 		}
 	}
 	return true
+}
+
+// killers tells which tests killed how many mutants.
+type killers struct {
+	mu   sync.Mutex
+	of   map[string]int
+	last string
+}
+
+// groups parts tests into those that are run together, in the order in which they are asked.
+func (k *killers) groups(tests []test) [][]test {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	const quick = time.Second
+	var fast, slow []test
+	for _, one := range tests {
+		if total(fast)+one.takes < quick {
+			fast = append(fast, one)
+		} else {
+			slow = append(slow, one)
+		}
+	}
+	slices.SortStableFunc(fast, func(a, b test) int {
+		if (a.name == k.last) != (b.name == k.last) {
+			return map[bool]int{true: -1, false: 1}[a.name == k.last]
+		}
+		return k.of[b.name] - k.of[a.name]
+	})
+	const first = 3
+	groups := [][]test{fast[:min(first, len(fast))], fast[min(first, len(fast)):]}
+	for _, one := range slow {
+		groups = append(groups, []test{one})
+	}
+	return slices.DeleteFunc(groups, func(g []test) bool { return len(g) == 0 })
+}
+
+// note remembers which test of the group failed.
+func (k *killers) note(group []test, said []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, one := range group {
+		if strings.Contains(string(said), "--- FAIL: "+one.name+" ") {
+			k.of[one.name]++
+			k.last = one.name
+			return
+		}
+	}
 }
