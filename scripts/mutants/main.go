@@ -3,7 +3,7 @@
 // environment variable turns one of them on, so that a mutant costs a run of the tests and no build.
 //
 // What survived is compared with docs/mutants.md, where each survivor is argued. Results are kept below build/mutants: a
-// mutant once killed stays so as long as the code of its package is the same; a survivor is tried again when a test of the
+// mutant once killed stays so as long as its file is the same; a survivor is tried again when a test of the
 // package has changed, or with another number of trials.
 package main
 
@@ -70,7 +70,7 @@ func (t tool) run(folder string) (int, error) {
 	if err := os.MkdirAll(kept, 0o755); err != nil {
 		return 0, err
 	}
-	mutants, fingerprint, err := write(folder, kept)
+	mutants, tested, err := write(folder, kept)
 	if err != nil {
 		return 0, err
 	}
@@ -84,12 +84,12 @@ func (t tool) run(folder string) (int, error) {
 		return 0, err
 	}
 	fmt.Printf("%s: %d mutants, the tests take %s\n", folder, len(mutants), total(tests).Round(time.Millisecond))
-	dead, file, err := t.results(filepath.Join(kept, fingerprint.code+".killed"))
+	dead, file, err := t.results(filepath.Join(kept, "killed"))
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
-	alive, lived, err := t.results(filepath.Join(kept, fingerprint.code+"-"+fingerprint.tests+"-"+t.trials+".survived"))
+	alive, lived, err := t.results(filepath.Join(kept, "survived-"+tested+"-"+t.trials))
 	if err != nil {
 		return 0, err
 	}
@@ -104,9 +104,9 @@ func (t tool) run(folder string) (int, error) {
 				passed := killed.survives(t, folder, binary, m.number, tests)
 				mu.Lock()
 				if m.survived = passed; !passed {
-					_, err = fmt.Fprintln(file, m.number)
+					_, err = fmt.Fprintln(file, m.key)
 				} else {
-					_, err = fmt.Fprintln(lived, m.number)
+					_, err = fmt.Fprintln(lived, m.key)
 					fmt.Printf("  survived: line %d: %s\n", m.line, m.name())
 				}
 				mu.Unlock()
@@ -115,8 +115,8 @@ func (t tool) run(folder string) (int, error) {
 	}
 	for i := range mutants {
 		m := &mutants[i]
-		m.survived = alive[m.number]
-		if !dead[m.number] && !m.survived {
+		m.survived = alive[m.key]
+		if !dead[m.key] && !m.survived {
 			next <- m
 		}
 	}
@@ -129,13 +129,13 @@ func (t tool) run(folder string) (int, error) {
 }
 
 // results returns which mutants were killed before, and the file that takes more.
-func (t tool) results(path string) (map[int]bool, *os.File, error) {
+func (t tool) results(path string) (map[string]bool, *os.File, error) {
 	if t.again {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, nil, err
 		}
 	}
-	dead, err := numbers(path)
+	dead, err := lines(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -194,48 +194,43 @@ func report(folder string, mutants []mutant) (unargued int, err error) {
 	return unargued, nil
 }
 
-// fingerprint tells apart states of a package.
-type fingerprint struct{ code, tests string }
-
 // write puts the package with its mutants into the folder kept, with the overlay that go build takes instead of the
-// package's own files.
-func write(folder, kept string) (mutants []mutant, of fingerprint, err error) {
+// package's own files. It returns the fingerprint of the package's tests, too.
+func write(folder, kept string) (mutants []mutant, tested string, err error) {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.go"))
 	if err != nil {
-		return nil, of, err
+		return nil, "", err
 	}
-	overlay, sum, tests, name := map[string]string{}, sha256.New(), sha256.New(), ""
+	overlay, tests, name := map[string]string{}, sha256.New(), ""
 	for _, path := range paths {
 		src, err := os.ReadFile(path)
 		if err != nil {
-			return nil, of, err
+			return nil, "", err
 		}
 		if strings.HasSuffix(path, "_test.go") {
 			tests.Write(src)
 			continue
 		}
-		sum.Write(src)
 		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, path, src, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
-			return nil, of, err
+			return nil, "", err
 		}
 		name = file.Name.Name
-		m := mutator{path: path, src: src, set: set, first: len(mutants)}
+		m := mutator{path: path, src: src, set: set, first: len(mutants), hash: fmt.Sprintf("%x", sha256.Sum256(src))[:16]}
 		if err := put(overlay, path, filepath.Join(kept, filepath.Base(path)), m.mutated(file)); err != nil {
-			return nil, of, err
+			return nil, "", err
 		}
 		mutants = append(mutants, m.found...)
 	}
 	if err := put(overlay, filepath.Join(folder, "zz_mutants.go"), filepath.Join(kept, "zz_mutants.go"), []byte("package "+name+switches)); err != nil {
-		return nil, of, err
+		return nil, "", err
 	}
 	b, err := json.Marshal(map[string]any{"Replace": overlay})
 	if err != nil {
-		return nil, of, err
+		return nil, "", err
 	}
-	of = fingerprint{fmt.Sprintf("%x", sum.Sum(nil)[:8]), fmt.Sprintf("%x", tests.Sum(nil)[:8])}
-	return mutants, of, os.WriteFile(filepath.Join(kept, "overlay.json"), b, 0o644)
+	return mutants, fmt.Sprintf("%x", tests.Sum(nil)[:8]), os.WriteFile(filepath.Join(kept, "overlay.json"), b, 0o644)
 }
 
 func put(overlay map[string]string, path, written string, text []byte) error {

@@ -72,6 +72,7 @@ var _, _, _ = mutantNil, mutantPlus[int], mutantMinus[int]
 // mutant is one small change of the code.
 type mutant struct {
 	number, line int
+	key          string // tells it apart as long as its file is the same
 	path, change string
 	code         string // what is changed, on one line
 	survived     bool
@@ -86,7 +87,8 @@ type mutator struct {
 	path   string
 	src    []byte
 	set    *token.FileSet
-	first  int // how many mutants there are in the files before
+	first  int    // how many mutants there are in the files before
+	hash   string // of the file
 	found  []mutant
 	opens  map[int][]string
 	closes map[int][]string
@@ -103,7 +105,7 @@ func (m *mutator) add(n ast.Node, change string) string {
 		code = string(r[:100]) + "…"
 	}
 	number := m.first + len(m.found) + 1
-	m.found = append(m.found, mutant{number: number, line: m.set.Position(n.Pos()).Line, path: m.path, change: change,
+	m.found = append(m.found, mutant{number: number, key: fmt.Sprintf("%s-%d", m.hash, len(m.found)+1), line: m.set.Position(n.Pos()).Line, path: m.path, change: change,
 		code: strings.ReplaceAll(code, "`", "'")})
 	return fmt.Sprintf("%q", fmt.Sprint(number))
 }

@@ -14,7 +14,7 @@ import (
 type test struct {
 	name         string
 	takes, works time.Duration
-	reaches      map[int]bool
+	reaches      map[string]bool // by number
 }
 
 var ample = limits{10 * time.Minute, 10 * time.Minute}
@@ -42,7 +42,7 @@ func (t tool) tests(folder, binary, kept string) ([]test, error) {
 		}
 		one.takes, one.works = time.Since(began), works
 		var err error
-		if one.reaches, err = numbers(t.reached); err != nil {
+		if one.reaches, err = lines(t.reached); err != nil {
 			return nil, err
 		}
 		all = append(all, one)
@@ -51,18 +51,15 @@ func (t tool) tests(folder, binary, kept string) ([]test, error) {
 	return all, nil
 }
 
-// numbers reads a file with a number on each line. A missing file has none.
-func numbers(path string) (map[int]bool, error) {
-	found := map[int]bool{}
+// lines returns the set of a file's lines. A missing file has none.
+func lines(path string) (map[string]bool, error) {
+	found := map[string]bool{}
 	b, err := os.ReadFile(path)
 	if err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
 	for line := range strings.Lines(string(b)) {
-		var n int
-		if _, err := fmt.Sscan(line, &n); err == nil {
-			found[n] = true
-		}
+		found[strings.TrimSpace(line)] = true
 	}
 	return found, nil
 }
@@ -78,7 +75,7 @@ func total(tests []test) (sum time.Duration) {
 // last, mutants before, for neighbours die by the same test; then the other fast ones together, and the slow ones one by one:
 // one that fails is enough. Where no test comes, nothing has to be run.
 func (k *killers) survives(t tool, folder, binary string, number int, tests []test) bool {
-	tests = slices.DeleteFunc(slices.Clone(tests), func(one test) bool { return !one.reaches[number] })
+	tests = slices.DeleteFunc(slices.Clone(tests), func(one test) bool { return !one.reaches[fmt.Sprint(number)] })
 	for _, group := range k.groups(tests) {
 		most := limits{wall: 30*time.Second + 6*total(group)}
 		var names []string
