@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -261,4 +263,77 @@ func TestGateOfANewEngineIsPatientAnew(t *testing.T) {
 	if got := decided(f, 60); got != "hold gate: ok: it was not made" {
 		t.Errorf("after 30 s: %s", got)
 	}
+}
+
+// TestStageThatFails: a lane that failed, is unsure, outside a limit or blocked keeps the stage from starting others, unless it
+// tolerates that.
+func TestStageThatFails(t *testing.T) {
+	at := func(member string, r astern.Record) astern.Record { r.Step += "@" + member; return r }
+	guarded := stepsOf("1.a", "1.b")
+	guarded.Steps[1].Guards = []string{"1.a"}
+	limited := stepsOf("1.a")
+	limited.Steps[0].Limits = map[string]string{"n": "2"}
+	denied := rec(0, astern.RecordOp, with(fails(astern.Denied)))
+	for name, c := range map[string]struct {
+		stage astern.Stage
+		told  []astern.Record
+		hold  string
+	}{
+		"failed":        {stepsOf("1.a"), []astern.Record{denied}, "hold failed: it failed as denied"},
+		"unsure":        {stepsOf("1.a"), []astern.Record{rec(0, astern.RecordOp, with(unsure())), rec(99, astern.RecordDoubt)}, "hold unsure: its driver can't tell what became of it"},
+		"outside limit": {limited, []astern.Record{rec(0, astern.RecordOp, with(outputs("n", int64(1))))}, "hold limit: output n is 1, the plan allows 2"},
+		"blocked":       {guarded, []astern.Record{denied, rec(1, astern.RecordSkipped)}, "hold blocked: "},
+	} {
+		told := []astern.Record{takenAt(0), at("m0", intended(0))}
+		for _, r := range c.told {
+			told = append(told, at("m0", r))
+		}
+		for tolerate := range 2 {
+			p := fleetOf(3, c.stage)
+			p.Stages[0].Tolerate, p.Stages[0].Parallel = tolerate, 2
+			f := foldOf(t, p, told...)
+			got := decided(f, 100)
+			if starts := strings.Contains(got, "prepare 1.a@m1 1"); starts != (tolerate == 1) {
+				t.Errorf("%s, %d tolerated: %q", name, tolerate, got)
+			}
+			if tolerate == 0 && (!strings.HasPrefix(got, c.hold) || f.Decide(after(100))[0].Holds[0].Stage != 1) {
+				t.Errorf("%s: %q, want %q in stage 1", name, got, c.hold)
+			}
+		}
+	}
+}
+
+// TestEarliestWaitCounts: of two steps that wait the one that is due first says when to look again.
+func TestEarliestWaitCounts(t *testing.T) {
+	p := fleetOf(2, stepsOf("1.a"))
+	p.Stages[0].Parallel = 2
+	for _, first := range []string{"m0", "m1"} {
+		told := []astern.Record{takenAt(0)}
+		for _, member := range []string{"m0", "m1"} {
+			op := underWay("")
+			if op.PollSeconds = 20; member == first {
+				op.PollSeconds = 10
+			}
+			for _, r := range []astern.Record{intended(0), rec(0, astern.RecordOp, with(op))} {
+				r.Step += "@" + member
+				told = append(told, r)
+			}
+		}
+		if got := decided(foldOf(t, p, told...), 0); got != "wait 10.0" {
+			t.Errorf("%s is asked first: %q", first, got)
+		}
+	}
+}
+
+// TestEngineThatWasOvertakenStopsAtItsNextLook, even when it has nothing to write by which it would notice.
+func TestEngineThatWasOvertakenStopsAtItsNextLook(t *testing.T) {
+	play(t, planOf(stepsOf("1.a")), func(s *scene) {
+		s.world.start["1.a"] = takes(50*time.Second, done())
+		out := s.begin(context.Background())
+		time.Sleep(time.Second)
+		s.journal.Take(s.clock.Now())
+		if r := <-out; !errors.Is(r.err, engine.ErrFenced) || r.at.Sub(s.world.begun) > 2*time.Second {
+			t.Errorf("after %s: %v", r.at.Sub(s.world.begun), r.err)
+		}
+	})
 }
