@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlitedriver "github.com/ncruces/go-sqlite3/driver"
@@ -138,4 +139,60 @@ func TestRollbackThatFails(t *testing.T) {
 		t.Errorf("the next time: %v", err)
 	}
 	wantRecords(t, s, 3)
+}
+
+// TestReadOnlyAppendsNothing: what is open for reading takes no record, by neither way.
+func TestReadOnlyAppendsNothing(t *testing.T) {
+	folder, ctx := t.TempDir(), t.Context()
+	s, err := Open(ctx, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := journalOf(t, s)
+	if err := errors.Join(add(2), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = OpenReadOnly(ctx, folder); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fence, err := s.Fence(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seq := range []int64{3, 0} {
+		if err := s.Append(ctx, "ex-1", fence, astern.Record{At: at, Kind: astern.RecordRound, Seq: seq}); astern.CodeOf(err) != astern.Refused {
+			t.Errorf("record %d: %v", seq, err)
+		}
+	}
+	wantRecords(t, s, 2)
+}
+
+// TestConnectionsAreFew: as many as stay open, and no more, however many ask.
+func TestConnectionsAreFew(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n := s.db.Stats().MaxOpenConnections; n != idle {
+		t.Errorf("%d connections may be open, want %d", n, idle)
+	}
+}
+
+// TestEventsAreInUTC, the one that is returned and the one that is read.
+func TestEventsAreInUTC(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	written, err := s.AddEvent(t.Context(), astern.Event{At: at.In(time.FixedZone("", 3600)), Address: "e/c", Token: "t"})
+	if err != nil || written.At != at.UTC() {
+		t.Errorf("written at %s, %v", written.At, err)
+	}
+	read, err := s.Events(t.Context(), "e/c", 0)
+	if err != nil || len(read) != 1 || read[0].At.Location() != time.UTC || !read[0].At.Equal(at) {
+		t.Errorf("read %+v, %v", read, err)
+	}
 }
