@@ -100,6 +100,7 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 		}
 		select {
 		case a := <-l.answers:
+			l.closing = ctx.Err() != nil // it may have been told to stop while the answer was on its way
 			l.take(l.collect(a))
 		case <-stopping:
 			stopping = nil

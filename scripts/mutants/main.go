@@ -8,6 +8,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -32,6 +33,7 @@ type tool struct {
 	skip    string
 	workers int
 	again   bool
+	quiet   bool   // the tests would leave files behind where they fail
 	reached string // the file that takes which mutants' code is run, or ""
 }
 
@@ -70,7 +72,7 @@ func (t tool) run(folder string) (int, error) {
 	if err := os.MkdirAll(kept, 0o755); err != nil {
 		return 0, err
 	}
-	mutants, tested, err := write(folder, kept)
+	mutants, tested, err := t.write(folder, kept)
 	if err != nil {
 		return 0, err
 	}
@@ -160,6 +162,9 @@ func (t tool) try(folder, binary string, number int, most limits, more ...string
 	ctx, cancel := context.WithTimeout(context.Background(), most.wall)
 	defer cancel()
 	bounds := fmt.Sprintf(`ulimit -v 32000000; ulimit -t %d; exec "$0" "$@"`, int(most.processor.Seconds()+1))
+	if t.quiet {
+		more = append(more, "-rapid.nofailfile")
+	}
 	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", bounds, binary, "-test.failfast", "-test.timeout=10m", "-test.skip=" + t.skip}, more...)...)
 	cmd.Dir, cmd.WaitDelay = folder, 5*time.Second
 	cmd.Env = append(os.Environ(), fmt.Sprint(variable, "=", number), "ASTERN_PROOF_COUNT="+t.trials, "TMPDIR="+temp, traced+"="+t.reached)
@@ -196,7 +201,7 @@ func report(folder string, mutants []mutant) (unargued int, err error) {
 
 // write puts the package with its mutants into the folder kept, with the overlay that go build takes instead of the
 // package's own files. It returns the fingerprint of the package's tests, too.
-func write(folder, kept string) (mutants []mutant, tested string, err error) {
+func (t *tool) write(folder, kept string) (mutants []mutant, tested string, err error) {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.go"))
 	if err != nil {
 		return nil, "", err
@@ -209,6 +214,7 @@ func write(folder, kept string) (mutants []mutant, tested string, err error) {
 		}
 		if strings.HasSuffix(path, "_test.go") {
 			tests.Write(src)
+			t.quiet = t.quiet || bytes.Contains(src, []byte(`"pgregory.net/rapid"`))
 			continue
 		}
 		set := token.NewFileSet()
