@@ -337,3 +337,20 @@ func TestEngineThatWasOvertakenStopsAtItsNextLook(t *testing.T) {
 		}
 	})
 }
+
+// TestTimeOfARound: it is as long as the slowest check with all its attempts, for each 64 checks, which are made side by side.
+func TestTimeOfARound(t *testing.T) {
+	for n, want := range map[int]time.Duration{1: 18 * time.Second, 100: 26 * time.Second} {
+		p := gated(60, 5, 30)
+		p.Stages[0].Gate.Checks, p.Checks = nil, nil
+		for i := range n {
+			name := fmt.Sprint("c", i)
+			p.Stages[0].Gate.Checks = append(p.Stages[0].Gate.Checks, name)
+			p.Checks = append(p.Checks, astern.Check{Name: name, Attempts: 2, TimeoutSeconds: 3, IntervalSeconds: 1, Effects: astern.EffectsNone})
+		}
+		f := foldOf(t, p, takenAt(0), intended(0), rec(0, astern.RecordOp, with(done())))
+		if a := f.Decide(dawn)[0]; a.Kind != engine.CheckRound || a.Within != want {
+			t.Errorf("%d checks: %s %s, want %s", n, a.Kind, a.Within, want)
+		}
+	}
+}
