@@ -244,24 +244,25 @@ func TestFirstOutputOutsideItsLimit(t *testing.T) {
 	}
 }
 
-// TestGateOfANewEngineIsPatientAnew: the time in which nobody looked does not count against a gate.
-func TestGateOfANewEngineIsPatientAnew(t *testing.T) {
-	p := gated(60, 5, 30)
-	f := foldOf(t, p, takenAt(0), intended(0), rec(0, astern.RecordOp, with(done())), takenAt(29))
-	look := f.Decide(after(29))[0]
-	if look.Kind != engine.CheckRound || !look.Gate {
-		t.Fatalf("%+v", look)
-	}
-	unknown := func(s float64) astern.Record {
-		return astern.Record{At: after(s), Kind: astern.RecordRound, Stage: 1, Attempt: look.Attempt, Gate: true}
-	}
-	f.Apply(unknown(58.9))
-	if got := decided(f, 60); strings.HasPrefix(got, "hold") {
-		t.Errorf("after 29.9 s: %s", got)
-	}
-	f.Apply(unknown(59))
-	if got := decided(f, 60); got != "hold gate: ok: it was not made" {
-		t.Errorf("after 30 s: %s", got)
+// TestGateIsPatientAnew: the time in which nobody looked, or which a person has forgiven, does not count against a gate.
+func TestGateIsPatientAnew(t *testing.T) {
+	for _, anew := range []astern.Record{takenAt(29), {At: after(29), Kind: astern.RecordResumed, By: "op"}} {
+		f := foldOf(t, gated(60, 5, 30), takenAt(0), intended(0), rec(0, astern.RecordOp, with(done())), anew)
+		look := f.Decide(after(29))[0]
+		if look.Kind != engine.CheckRound || !look.Gate {
+			t.Fatalf("%+v", look)
+		}
+		unknown := func(s float64) astern.Record {
+			return astern.Record{At: after(s), Kind: astern.RecordRound, Stage: 1, Attempt: look.Attempt, Gate: true}
+		}
+		f.Apply(unknown(58.9))
+		if got := decided(f, 60); strings.HasPrefix(got, "hold") {
+			t.Errorf("29.9 s after it was %s: %s", anew.Kind, got)
+		}
+		f.Apply(unknown(59))
+		if got := decided(f, 60); got != "hold gate: ok: it was not made" {
+			t.Errorf("30 s after it was %s: %s", anew.Kind, got)
+		}
 	}
 }
 
@@ -335,6 +336,7 @@ func TestEngineThatWasOvertakenStopsAtItsNextLook(t *testing.T) {
 		if r := <-out; !errors.Is(r.err, engine.ErrFenced) || r.at.Sub(s.world.begun) > 2*time.Second {
 			t.Errorf("after %s: %v", r.at.Sub(s.world.begun), r.err)
 		}
+		s.wantCount("find 1.a", 0) // that is the other engine's to ask
 	})
 }
 
