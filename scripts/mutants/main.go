@@ -72,6 +72,10 @@ func (t tool) run(folder string) (int, error) {
 	if err := os.MkdirAll(kept, 0o755); err != nil {
 		return 0, err
 	}
+	// What is written there is no part of the module.
+	if err := os.WriteFile(filepath.Join("build", "mutants", "go.mod"), []byte("module mutants\n"), 0o644); err != nil {
+		return 0, err
+	}
 	mutants, tested, err := t.write(folder, kept)
 	if err != nil {
 		return 0, err
