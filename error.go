@@ -81,13 +81,20 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// HintOf returns the first hint in err's chain, or "".
+// HintOf returns the first hint in err's tree, or "": the outermost, and of joined errors that of the first which has one.
 func HintOf(err error) string {
-	for err != nil {
-		if e, ok := err.(*Error); ok && e.Hint != "" {
-			return e.Hint
+	if e, ok := err.(*Error); ok && e.Hint != "" {
+		return e.Hint
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return HintOf(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			if hint := HintOf(one); hint != "" {
+				return hint
+			}
 		}
-		err = errors.Unwrap(err)
 	}
 	return ""
 }

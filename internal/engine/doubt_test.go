@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -321,4 +322,33 @@ func TestClockThatIsSetBackADay(t *testing.T) {
 			soon(s)
 		})
 	})
+}
+
+// setBack is a clock that is set back a day just before it is read for the nth time.
+type setBack struct {
+	skewed
+	reads, nth atomic.Int64
+}
+
+func (c *setBack) Now() time.Time {
+	if c.reads.Add(1) == c.nth.Load() {
+		c.skew.Add(-int64(24 * time.Hour))
+	}
+	return c.skewed.Now()
+}
+
+// TestClockThatIsSetBackBetweenTwoLooks: wherever in the loop it happens, nothing waits until the clock is where it was.
+func TestClockThatIsSetBackBetweenTwoLooks(t *testing.T) {
+	for nth := range int64(60) {
+		play(t, factPlan(), func(s *scene) {
+			s.world.set("e/c", "link", astern.Value{Unknown: "no answer"})
+			c := &setBack{}
+			c.nth.Store(nth)
+			s.clock = c
+			s.holds("failed 1.b")
+			if took := time.Since(s.world.begun); took > 5*time.Minute {
+				s.Errorf("set back at the %d. reading: took %s", nth, took)
+			}
+		})
+	}
 }

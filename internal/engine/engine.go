@@ -47,8 +47,8 @@ type World struct {
 // Clock is where the loop takes the time from.
 type Clock interface {
 	Now() time.Time
-	// After returns a channel that gets the time when it is at.
-	After(at time.Time) <-chan time.Time
+	// After returns a channel that gets the time when so much of it has passed. It is no moment, for the clock may be set.
+	After(d time.Duration) <-chan time.Time
 }
 
 // SystemClock is the clock of the machine.
@@ -57,8 +57,8 @@ type SystemClock struct{}
 // Now returns the time.
 func (SystemClock) Now() time.Time { return time.Now() }
 
-// After returns a channel that gets the time when it is at.
-func (SystemClock) After(at time.Time) <-chan time.Time { return time.After(time.Until(at)) }
+// After returns a channel that gets the time when so much of it has passed.
+func (SystemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
 // Next returns what is to be done next, given the plan, everything in its journal, and the time. It is pure: the same
 // arguments give the same actions, and an action is returned again and again until a record answers it. It returns an

@@ -98,15 +98,13 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 			return Result{}, astern.Errorf(astern.Interrupted, "%s was interrupted", l.Execution).
 				WithHint("nothing is lost: astern resume %s goes on", l.Execution)
 		}
-		if wake.IsZero() || l.look.Before(wake) {
-			wake = l.look
-		}
 		select {
 		case a := <-l.answers:
+			l.closing = ctx.Err() != nil // it may have been told to stop while the answer was on its way
 			l.take(l.collect(a))
 		case <-stopping:
 			stopping = nil
-		case <-l.Clock.After(wake):
+		case <-l.Clock.After(l.pause(wake)):
 		}
 		// Answers may come so fast that the clock never gets its turn: people are heard all the same.
 		if now := l.Clock.Now(); !now.Before(l.look) || l.look.Sub(now) > l.lookEvery() {
@@ -115,6 +113,17 @@ func (l *loop) run(ctx, work context.Context) (Result, error) {
 			}
 		}
 	}
+}
+
+// pause is how long to wait for answers: until wake, if it is set, or until the journal is read next. By a clock that was just
+// set back both may be a day away, so it is never longer than what lies between two looks.
+func (l *loop) pause(wake time.Time) time.Duration {
+	now := l.Clock.Now()
+	d := min(l.look.Sub(now), l.lookEvery())
+	if wake.IsZero() {
+		return d
+	}
+	return min(d, wake.Sub(now))
 }
 
 // collect takes the answer and all others that wait, so that they are written at once.

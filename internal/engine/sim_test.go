@@ -61,7 +61,7 @@ type skewed struct{ skew atomic.Int64 }
 
 func (c *skewed) Now() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }
 
-func (c *skewed) After(at time.Time) <-chan time.Time { return time.After(at.Sub(c.Now())) }
+func (c *skewed) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
 func simulate(t *testing.T, seed uint64, once func(*sim) (engine.Result, error)) {
 	rnd := rand.New(rand.NewPCG(seed, 1))

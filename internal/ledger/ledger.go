@@ -81,8 +81,7 @@ func apply(d *astern.Deployment, e astern.Event, cancelled func(string) bool) {
 // applyDeployed notes when the revision was put in place; who and why are those of the newest time.
 func applyDeployed(d *astern.Deployment, e astern.Event) {
 	at := e.At
-	seen := lastSeen(*d)
-	newest := d.FirstAt == nil || notBefore(at, &seen)
+	newest := !at.Before(lastSeen(*d))
 	if d.FirstAt == nil || at.Before(*d.FirstAt) {
 		d.FirstAt = &at
 	}

@@ -57,6 +57,10 @@ func TestHistory(t *testing.T) {
 				Hash: "h5", Commit: "c5", Artifact: "a5"}}}},
 		"what it lacks is filled in": {[]astern.Event{event(5, deployed, "v1"), detailed(event(3, imported, "v1"), "init", "h3", "c3", "a3")},
 			astern.History{Current: "v1", Deployments: []astern.Deployment{{Revision: "v1", FirstAt: at(3), LastAt: at(5), By: "ci", Hash: "h3", Commit: "c3", Artifact: "a3"}}}},
+		"the newest time says who and why": {[]astern.Event{detailed(event(1, deployed, "v1"), "ana", "", "c1", "a1"), detailed(event(2, deployed, "v1"), "bob", "", "c2", "a2")},
+			astern.History{Current: "v1", Deployments: []astern.Deployment{{Revision: "v1", FirstAt: at(1), LastAt: at(2), By: "bob", Reason: "by bob", Commit: "c2", Artifact: "a2"}}}},
+		"who it was is filled in": {[]astern.Event{detailed(event(5, deployed, "v1"), "", "", "", ""), detailed(event(3, deployed, "v1"), "bob", "", "", "")},
+			astern.History{Current: "v1", Deployments: []astern.Deployment{{Revision: "v1", FirstAt: at(3), LastAt: at(5), By: "bob", Reason: "by bob"}}}},
 		"at the same moment the later line counts": {[]astern.Event{event(1, deployed, "v1"), event(1, deployed, "v2")}, astern.History{Current: "v2",
 			Deployments: []astern.Deployment{{Revision: "v2", FirstAt: at(1), LastAt: at(1), By: "ci"}, {Revision: "v1", FirstAt: at(1), LastAt: at(1), By: "ci"}}}},
 		"imported is not current": {[]astern.Event{event(1, imported, "v1"), event(0, imported, "v0")}, astern.History{

@@ -225,7 +225,7 @@ func firstDifference(doc, canonical []byte) string {
 		}
 	}
 	i := 0
-	for i < len(doc) && i < len(canonical) && doc[i] == canonical[i] {
+	for i < min(len(doc), len(canonical)) && doc[i] == canonical[i] {
 		i++
 	}
 	around := func(b []byte) string {
@@ -259,13 +259,12 @@ func first(path string, says, would any) string {
 			return ""
 		}
 	case []any:
-		if w, ok := would.([]any); ok && len(s) == len(w) {
-			for i := range s {
+		if w, ok := would.([]any); ok {
+			for i := range min(len(s), len(w)) {
 				if d := first(fmt.Sprintf("%s[%d]", path, i), s[i], w[i]); d != "" {
 					return d
 				}
 			}
-			return ""
 		}
 	}
 	if same(says, would) {
@@ -283,7 +282,6 @@ func pathAt(doc []byte, offset int64) string {
 	}
 	var stack []frame
 	d := json.NewDecoder(bytes.NewReader(doc))
-	d.UseNumber()
 	for {
 		token, err := d.Token()
 		if err != nil || d.InputOffset() > offset {

@@ -50,7 +50,8 @@ func (l *laws) judges(who, name string, st astern.Stage) {
 func (l *laws) check(name string, st astern.Stage) (astern.Check, bool) {
 	member := ""
 	if st.Each != nil {
-		if f, ok := l.plan.Fleet(st.Each.Address); ok && st.Each.From >= 0 && st.Each.From < len(f.Members) {
+		// An address without a fleet has no members.
+		if f, _ := l.plan.Fleet(st.Each.Address); st.Each.From >= 0 && st.Each.From < len(f.Members) {
 			member = f.Members[st.Each.From]
 		}
 	}

@@ -3,10 +3,12 @@
 // environment variable turns one of them on, so that a mutant costs a run of the tests and no build.
 //
 // What survived is compared with docs/mutants.md, where each survivor is argued. Results are kept below build/mutants: a
-// mutant once killed stays so as long as the code of its package is the same; survivors are always tried again.
+// mutant once killed stays so as long as its file is the same; a survivor is tried again when a test of the
+// package has changed, or with another number of trials.
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -18,8 +20,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,15 +30,19 @@ const argued = "docs/mutants.md"
 // tool is what the command line asks for.
 type tool struct {
 	trials  string
+	skip    string
 	workers int
 	again   bool
+	quiet   bool   // the tests would leave files behind where they fail
+	reached string // the file that takes which mutants' code is run, or ""
 }
 
 func main() {
 	var t tool
-	flag.StringVar(&t.trials, "trials", "40", "random trials that each proof among the tests makes")
-	flag.IntVar(&t.workers, "workers", 2, "mutants that run side by side")
+	flag.StringVar(&t.trials, "trials", "5", "random trials that each proof among the tests makes")
+	flag.IntVar(&t.workers, "workers", 1, "mutants that run side by side")
 	flag.BoolVar(&t.again, "again", false, "forget what was killed before")
+	flag.StringVar(&t.skip, "skip", "TestBigPlanIsNotQuadratic", "pattern of tests that are not asked: they measure, and say nothing of small changes")
 	flag.Parse()
 	packages := flag.Args()
 	if len(packages) == 0 {
@@ -68,7 +72,11 @@ func (t tool) run(folder string) (int, error) {
 	if err := os.MkdirAll(kept, 0o755); err != nil {
 		return 0, err
 	}
-	mutants, fingerprint, err := write(folder, kept)
+	// What is written there is no part of the module.
+	if err := os.WriteFile(filepath.Join("build", "mutants", "go.mod"), []byte("module mutants\n"), 0o644); err != nil {
+		return 0, err
+	}
+	mutants, tested, err := t.write(folder, kept)
 	if err != nil {
 		return 0, err
 	}
@@ -77,32 +85,34 @@ func (t tool) run(folder string) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("building the mutants of %s: %w\n%s", folder, err, out)
 	}
-	began := time.Now()
-	passed, said := t.try(folder, binary, 0, 10*time.Minute, "-test.v")
-	if !passed {
-		return 0, fmt.Errorf("the tests of %s fail without a mutant:\n%s", folder, said)
+	tests, err := t.tests(folder, binary, kept)
+	if err != nil {
+		return 0, err
 	}
-	limit, slow := 20*time.Second+4*time.Since(began), slowTests(said, time.Since(began)/20)
-	fmt.Printf("%s: %d mutants, the tests take %s\n", folder, len(mutants), time.Since(began).Round(time.Millisecond))
-	dead, file, err := t.results(filepath.Join(kept, fingerprint+".killed"))
+	fmt.Printf("%s: %d mutants, the tests take %s\n", folder, len(mutants), total(tests).Round(time.Millisecond))
+	dead, file, err := t.results(filepath.Join(kept, "killed"))
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
+	alive, lived, err := t.results(filepath.Join(kept, "survived-"+tested+"-"+t.trials))
+	if err != nil {
+		return 0, err
+	}
+	defer lived.Close()
+	killed := &killers{of: map[string]int{}}
 	var mu sync.Mutex
 	var wait sync.WaitGroup
 	next := make(chan *mutant)
 	for range t.workers {
 		wait.Go(func() {
 			for m := range next {
-				passed, _ := t.try(folder, binary, m.number, limit, "-test.skip="+slow)
-				if passed {
-					passed, _ = t.try(folder, binary, m.number, limit, "-test.run="+slow)
-				}
+				passed := killed.survives(t, folder, binary, m.number, tests)
 				mu.Lock()
 				if m.survived = passed; !passed {
-					_, err = fmt.Fprintln(file, m.number)
+					_, err = fmt.Fprintln(file, m.key)
 				} else {
+					_, err = fmt.Fprintln(lived, m.key)
 					fmt.Printf("  survived: line %d: %s\n", m.line, m.name())
 				}
 				mu.Unlock()
@@ -110,8 +120,10 @@ func (t tool) run(folder string) (int, error) {
 		})
 	}
 	for i := range mutants {
-		if !dead[mutants[i].number] {
-			next <- &mutants[i]
+		m := &mutants[i]
+		m.survived = alive[m.key]
+		if !dead[m.key] && !m.survived {
+			next <- m
 		}
 	}
 	close(next)
@@ -122,55 +134,49 @@ func (t tool) run(folder string) (int, error) {
 	return report(folder, mutants)
 }
 
-var ended = regexp.MustCompile(`(?m)^--- PASS: (\w+) \(([0-9.]+)s\)`)
-
-// slowTests returns a pattern for the tests that take long: the others are asked first, and mostly answer.
-func slowTests(said []byte, long time.Duration) string {
-	names := []string{"none"}
-	for _, m := range ended.FindAllSubmatch(said, -1) {
-		if seconds, err := strconv.ParseFloat(string(m[2]), 64); err == nil && seconds >= long.Seconds() {
-			names = append(names, string(m[1]))
-		}
-	}
-	return "^(" + strings.Join(names, "|") + ")$"
-}
-
 // results returns which mutants were killed before, and the file that takes more.
-func (t tool) results(path string) (map[int]bool, *os.File, error) {
-	dead := map[int]bool{}
+func (t tool) results(path string) (map[string]bool, *os.File, error) {
 	if t.again {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, nil, err
 		}
 	}
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	dead, err := lines(path)
+	if err != nil {
 		return nil, nil, err
-	}
-	for line := range strings.Lines(string(b)) {
-		var n int
-		if _, err := fmt.Sscan(line, &n); err == nil {
-			dead[n] = true
-		}
 	}
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	return dead, file, err
 }
 
-// try runs the tests with one mutant turned on; 0 is none. A mutant that makes them run for too long is noticed.
-func (t tool) try(folder, binary string, number int, limit time.Duration, more ...string) (passed bool, said []byte) {
+// limits bound a run of tests: processor time tells an endless loop from a busy machine.
+type limits struct{ processor, wall time.Duration }
+
+// try runs tests with one mutant turned on; 0 is none. A mutant that makes them run for too long, or take too much memory, is
+// noticed.
+func (t tool) try(folder, binary string, number int, most limits, more ...string) (passed bool, took time.Duration, said []byte) {
 	temp, err := os.MkdirTemp("", "astern-mutant-")
 	if err != nil {
-		return false, []byte(err.Error())
+		return false, 0, []byte(err.Error())
 	}
 	defer os.RemoveAll(temp)
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	if err := os.Chmod(temp, 0o755); err != nil { // some tests become another user
+		return false, 0, []byte(err.Error())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), most.wall)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append(more, "-test.failfast", "-test.timeout=10m")...)
+	bounds := fmt.Sprintf(`ulimit -v 32000000; ulimit -t %d; exec "$0" "$@"`, int(most.processor.Seconds()+1))
+	if t.quiet {
+		more = append(more, "-rapid.nofailfile")
+	}
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", bounds, binary, "-test.failfast", "-test.timeout=10m", "-test.skip=" + t.skip}, more...)...)
 	cmd.Dir, cmd.WaitDelay = folder, 5*time.Second
-	cmd.Env = append(os.Environ(), fmt.Sprint(variable, "=", number), "ASTERN_PROOF_COUNT="+t.trials, "TMPDIR="+temp)
+	cmd.Env = append(os.Environ(), fmt.Sprint(variable, "=", number), "ASTERN_PROOF_COUNT="+t.trials, "TMPDIR="+temp, traced+"="+t.reached)
 	said, err = cmd.CombinedOutput()
-	return err == nil, said
+	if s := cmd.ProcessState; s != nil {
+		took = s.UserTime() + s.SystemTime()
+	}
+	return err == nil, took, said
 }
 
 // report prints the score and the survivors, and returns how many of them are not argued.
@@ -198,29 +204,30 @@ func report(folder string, mutants []mutant) (unargued int, err error) {
 }
 
 // write puts the package with its mutants into the folder kept, with the overlay that go build takes instead of the
-// package's own files.
-func write(folder, kept string) (mutants []mutant, fingerprint string, err error) {
+// package's own files. It returns the fingerprint of the package's tests, too.
+func (t *tool) write(folder, kept string) (mutants []mutant, tested string, err error) {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.go"))
 	if err != nil {
 		return nil, "", err
 	}
-	overlay, sum, name := map[string]string{}, sha256.New(), ""
+	overlay, tests, name := map[string]string{}, sha256.New(), ""
 	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
 		src, err := os.ReadFile(path)
 		if err != nil {
 			return nil, "", err
 		}
-		sum.Write(src)
+		if strings.HasSuffix(path, "_test.go") {
+			tests.Write(src)
+			t.quiet = t.quiet || bytes.Contains(src, []byte(`"pgregory.net/rapid"`))
+			continue
+		}
 		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, path, src, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil, "", err
 		}
 		name = file.Name.Name
-		m := mutator{path: path, src: src, set: set, first: len(mutants)}
+		m := mutator{path: path, src: src, set: set, first: len(mutants), hash: fmt.Sprintf("%x", sha256.Sum256(src))[:16]}
 		if err := put(overlay, path, filepath.Join(kept, filepath.Base(path)), m.mutated(file)); err != nil {
 			return nil, "", err
 		}
@@ -233,7 +240,7 @@ func write(folder, kept string) (mutants []mutant, fingerprint string, err error
 	if err != nil {
 		return nil, "", err
 	}
-	return mutants, fmt.Sprintf("%x", sum.Sum(nil)[:8]), os.WriteFile(filepath.Join(kept, "overlay.json"), b, 0o644)
+	return mutants, fmt.Sprintf("%x", tests.Sum(nil)[:8]), os.WriteFile(filepath.Join(kept, "overlay.json"), b, 0o644)
 }
 
 func put(overlay map[string]string, path, written string, text []byte) error {

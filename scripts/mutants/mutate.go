@@ -11,14 +11,39 @@ import (
 // variable tells a test binary which mutant is on.
 const variable = "ASTERN_MUTANT"
 
+// traced names the file to which a test binary appends the number of each mutant to whose code it comes, if any.
+const traced = "ASTERN_MUTANT_REACHED"
+
 // switches is the code that the mutants of a package call, without its package clause.
 const switches = `
 
-import mutantOS "os"
+import (
+	mutantOS "os"
+	mutantSync "sync"
+)
 
-var mutantNumber = mutantOS.Getenv("` + variable + `")
+var (
+	mutantNumber = mutantOS.Getenv("` + variable + `")
+	mutantTrace  = mutantOS.Getenv("` + traced + `")
+	mutantSeen   mutantSync.Map
+)
 
-func mutantIs(number string) bool { return mutantNumber == number }
+func mutantIs(number string) bool {
+	if mutantTrace != "" {
+		mutantReached(number)
+	}
+	return mutantNumber == number
+}
+
+func mutantReached(number string) {
+	if _, before := mutantSeen.LoadOrStore(number, true); before {
+		return
+	}
+	if f, err := mutantOS.OpenFile(mutantTrace, mutantOS.O_APPEND|mutantOS.O_WRONLY, 0); err == nil {
+		f.WriteString(number + "\n")
+		f.Close()
+	}
+}
 
 func mutantNil(number string, err error) error {
 	if mutantIs(number) {
@@ -47,6 +72,7 @@ var _, _, _ = mutantNil, mutantPlus[int], mutantMinus[int]
 // mutant is one small change of the code.
 type mutant struct {
 	number, line int
+	key          string // tells it apart as long as its file is the same
 	path, change string
 	code         string // what is changed, on one line
 	survived     bool
@@ -61,7 +87,8 @@ type mutator struct {
 	path   string
 	src    []byte
 	set    *token.FileSet
-	first  int // how many mutants there are in the files before
+	first  int    // how many mutants there are in the files before
+	hash   string // of the file
 	found  []mutant
 	opens  map[int][]string
 	closes map[int][]string
@@ -78,7 +105,7 @@ func (m *mutator) add(n ast.Node, change string) string {
 		code = string(r[:100]) + "…"
 	}
 	number := m.first + len(m.found) + 1
-	m.found = append(m.found, mutant{number: number, line: m.set.Position(n.Pos()).Line, path: m.path, change: change,
+	m.found = append(m.found, mutant{number: number, key: fmt.Sprintf("%s-%d", m.hash, len(m.found)+1), line: m.set.Position(n.Pos()).Line, path: m.path, change: change,
 		code: strings.ReplaceAll(code, "`", "'")})
 	return fmt.Sprintf("%q", fmt.Sprint(number))
 }

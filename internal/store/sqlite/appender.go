@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -148,5 +149,11 @@ func (s *Store) closeAppender() {
 	for _, stmt := range []*sqlite3.Stmt{a.begin, a.commit, a.first, a.other} {
 		stmt.Close() // tells only of the last error of the statement
 	}
+	_ = a.conn.Raw(func(c any) error {
+		if !c.(driver.Conn).Raw().GetAutocommit() {
+			return sqldriver.ErrBadConn // a transaction that can't be given up ends with its connection
+		}
+		return nil
+	})
 	a.conn.Close()
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -392,6 +393,16 @@ func TestOddRows(t *testing.T) {
 			t.Errorf("%s: %v", change, list)
 		}
 	}
+	s, ctx := deniedStore(t), t.Context()
+	if _, err := s.db.Exec(`UPDATE executions SET runner = '{'`); err != nil {
+		t.Fatal(err)
+	}
+	if r, ok, err := s.Runner(ctx, "ex-2"); err == nil {
+		t.Errorf("a runner that can't be read: %v, %t", r, ok)
+	}
+	if fence, err := s.Take(ctx, "ex-2", astern.Runner{Host: "i"}, nobody, at); err == nil {
+		t.Errorf("taken from a runner that can't be read: %d", fence)
+	}
 	if err := refuseLoneLog(filepath.Join(t.TempDir(), fileName)); err != nil {
 		t.Errorf("an empty folder: %v", err)
 	}
@@ -407,12 +418,18 @@ func TestFailureNamesWhatToDo(t *testing.T) {
 		{context.Canceled, astern.Interrupted, "nothing was written"},
 		{context.DeadlineExceeded, astern.Unavailable, "try again"},
 		{sqlite3.FULL, astern.Internal, "is full"},
+		{syscall.ENOSPC, astern.Internal, "is full"},
+		{syscall.EDQUOT, astern.Internal, "is full"},
+		{syscall.EFBIG, astern.Internal, "is full"},
 		{sqlite3.NOTADB, astern.Invalid, "move the file away"},
 		{sqlite3.CORRUPT, astern.Internal, "damaged"},
 		{sqlite3.BUSY, astern.Unavailable, "locked"},
 		{sqlite3.LOCKED, astern.Unavailable, "locked"},
 		{os.ErrPermission, astern.Denied, "read and write"},
 		{sqlite3.READONLY, astern.Denied, "read and write"},
+		{sqlite3.PERM, astern.Denied, "read and write"},
+		{sqlite3.CANTOPEN, astern.Denied, "read and write"},
+		{syscall.EROFS, astern.Denied, "read and write"},
 		{sqlite3.IOERR, astern.Internal, "failed"},
 	} {
 		err := failure("/state", "trying", c.cause)

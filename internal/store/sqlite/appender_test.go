@@ -1,0 +1,198 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	sqlitedriver "github.com/ncruces/go-sqlite3/driver"
+
+	"github.com/astern-dev/astern"
+)
+
+// journalOf makes an execution in the store and returns its fence, and what appends one record with a number.
+func journalOf(t *testing.T, s *Store) (add func(seq int64) error) {
+	t.Helper()
+	ctx := t.Context()
+	if err := s.PutPlan(ctx, "the-plan", []byte("{}"), at); err != nil {
+		t.Fatal(err)
+	}
+	made, _, err := s.CreateExecution(ctx, astern.Execution{PlanHash: "the-plan", CreatedAt: at, Addresses: []string{"e/c"}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fence, err := s.Take(ctx, made.ID, astern.Runner{Host: "h"}, nobody, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(seq int64) error {
+		return s.Append(ctx, made.ID, fence, astern.Record{At: at, Kind: astern.RecordRound, Seq: seq})
+	}
+}
+
+func wantRecords(t *testing.T, s *Store, want int) {
+	t.Helper()
+	got, err := s.Read(t.Context(), "ex-1", 0)
+	if err != nil || len(got) != want {
+		t.Errorf("%d records, want %d: %v", len(got), want, err)
+	}
+}
+
+// TestFailedAppend lets writing and syncing fail under a record of the journal, on the way that the engine takes: the answer is
+// that nobody knows, nothing is read that may be lost, and the files are opened anew before anything else is written.
+func TestFailedAppend(t *testing.T) {
+	for _, c := range []struct {
+		call, hint string
+		with       error
+	}{
+		{"Sync -wal", "dmesg", sqlite3.IOERR_FSYNC}, {"WriteAt -wal", "dmesg", sqlite3.IOERR_WRITE}, {"WriteAt -wal", "free space", sqlite3.FULL},
+	} {
+		t.Run(c.call+" "+c.hint, func(t *testing.T) {
+			folder := t.TempDir()
+			d := newDisk(t, folder, rand.New(rand.NewPCG(1, 3)))
+			s, err := openOn(t.Context(), folder, d.medium())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			add := journalOf(t, s)
+			if err := add(2); err != nil {
+				t.Fatal(err)
+			}
+			d.breakFrom(1, 1, c.call, c.with) // one call fails, and the next ones work
+			opened := d.opened()
+			wantUnknown(t, add(3), folder, c.hint)
+			if d.opened() == opened || s.doubtful || s.appender != nil {
+				t.Error("the file was not opened anew")
+			}
+			wantRecords(t, s, 2)
+			d.breakFrom(1, 1000, c.call, c.with) // all of them fail
+			wantUnknown(t, add(3), folder, c.hint)
+			if err := add(3); err == nil || !strings.Contains(err.Error(), "opening the file anew after a failure") || astern.HintOf(err) == "" {
+				t.Errorf("got %v", err)
+			}
+			wantRecords(t, s, 2)
+			d.breakFrom(0, 0, "", nil)
+			if err := add(3); err != nil {
+				t.Fatalf("the disk works again: %v", err)
+			}
+			wantRecords(t, s, 3)
+		})
+	}
+}
+
+// TestUsualAppend: the records of an engine take the way that is prepared for them, all else the other one.
+func TestUsualAppend(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	add := journalOf(t, s)
+	commits := 0
+	for _, c := range []struct {
+		seq    int64
+		failed error
+		usual  int // commits by the prepared way
+	}{{2, nil, 1}, {3, nil, 2}, {3, ErrBehind, 2}, {4, nil, 3}, {0, nil, 3}} {
+		if err := add(c.seq); !errors.Is(err, c.failed) {
+			t.Errorf("record %d: %v, want %v", c.seq, err, c.failed)
+		}
+		if commits = s.appender.commit.Status(sqlite3.STMTSTATUS_RUN, false); commits != c.usual {
+			t.Errorf("after record %d the prepared way was taken %d times, want %d", c.seq, commits, c.usual)
+		}
+	}
+	wantRecords(t, s, 5)
+}
+
+// TestRollbackThatFails: a transaction that can't be given up ends with its connection, so that the next record finds none open.
+func TestRollbackThatFails(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	add := journalOf(t, s)
+	if err := add(2); err != nil {
+		t.Fatal(err)
+	}
+	denials := 2
+	noWay := func(action sqlite3.AuthorizerActionCode, what, _, _, _ string) sqlite3.AuthorizerReturnCode {
+		if denials > 0 && (action == sqlite3.AUTH_INSERT || action == sqlite3.AUTH_TRANSACTION && what == "ROLLBACK") {
+			denials--
+			return sqlite3.AUTH_DENY
+		}
+		return sqlite3.AUTH_OK
+	}
+	if err := s.appender.conn.Raw(func(c any) error { return c.(sqlitedriver.Conn).Raw().SetAuthorizer(noWay) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(3); err == nil || strings.Count(err.Error(), "not authorized") != 2 || !strings.Contains(err.Error(), "writing the journal of ex-1 ("+s.folder) || errors.Is(err, ErrUnknownCommit) || errors.Is(err, context.Canceled) {
+		t.Errorf("neither the record nor giving up is allowed: %v", err)
+	}
+	wantRecords(t, s, 2)
+	if err := add(3); err != nil {
+		t.Errorf("the next time: %v", err)
+	}
+	wantRecords(t, s, 3)
+}
+
+// TestReadOnlyAppendsNothing: what is open for reading takes no record, by neither way.
+func TestReadOnlyAppendsNothing(t *testing.T) {
+	folder, ctx := t.TempDir(), t.Context()
+	s, err := Open(ctx, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := journalOf(t, s)
+	if err := errors.Join(add(2), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = OpenReadOnly(ctx, folder); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fence, err := s.Fence(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seq := range []int64{3, 0} {
+		if err := s.Append(ctx, "ex-1", fence, astern.Record{At: at, Kind: astern.RecordRound, Seq: seq}); astern.CodeOf(err) != astern.Refused {
+			t.Errorf("record %d: %v", seq, err)
+		}
+	}
+	wantRecords(t, s, 2)
+}
+
+// TestConnectionsAreFew: as many as stay open, and no more, however many ask.
+func TestConnectionsAreFew(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n := s.db.Stats().MaxOpenConnections; n != idle {
+		t.Errorf("%d connections may be open, want %d", n, idle)
+	}
+}
+
+// TestEventsAreInUTC, the one that is returned and the one that is read.
+func TestEventsAreInUTC(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	written, err := s.AddEvent(t.Context(), astern.Event{At: at.In(time.FixedZone("", 3600)), Address: "e/c", Token: "t"})
+	if err != nil || written.At != at.UTC() {
+		t.Errorf("written at %s, %v", written.At, err)
+	}
+	read, err := s.Events(t.Context(), "e/c", 0)
+	if err != nil || len(read) != 1 || read[0].At.Location() != time.UTC || !read[0].At.Equal(at) {
+		t.Errorf("read %+v, %v", read, err)
+	}
+}
