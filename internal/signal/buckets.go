@@ -126,9 +126,9 @@ func plus(a, b []astern.Bucket) []astern.Bucket {
 // badBuckets says what is wrong with cumulative buckets; "" when nothing is.
 func badBuckets(bs []astern.Bucket) string {
 	switch {
-	case len(bs) > MaxBuckets:
+	case len(bs) > 2*MaxBuckets+1: // both ends of those of a native one
 		return "its histogram has too many buckets"
-	case bs[len(bs)-1].Upper != nil:
+	case len(bs) == 0 || bs[len(bs)-1].Upper != nil:
 		return "its histogram has no bucket +Inf"
 	}
 	for i, b := range bs {

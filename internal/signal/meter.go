@@ -168,13 +168,9 @@ func (h *Held) see(r *astern.Reading, now time.Time) {
 	if last == nil {
 		last = h.Base
 	}
-	switch why := invalid(r); {
+	switch why := Invalid(r, now); {
 	case why != "":
 		h.lose(why)
-	case r.At.Sub(now) > MaxAhead:
-		h.lose(fmt.Sprintf("its reading is of a time that is %s ahead of its source's clock", short(r.At.Sub(now))))
-	case now.Sub(r.At) > MaxAge:
-		h.lose(fmt.Sprintf("its newest reading is %s old", short(now.Sub(r.At))))
 	case last == nil:
 		if !r.At.After(h.NotBefore) {
 			if h.Why == "" {

@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -12,6 +13,17 @@ import (
 // sameStart is by how much two tellings of one start may differ: Linux computes it from the time since boot, which moves
 // when the clock is set.
 const sameStart = 2 * time.Second
+
+// Invalid says why a reading of a source whose clock says now can't be counted; "" when it can.
+func Invalid(r *astern.Reading, now time.Time) string {
+	switch {
+	case r.At.Sub(now) > MaxAhead:
+		return fmt.Sprintf("its reading is of a time that is %s ahead of its source's clock", short(r.At.Sub(now)))
+	case now.Sub(r.At) > MaxAge && !r.At.IsZero():
+		return fmt.Sprintf("its newest reading is %s old", short(now.Sub(r.At)))
+	}
+	return invalid(r)
+}
 
 // invalid says why a reading can't be counted; "" when it can.
 func invalid(r *astern.Reading) string {

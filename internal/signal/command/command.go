@@ -35,7 +35,7 @@ type Reader struct {
 	Now     func() time.Time
 }
 
-// Read returns the answer to each ask, in order. The same program with the same environment is run once for all of them.
+// Read returns the answer to each ask, in order.
 func (r *Reader) Read(ctx context.Context, asks []signal.Ask) []signal.Answer {
 	out := make([]signal.Answer, len(asks))
 	var wait sync.WaitGroup
