@@ -154,14 +154,18 @@ func (r *Reader) ask(ctx context.Context, t *target) {
 	err = exposition.Read(resp.Body, resp.ContentType, func(name []byte) bool { return len(wanted[string(name)]) > 0 },
 		func(s *exposition.Series) error {
 			for _, x := range wanted[string(s.Name)] {
-				if x.failure == "" {
-					x.failure = x.tally.add(s)
+				if x.failure != "" {
+					continue
+				}
+				if x.failure = x.tally.add(s); x.failure != "" && !anyLeft(t.reads) {
+					return errNothingLeft
 				}
 			}
 			return nil
 		})
 	var known *astern.Error
 	switch {
+	case errors.Is(err, errNothingLeft):
 	case errors.Is(err, fetch.ErrTooLarge):
 		failed(fetch.ErrTooLarge.Error())
 	case errors.As(err, &known):
@@ -171,6 +175,13 @@ func (r *Reader) ask(ctx context.Context, t *target) {
 	case err != nil:
 		failed("what it exposes can't be read: " + fetch.Line(err.Error()))
 	}
+}
+
+// errNothingLeft ends the reading of what no signal can be read from any more.
+var errNothingLeft = errors.New("nothing is left to be read")
+
+func anyLeft(reads []*read) bool {
+	return slices.ContainsFunc(reads, func(x *read) bool { return x.failure == "" })
 }
 
 func (x *read) into(a *signal.Answer, at time.Time) {
