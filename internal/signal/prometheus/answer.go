@@ -27,6 +27,22 @@ type collector struct {
 	users   [][]user
 	moments map[int64]map[*question]map[string]*point // by milliseconds of Prometheus' clock
 	points  int
+	bare    bool // the answer is to one part, which is not marked
+}
+
+// lost reports whether a histogram has a time and nothing else.
+func (c *collector) lost(q *question) bool {
+	if q.parts[roleNative] == "" {
+		return false
+	}
+	for _, m := range c.moments {
+		for _, p := range m[q] {
+			if p.has[roleTime] && !p.has[roleClassic] && !p.has[roleNative] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // point is what is known of one member at one moment.
@@ -221,6 +237,9 @@ func (c *collector) result(dec *json.Decoder) error {
 // add sorts one series in.
 func (c *collector) add(e *element) error {
 	k, err := strconv.Atoi(e.Metric[mark])
+	if c.bare && e.Metric[mark] == "" {
+		k, err = 0, nil
+	}
 	if err != nil || k < 0 || k >= len(c.users) {
 		return errNoJSON
 	}

@@ -36,10 +36,8 @@ func (r *Reader) Past(ctx context.Context, ask signal.Ask, from, to time.Time, e
 		if end.After(to) {
 			end = to
 		}
-		text, users := query([]*question{q})
-		c := collector{users: users, moments: map[int64]map[*question]map[string]*point{}}
-		err := r.post(ctx, request, "query_range", url.Values{"query": {text}, "start": {seconds(at)}, "end": {seconds(end)},
-			"step": {strconv.FormatFloat(every.Seconds(), 'f', -1, 64)}}, &c)
+		c, err := r.collect(ctx, request, "query_range", url.Values{"start": {seconds(at)}, "end": {seconds(end)},
+			"step": {strconv.FormatFloat(every.Seconds(), 'f', -1, 64)}}, []*question{q})
 		if (errors.Is(err, fetch.ErrTooLarge) || errors.Is(err, errTooMany)) && piece/2 > max(minPiece, every) {
 			piece /= 2
 			continue

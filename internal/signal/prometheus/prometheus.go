@@ -220,10 +220,8 @@ type user struct {
 
 // instant asks for now. A query that is refused or answered with too much is divided, so that one bad signal hides no other.
 func (r *Reader) instant(ctx context.Context, request fetch.Request, qs []*question, asks []signal.Ask, out []signal.Answer) {
-	text, users := query(qs)
-	c := collector{users: users, moments: map[int64]map[*question]map[string]*point{}}
 	began := r.now()
-	err := r.post(ctx, request, "query", url.Values{"query": {text}}, &c)
+	c, err := r.collect(ctx, request, "query", url.Values{}, qs)
 	if divisible(err) && len(qs) > 1 {
 		r.instant(ctx, request, qs[:len(qs)/2], asks, out)
 		r.instant(ctx, request, qs[len(qs)/2:], asks, out)
@@ -244,6 +242,31 @@ func (r *Reader) instant(ctx context.Context, request fetch.Request, qs []*quest
 		}
 		fill(a, q, asks[q.ask], c.moments[at][q])
 	}
+}
+
+// collect asks the questions. A Prometheus of before 2023 loses native histograms when it marks them: those are asked for
+// again, alone and without a mark, for the same moments.
+func (r *Reader) collect(ctx context.Context, request fetch.Request, what string, form url.Values, qs []*question) (*collector, error) {
+	text, users := query(qs)
+	c := &collector{users: users, moments: map[int64]map[*question]map[string]*point{}}
+	form.Set("query", text)
+	if err := r.post(ctx, request, what, form, c); err != nil {
+		return c, err
+	}
+	for _, q := range qs {
+		if !c.lost(q) {
+			continue
+		}
+		if at, ok := c.moment(); ok && what == "query" {
+			form.Set("time", seconds(time.UnixMilli(at)))
+		}
+		form.Set("query", q.parts[roleNative])
+		alone := &collector{users: [][]user{{{q, roleNative}}}, bare: true, moments: c.moments}
+		if err := r.post(ctx, request, what, form, alone); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
 }
 
 // divisible reports whether asking for less can help.

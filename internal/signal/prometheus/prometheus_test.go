@@ -100,7 +100,7 @@ func start(t *testing.T, shops ...*shop) string {
 // until asks again and again, and gives up only when the whole test would take too long.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); !ok(); {
+	for deadline := time.Now().Add(20 * time.Second); !ok(); {
 		if time.Now().After(deadline) {
 			t.Fatal("never: " + what)
 		}
@@ -145,6 +145,11 @@ func TestRealPrometheus(t *testing.T) {
 		ask(url, astern.PrometheusSource{Total: "absent_total"}, a, b),
 	}
 	var got []signal.Answer
+	defer func() {
+		if t.Failed() {
+			t.Logf("%+v", got)
+		}
+	}()
 	until(t, "both are scraped", func() bool {
 		got = r.Read(t.Context(), asks)
 		return len(got[0].Readings) == 2 && len(got[1].Readings) == 2 && len(got[2].Readings) == 2

@@ -211,16 +211,23 @@ func TestHostileEndpoints(t *testing.T) {
 		h    http.HandlerFunc
 		says string
 	}{
-		"hangs":                    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "did not answer in time"},
-		"hangs within":             {func(w http.ResponseWriter, r *http.Request) { text("a 1\n")(w, r); w.(http.Flusher).Flush(); <-r.Context().Done() }, "did not answer in time"},
-		"redirects elsewhere":      {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other, http.StatusFound) }, "is not followed"},
-		"redirects to itself":      {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, "is not followed"},
-		"gigabytes":                {endless("text/plain", strings.Repeat("# gigabytes\n", 1000)), "larger than 16 MB"},
-		"one line without end":     {endless("text/plain", strings.Repeat("a", 4096)), "too long"},
-		"a million series":         {endless("text/plain", strings.Repeat("b{c=\"d\"} 1\n", 1000)), "larger than 16 MB"},
-		"too many that match":      {endless("text/plain", strings.Repeat("a{c=\"d\"} 1\n", 1000)), "the same series twice"},
-		"announces gigabytes":      {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "99999999999") }, "larger than 16 MB"},
-		"compresses":               {func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Encoding", "gzip"); text("\x1f\x8b")(w, r) }, "compresses its answer"},
+		"hangs": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "did not answer in time"},
+		"hangs within": {func(w http.ResponseWriter, r *http.Request) {
+			text("a 1\n")(w, r)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}, "did not answer in time"},
+		"redirects elsewhere":  {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other, http.StatusFound) }, "is not followed"},
+		"redirects to itself":  {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, "is not followed"},
+		"gigabytes":            {endless("text/plain", strings.Repeat("# gigabytes\n", 1000)), "larger than 16 MB"},
+		"one line without end": {endless("text/plain", strings.Repeat("a", 4096)), "too long"},
+		"a million series":     {endless("text/plain", strings.Repeat("b{c=\"d\"} 1\n", 1000)), "larger than 16 MB"},
+		"too many that match":  {endless("text/plain", strings.Repeat("a{c=\"d\"} 1\n", 1000)), "the same series twice"},
+		"announces gigabytes":  {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "99999999999") }, "larger than 16 MB"},
+		"compresses": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			text("\x1f\x8b")(w, r)
+		}, "compresses its answer"},
 		"HTML":                     {typed("text/html", "<html>a 1</html>"), "another type than metrics"},
 		"HTML as text":             {text("<html>\na 1\n</html>\n"), "no series"},
 		"no type":                  {typed("", "a 1\n"), "does not say of what type"},
@@ -274,7 +281,9 @@ func TestHostileEndpoints(t *testing.T) {
 func TestRedirectAndSecret(t *testing.T) {
 	const value = "hunter2-hunter2"
 	mux := http.NewServeMux()
-	mux.HandleFunc("/m", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/metrics", http.StatusMovedPermanently) })
+	mux.HandleFunc("/m", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/metrics", http.StatusMovedPermanently)
+	})
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Key") != value {
 			w.WriteHeader(http.StatusForbidden)
@@ -285,7 +294,7 @@ func TestRedirectAndSecret(t *testing.T) {
 	mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://example.invalid/"+r.Header.Get("X-Key"), http.StatusFound)
 	})
-	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { text("a{" + r.Header.Get("X-Key") + " 1\n")(w, r) })
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { text("a{"+r.Header.Get("X-Key")+" 1\n")(w, r) })
 	mux.HandleFunc("/type", func(w http.ResponseWriter, r *http.Request) { typed(r.Header.Get("X-Key"), "a 1\n")(w, r) })
 	url := serve(t, mux)
 	r := newReader(t, fetch.Options{Secret: func(s astern.Secret) (astern.SecretValue, error) {
