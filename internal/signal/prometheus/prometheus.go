@@ -244,7 +244,7 @@ func (r *Reader) instant(ctx context.Context, request fetch.Request, qs []*quest
 	}
 }
 
-// collect asks the questions. A Prometheus of before 2023 loses native histograms when it marks them: those are asked for
+// collect asks the questions. Prometheus 2.42 (Debian 12) loses native histograms when it marks them: those are asked for
 // again, alone and without a mark, for the same moments.
 func (r *Reader) collect(ctx context.Context, request fetch.Request, what string, form url.Values, qs []*question) (*collector, error) {
 	text, users := query(qs)
