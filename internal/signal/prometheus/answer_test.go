@@ -25,7 +25,9 @@ func FuzzPlain(f *testing.F) {
 		if err := json.Unmarshal(raw, &slow); err != nil {
 			t.Fatalf("%s is read, and the library says %v", raw, err)
 		}
-		same := cmp.Comparer(func(a, b number) bool { return a.at == b.at && (a.value == b.value || a.value != a.value && b.value != b.value) })
+		same := cmp.Comparer(func(a, b number) bool {
+			return a.at == b.at && (a.value == b.value || a.value != a.value && b.value != b.value)
+		})
 		if diff := cmp.Diff(slow, quick, same); diff != "" {
 			t.Fatalf("%s (-slow +quick)\n%s", raw, diff)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/goleak"
 
@@ -39,7 +40,7 @@ func newApp() *app {
 		native:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "native_seconds", NativeHistogramBucketFactor: 1.1}),
 		registry: prometheus.NewRegistry(),
 	}
-	a.registry.MustRegister(a.requests, a.classic, a.native, prometheus.NewGoCollector())
+	a.registry.MustRegister(a.requests, a.classic, a.native, collectors.NewGoCollector())
 	return a
 }
 
