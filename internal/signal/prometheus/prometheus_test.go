@@ -251,11 +251,13 @@ func TestHostilePrometheus(t *testing.T) {
 		h    http.HandlerFunc
 		says string
 	}{
-		"HTML":                  {answer(200, "text/html", "<html>"), "no Prometheus"},
-		"a login page":          {answer(401, "text/html", "<html>"), "it answers 401"},
-		"down":                  {answer(503, "text/plain", "Service Unavailable"), "it answers 503"},
-		"refuses":               {answer(400, "application/json", `{"status":"error","errorType":"bad_data","error":"line 1:\n\u001b[31mno"}`), "refuses the query: line 1: [31mno"},
-		"redirects":             {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://example.invalid/", http.StatusTemporaryRedirect) }, "not followed"},
+		"HTML":         {answer(200, "text/html", "<html>"), "no Prometheus"},
+		"a login page": {answer(401, "text/html", "<html>"), "it answers 401"},
+		"down":         {answer(503, "text/plain", "Service Unavailable"), "it answers 503"},
+		"refuses":      {answer(400, "application/json", `{"status":"error","errorType":"bad_data","error":"line 1:\n\u001b[31mno"}`), "refuses the query: line 1: [31mno"},
+		"redirects": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://example.invalid/", http.StatusTemporaryRedirect)
+		}, "not followed"},
 		"no JSON":               {ok("yes"), "not that of a Prometheus"},
 		"a list":                {ok("[1]"), "not that of a Prometheus"},
 		"another document":      {ok(`{"status":"green"}`), "not that of a Prometheus"},
