@@ -282,7 +282,7 @@ func TestHostilePrometheus(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewServer(c.h)
 			defer s.Close()
-			client := fetch.New(fetch.Options{})
+			client := fetch.New(fetch.Options{Timeout: time.Minute})
 			defer client.Close()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
