@@ -22,6 +22,8 @@ type Component struct {
 	Validate []string `json:"validate,omitempty"`
 	// Checklist is worked through after a recovery: each item is ticked by a check or by a named person.
 	Checklist []ChecklistItem `json:"checklist,omitempty"`
+	// Signals are the measured series that tell a bad release, in the order of the file.
+	Signals []Signal `json:"signals,omitempty"`
 	// Hosts are those of the environment.
 	Hosts []Host `json:"hosts,omitempty"`
 	// Folder is the absolute folder of astern.yaml.

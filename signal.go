@@ -1,6 +1,9 @@
 package astern
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // SignalKind is what a signal measures.
 type SignalKind string
@@ -28,12 +31,15 @@ type Signal struct {
 	Command    *CommandSource    `json:"command,omitempty"`
 }
 
-// PrometheusSource asks a Prometheus by its HTTP API. Queries select cumulative counters (or a histogram) by member: each
-// series must carry the label Member, whose value is a member of the component.
+// PrometheusSource asks a Prometheus by its HTTP API. Selectors name cumulative counters (or a histogram): each series must
+// carry the label Member, whose value is the name or the address of a member of the component.
 type PrometheusSource struct {
-	URL     string            `json:"url"`
-	Headers map[string]Secret `json:"headers,omitempty"`
-	// Total counts requests, Bad those of them that failed; Histogram selects the series of a classic or native histogram.
+	URL string `json:"url"`
+	// Headers are sent with each question; one whose value is secret stands in SecretHeaders.
+	Headers       map[string]string `json:"headers,omitempty"`
+	SecretHeaders map[string]Secret `json:"secret_headers,omitempty"`
+	// Total counts requests, Bad those of them that failed; Histogram selects the series of a classic or native histogram
+	// by its name without _bucket. Each is a metric's name with label matchers: `http_requests_total{code=~"5.."}`.
 	Total     string `json:"total,omitempty"`
 	Bad       string `json:"bad,omitempty"`
 	Histogram string `json:"histogram,omitempty"`
@@ -43,17 +49,19 @@ type PrometheusSource struct {
 // ScrapeSource reads what each member exposes (text or OpenMetrics). The URL may hold {member} and {address}. Selectors
 // are a metric's name with label matchers, as in PromQL: `http_requests_total{code=~"5.."}`.
 type ScrapeSource struct {
-	URL       string            `json:"url"`
-	Headers   map[string]Secret `json:"headers,omitempty"`
-	Total     string            `json:"total,omitempty"`
-	Bad       string            `json:"bad,omitempty"`
-	Histogram string            `json:"histogram,omitempty"`
+	URL           string            `json:"url"`
+	Headers       map[string]string `json:"headers,omitempty"`
+	SecretHeaders map[string]Secret `json:"secret_headers,omitempty"`
+	Total         string            `json:"total,omitempty"`
+	Bad           string            `json:"bad,omitempty"`
+	Histogram     string            `json:"histogram,omitempty"`
 }
 
 // CommandSource runs a command that prints one JSON document: a list of Reading. It never runs through a shell.
 type CommandSource struct {
-	Argv []string          `json:"argv"`
-	Env  map[string]Secret `json:"env,omitempty"`
+	Argv      []string          `json:"argv"`
+	Env       map[string]string `json:"env,omitempty"`
+	SecretEnv map[string]Secret `json:"secret_env,omitempty"`
 }
 
 // Reading is what the counters of one member said at a moment. Counters only grow, except when their process starts anew.
@@ -91,4 +99,31 @@ type Sample struct {
 	Candidate *Counts   `json:"candidate,omitempty"`
 	Control   *Counts   `json:"control,omitempty"`
 	Missing   string    `json:"missing,omitempty"`
+	// Left are the members of both groups that were not counted, with the reason.
+	Left map[string]string `json:"left,omitempty"`
+}
+
+// AtMost returns how many took at most x seconds, where the buckets can tell: at a bound, and between two bounds that
+// nothing lies between (those of a native histogram come and go). It never interpolates.
+func (c Counts) AtMost(x float64) (count float64, ok bool) { return atMost(c.Buckets, x) }
+
+// AtMost is that of Counts, since the process began to count.
+func (r Reading) AtMost(x float64) (count float64, ok bool) { return atMost(r.Buckets, x) }
+
+func atMost(buckets []Bucket, x float64) (count float64, ok bool) {
+	before := 0.0
+	for _, b := range buckets {
+		upper := math.Inf(1)
+		if b.Upper != nil {
+			upper = *b.Upper
+		}
+		if upper >= x {
+			if upper == x {
+				return b.Count, true
+			}
+			return before, b.Count == before
+		}
+		before = b.Count
+	}
+	return before, false
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that what the tests and the build use is there, and says what it does.
 #   need.sh go       the Go toolchain that go.mod asks for; never installed, only looked for
-#   need.sh tests    also gcc, git, python3 and sshd: installed by apt-get when root on a Debian-like machine, else named
+#   need.sh tests    also gcc, git, python3, sshd and prometheus: installed by apt-get when root on a Debian-like machine, else named
 # Exits 1 when something is missing that can't be done without. Under CI=true everything is needed: a test that is
 # skipped for want of a program would look like one that passed.
 set -euo pipefail
@@ -38,7 +38,7 @@ has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
 # missing prints the Debian packages of the programs that are not there.
 missing() {
 	local row
-	for row in gcc:gcc git:git python3:python3 sshd:openssh-server; do
+	for row in gcc:gcc git:git python3:python3 sshd:openssh-server prometheus:prometheus; do
 		has "${row%%:*}" || printf '%s ' "${row#*:}"
 	done
 	# The race detector links against the C library.
@@ -55,7 +55,8 @@ need_tests() {
 	if [ "$(id -u)" = 0 ] && has apt-get; then
 		say "installing for the tests: $packages"
 		# shellcheck disable=SC2086 # a list of package names
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } >&2 ||
+		# RUNLEVEL=1 keeps Debian from starting a Prometheus that nobody asked for.
+		{ apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } >&2 ||
 			say "apt-get could not install them"
 		packages=$(missing)
 		[ -n "$packages" ] || return 0

@@ -20,6 +20,7 @@ type Checked struct {
 	Findings []string
 	Results  []astern.CheckResult
 	NotRun   []string
+	Signals  []astern.CheckResult // whether each signal can be read
 	Verdict  astern.Verdict
 }
 
@@ -47,6 +48,7 @@ func (a *App) checkPart(ctx context.Context, p planner.Part) Checked {
 	}
 	a.judgeWay(&c, p)
 	a.runChecks(ctx, &c, p)
+	a.readSignals(ctx, &c, p)
 	for _, r := range c.Results {
 		c.worse(r.Verdict)
 	}

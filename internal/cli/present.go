@@ -36,7 +36,7 @@ func typedName(a *app.App, address string) string {
 
 func checkedComponent(a *app.App, c app.Checked) view.ComponentCheck {
 	v := view.ComponentCheck{Address: c.Component.Address(), Kind: c.Component.Kind, Current: c.Current, Latched: c.Latched, Best: c.Back.Revision,
-		Targets: c.Targets, Findings: c.Findings, Results: c.Results, NotRun: c.NotRun, Error: c.Trouble, Verdict: c.Verdict}
+		Targets: c.Targets, Findings: c.Findings, Results: c.Results, NotRun: c.NotRun, Signals: c.Signals, Error: c.Trouble, Verdict: c.Verdict}
 	if v.Best != "" {
 		v.Command = rollbackCommand(a, v.Address, v.Best)
 	}

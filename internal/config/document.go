@@ -42,6 +42,7 @@ type Component struct {
 	Ready      []string               `json:"ready,omitempty" jsonschema:"description=checks that an instance must pass before the next one is touched"`
 	Validate   []string               `json:"validate,omitempty" jsonschema:"description=checks that prove a recovery (default: all)"`
 	Checklist  []astern.ChecklistItem `json:"checklist,omitempty" jsonschema:"description=worked through after a recovery; an item is ticked by its check or by a person"`
+	Signals    map[string]Signal      `json:"signals,omitempty" jsonschema:"description=measured series that tell a bad release"`
 	With       Settings               `json:"with,omitempty" jsonschema:"description=the settings of the kind"`
 }
 
@@ -84,4 +85,39 @@ type HTTP struct {
 type HeaderValue struct {
 	Plain  string
 	Secret *astern.Secret
+}
+
+// Signal is one measured series of a component. Exactly one of Prometheus, Scrape and Command is given.
+type Signal struct {
+	Kind       astern.SignalKind `json:"kind" jsonschema:"enum=errors,enum=latency,enum=throughput,enum=business,description=what it measures"`
+	Margin     *float64          `json:"margin,omitempty" jsonschema:"minimum=0,description=how much worse matters: percentage points for errors\\, percent of the baseline for the others (default 0.5 points\\, 25 % of latency\\, 20 % of throughput\\, 10 % of business)"`
+	Quantile   *float64          `json:"quantile,omitempty" jsonschema:"minimum=0,description=what a latency signal looks at\\, in percent (default 95)"`
+	Prometheus *Prometheus       `json:"prometheus,omitempty" jsonschema:"oneof_required=prometheus,description=asks a Prometheus by its HTTP API"`
+	Scrape     *Scrape           `json:"scrape,omitempty" jsonschema:"oneof_required=scrape,description=reads what each member exposes"`
+	Command    *SignalCommand    `json:"command,omitempty" jsonschema:"oneof_required=command,description=runs a command that prints readings as JSON"`
+}
+
+// Prometheus is a signal's source.
+type Prometheus struct {
+	URL       string                 `json:"url" jsonschema:"description=of the server\\, without /api"`
+	Headers   map[string]HeaderValue `json:"headers,omitempty" jsonschema:"description=sent with each question; a secret is {env: NAME} or {file: PATH}"`
+	Total     string                 `json:"total,omitempty" jsonschema:"description=selects the counters of requests: http_requests_total{job=\"shop\"}"`
+	Bad       string                 `json:"bad,omitempty" jsonschema:"description=selects those of them that count failures"`
+	Histogram string                 `json:"histogram,omitempty" jsonschema:"description=selects a histogram of seconds\\, by its name without _bucket"`
+	Member    string                 `json:"member" jsonschema:"description=the label whose value is a member's name or address\\, such as instance"`
+}
+
+// Scrape is a signal's source.
+type Scrape struct {
+	URL       string                 `json:"url" jsonschema:"description=of each member; holds {member} or {address}"`
+	Headers   map[string]HeaderValue `json:"headers,omitempty" jsonschema:"description=sent with each question; a secret is {env: NAME} or {file: PATH}"`
+	Total     string                 `json:"total,omitempty" jsonschema:"description=selects the counters of requests: http_requests_total"`
+	Bad       string                 `json:"bad,omitempty" jsonschema:"description=selects those of them that count failures"`
+	Histogram string                 `json:"histogram,omitempty" jsonschema:"description=selects a histogram of seconds\\, by its name without _bucket"`
+}
+
+// SignalCommand is a signal's source.
+type SignalCommand struct {
+	Argv []string               `json:"argv" jsonschema:"minItems=1,description=the command and its arguments; no shell reads them"`
+	Env  map[string]HeaderValue `json:"env,omitempty" jsonschema:"description=added to PATH\\, HOME and LANG; a secret is {env: NAME} or {file: PATH}"`
 }

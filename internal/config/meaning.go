@@ -201,6 +201,10 @@ func (f *file) judgeComponent(path, name string, c Component, s scope) {
 	}
 	f.references(join(path, "validate"), c.Validate, checks, known, "check")
 	f.judgeChecklist(join(path, "checklist"), c.Checklist, checks, known)
+	for signal, sig := range c.Signals {
+		f.checkName(join(path, "signals", signal), signal, memberName)
+		f.judgeSignal(join(path, "signals", signal), sig)
+	}
 }
 
 // judgeKind looks up the kind and decodes the component's settings into the type that the kind's driver has for them.

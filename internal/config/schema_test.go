@@ -151,7 +151,7 @@ func structural(list []config.Problem) bool {
 	return slices.ContainsFunc(list, func(p config.Problem) bool {
 		return strings.Contains(p.What, "unknown key") || strings.Contains(p.What, "missing key") ||
 			strings.Contains(p.What, ", but is") || strings.HasSuffix(p.What, " is empty") ||
-			strings.Contains(p.What, "none of the forms") && strings.Contains(p.Path, "/headers/")
+			strings.Contains(p.What, "none of the forms") && (strings.Contains(p.Path, "/headers/") || strings.Contains(p.Path, "/signals/"))
 	})
 }
 

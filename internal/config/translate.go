@@ -63,6 +63,9 @@ func component(env astern.Environment, name string, c Component, tree *value, fo
 	for _, key := range tree.get("checks").keys() {
 		out.Checks = append(out.Checks, check(out.Address(), key, c.Checks[key]))
 	}
+	for _, key := range tree.get("signals").keys() {
+		out.Signals = append(out.Signals, signalOf(out.Address(), key, c.Signals[key]))
+	}
 	return out
 }
 

@@ -31,6 +31,8 @@ type ComponentCheck struct {
 	Results  []astern.CheckResult `json:"results"`
 	// NotRun are the checks that were not run because they have effects.
 	NotRun []string `json:"not_run"`
+	// Signals says of each signal whether it can be read now.
+	Signals []astern.CheckResult `json:"signals,omitempty"`
 	// Error says why nothing could be asked.
 	Error   string         `json:"error,omitempty"`
 	Verdict astern.Verdict `json:"verdict"`
@@ -192,10 +194,17 @@ func approvalsText(n int) text {
 
 // checkResults prints the checks that don't pass each on a line, and how many pass.
 func (p *printer) checkResults(c ComponentCheck) {
-	st := p.st
-	passed, label := 0, "checks"
+	p.resultsOf("checks", "of %d checks", c.Results)
+	if len(c.NotRun) > 0 {
+		p.field("not run", strings.Join(c.NotRun, ", "), dim(" (has effects; runs as a step of a plan)"))
+	}
+	p.resultsOf("signals", "of %d signals", c.Signals)
+}
+
+func (p *printer) resultsOf(label, of string, results []astern.CheckResult) {
+	st, passed := p.st, 0
 	for _, pass := range []bool{false, true} { // failures first
-		for _, r := range c.Results {
+		for _, r := range results {
 			if (r.Verdict == astern.Pass) != pass {
 				continue
 			}
@@ -208,10 +217,7 @@ func (p *printer) checkResults(c ComponentCheck) {
 		}
 	}
 	if passed > 0 {
-		p.field(label, good("✓ pass"), fmt.Sprintf("  %d of %d checks", passed, len(c.Results)))
-	}
-	if len(c.NotRun) > 0 {
-		p.field("not run", strings.Join(c.NotRun, ", "), dim(" (has effects; runs as a step of a plan)"))
+		p.field(label, good("✓ pass"), fmt.Sprintf("  %d "+of, passed, len(results)))
 	}
 }
 
