@@ -163,7 +163,7 @@ func parse(line []byte, key note.Verifier) (Record, error) {
 	if err != nil || !bytes.Equal(again, line) {
 		return r, fmt.Errorf("it is not in the form in which records are written")
 	}
-	sig, err := base64.StdEncoding.DecodeString(r.Sig)
+	sig, err := base64.StdEncoding.Strict().DecodeString(r.Sig)
 	if err != nil || r.Sig == "" {
 		return r, fmt.Errorf("it is not signed")
 	}

@@ -42,7 +42,7 @@ func parseCheckpoint(b []byte, key note.Verifier) (checkpoint, error) {
 		return checkpoint{}, fmt.Errorf("it has %d lines, and not three", len(lines)-1)
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
-	raw, err2 := base64.StdEncoding.DecodeString(lines[2])
+	raw, err2 := base64.StdEncoding.Strict().DecodeString(lines[2])
 	c := checkpoint{size, hex.EncodeToString(raw)}
 	if err != nil || err2 != nil || size < 1 || len(raw) != 32 || c.text(key.Name()) != n.Text {
 		return checkpoint{}, fmt.Errorf("it is no checkpoint")

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -21,7 +23,7 @@ import (
 // The files of a log, in its folder.
 const (
 	logFile        = "log.jsonl"
-	keyFile        = "key"     // for the owner alone, in the form of C2SP's signed note
+	keyFile        = "key"     // in the form of C2SP's signed note
 	publicFile     = "key.pub" // the same
 	checkpointFile = "checkpoint"
 	lockFile       = "lock"
@@ -51,15 +53,25 @@ func (l *Log) signer() (note.Signer, error) {
 	if err != nil {
 		return nil, failed(err)
 	}
-	if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return nil, astern.Errorf(astern.Refused, "%s: others than the owner may read or write its key %s", doing, name).
-			WithHint("chmod 600 %s; who has read it can sign in its name", name)
+	if info, err := os.Stat(name); err == nil && info.Mode().Perm()&^l.mode() != 0 {
+		return nil, astern.Errorf(astern.Refused, "%s: its key %s is open to people to whom the state is not", doing, name).
+			WithHint("chmod %o %s; who has read it can sign in its name", l.mode(), name)
 	}
 	key, err := note.NewSigner(strings.TrimSpace(string(b)))
 	if err != nil {
 		return nil, astern.Errorf(astern.Refused, "%s: %s is no key", doing, name).WithHint("restore it")
 	}
 	return key, nil
+}
+
+// mode is that of the log's files: they are open to whom the state is, at first to their owner alone. Who may write the
+// state has to be able to record what he does.
+func (l *Log) mode() os.FileMode {
+	const owner = 0o600
+	if info, err := os.Stat(filepath.Join(filepath.Dir(l.folder), "state.db")); err == nil {
+		return owner | info.Mode().Perm()&0o066
+	}
+	return owner
 }
 
 // newKey makes a key under a name that no other log has. The public half is written first, so that with the key there is
@@ -71,10 +83,10 @@ func (l *Log) newKey() ([]byte, error) {
 	if err != nil {
 		return nil, failed(err)
 	}
-	if err := l.replace(publicFile, []byte(public+"\n"), 0o644); err != nil {
+	if err := l.replace(publicFile, []byte(public+"\n")); err != nil {
 		return nil, err
 	}
-	return []byte(private), l.replace(keyFile, []byte(private+"\n"), 0o600)
+	return []byte(private), l.replace(keyFile, []byte(private+"\n"))
 }
 
 // PublicKey returns the public key of the log in the state folder.
@@ -138,9 +150,16 @@ func codeOf(err error) astern.Code {
 
 // failed words an error of the file system: nothing is done without its record.
 func failed(err error) error {
-	code := astern.Internal
-	if errors.Is(err, fs.ErrPermission) {
-		code = astern.Denied
+	e := &astern.Error{Code: astern.Internal, Doing: doing, Cause: err, Hint: "what can't be recorded is not done; mend the cause and try again"}
+	switch {
+	case errors.Is(err, context.Canceled):
+		e.Code, e.Hint = astern.Interrupted, "nothing was written"
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Code, e.Hint = astern.Unavailable, "nothing was written; try again"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		e.Hint = "the disk that holds the state folder is full or at its quota: free space there, then run the command again; what can't be recorded is not done"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		e.Code, e.Hint = astern.Denied, "the current user needs to be able to read and write the state folder and the files in it; what can't be recorded is not done"
 	}
-	return &astern.Error{Code: code, Doing: doing, Cause: err, Hint: "nothing was done: what can't be recorded is not done; mend the cause and try again"}
+	return e
 }

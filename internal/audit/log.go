@@ -54,7 +54,7 @@ func (l *Log) Behind() error {
 // be reached is told by Behind, for a recovery must not wait for it. A log that is not as its checkpoint or the second
 // place says is Refused, and nothing is written.
 func (l *Log) Append(ctx context.Context, r Record) (Record, error) {
-	if err := os.MkdirAll(l.folder, 0o700); err != nil {
+	if err := l.makeFolder(); err != nil {
 		return r, failed(err)
 	}
 	unlock, err := l.lock(ctx)
@@ -66,7 +66,7 @@ func (l *Log) Append(ctx context.Context, r Record) (Record, error) {
 	if err != nil {
 		return r, err
 	}
-	f, err := os.OpenFile(filepath.Join(l.folder, logFile), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := l.open(logFile)
 	if err != nil {
 		return r, failed(err)
 	}
@@ -98,7 +98,7 @@ func (l *Log) Append(ctx context.Context, r Record) (Record, error) {
 	if err != nil {
 		return r, failed(err)
 	}
-	if err := l.replace(checkpointFile, signed, 0o600); err != nil {
+	if err := l.replace(checkpointFile, signed); err != nil {
 		return r, err
 	}
 	err = seen.err
@@ -111,6 +111,41 @@ func (l *Log) Append(ctx context.Context, r Record) (Record, error) {
 	l.behind = err
 	l.mu.Unlock()
 	return r, nil
+}
+
+// makeFolder makes the log's folder as open as the state folder is.
+func (l *Log) makeFolder() error {
+	if _, err := os.Stat(l.folder); err == nil {
+		return nil
+	}
+	state := filepath.Dir(l.folder)
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(state)
+	if err == nil {
+		err = os.Mkdir(l.folder, info.Mode().Perm())
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil // another process was faster
+	}
+	if err == nil {
+		err = syncFolder(state)
+	}
+	return err
+}
+
+// open opens a file of the log, and makes it where there is none.
+func (l *Log) open(name string) (*os.File, error) {
+	mode := l.mode()
+	f, err := os.OpenFile(filepath.Join(l.folder, name), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, mode)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && mode&^info.Mode().Perm() != 0 {
+		_ = f.Chmod(mode) // whatever the umask says; a file of somebody else is as he made it
+	}
+	return f, nil
 }
 
 // public reads the public key, which must be that of the private one.
@@ -155,11 +190,11 @@ func (l *Log) write(f *os.File, end int64, line []byte) error {
 }
 
 // replace writes a file of the log as a whole or not at all.
-func (l *Log) replace(name string, content []byte, mode os.FileMode) (err error) {
+func (l *Log) replace(name string, content []byte) (err error) {
 	temporary := filepath.Join(l.folder, "."+name+".new") // under the lock nobody else has it
 	err = l.step("create " + name)
 	if err == nil {
-		err = writeSynced(temporary, content, mode)
+		err = writeSynced(temporary, content, l.mode())
 	}
 	if err == nil {
 		err = l.step("rename " + name)
@@ -187,6 +222,9 @@ func writeSynced(name string, content []byte, mode os.FileMode) error {
 	}
 	_, err = f.Write(content)
 	if err == nil {
+		err = f.Chmod(mode) // whatever the umask says
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {
@@ -209,7 +247,7 @@ func syncFolder(name string) error {
 
 // lock keeps out every other Append.
 func (l *Log) lock(ctx context.Context) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(l.folder, lockFile), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := l.open(lockFile)
 	if err != nil {
 		return nil, failed(err)
 	}
