@@ -16,7 +16,7 @@ import (
 // store is given has to be recorded by audited, or to stand here.
 var unaudited = map[string]string{
 	"Plan": "reads", "Documents": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
-	"Read": "reads", "Events": "reads", "EventOf": "reads", "Proof": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
+	"Read": "reads", "Events": "reads", "EventByToken": "reads", "Proof": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
 }
 
 // unwritable is an audit log that can't be written.
