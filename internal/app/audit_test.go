@@ -16,7 +16,7 @@ import (
 // store is given has to be recorded by audited, or to stand here.
 var unaudited = map[string]string{
 	"Plan": "reads", "Documents": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
-	"Read": "reads", "Events": "reads", "EventByToken": "reads", "Proof": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
+	"Read": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
 }
 
 // unwritable is an audit log that can't be written.
@@ -71,6 +71,14 @@ func TestNothingUnrecorded(t *testing.T) {
 		{"AddApproval", audit.Rejected, func() error { return a.Store.AddApproval(ctx, "hash", "bo", "reject", "", now) }},
 		{"AddEvent", audit.Latched, func() error { _, err := a.Store.AddEvent(ctx, event); return err }},
 		{"AddEventUnder", audit.Latched, func() error { _, err := a.Store.AddEventUnder(ctx, 1, event); return err }},
+		{"OpenIncident", audit.Incident, func() error {
+			_, _, err := a.Store.OpenIncident(ctx, astern.IncidentEvent{Kind: astern.IncidentOpened})
+			return err
+		}},
+		{"AddIncidentEvent", audit.Incident, func() error {
+			_, err := a.Store.AddIncidentEvent(ctx, "inc-1", astern.IncidentEvent{Kind: astern.IncidentOwned})
+			return err
+		}},
 		{"Append", audit.Ended, record(astern.RecordEnded)},
 		{"Append", audit.Refused, record(astern.RecordRefused)},
 		{"Append", audit.Said, record(astern.RecordSettled)},

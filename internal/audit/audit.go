@@ -43,6 +43,7 @@ const (
 	Latched  What = "latch"    // a revision may not be deployed again
 	Released What = "release"  // its latch was released
 	Said     What = "say"      // a person's word to an execution: Event says which
+	Incident What = "incident" // what a person or the watch did with an incident: Event
 	Failed   What = "not done" // what record Of tells was not done: Text says why
 )
 

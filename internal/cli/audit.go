@@ -113,6 +113,7 @@ func auditLine(r audit.Record) string {
 	add("step ", r.Step)
 	add("plan ", r.Plan[:min(12, len(r.Plan))])
 	add("", r.Execution)
+	add("", r.Incident)
 	add("", string(r.Outcome))
 	add("reason: ", r.Reason)
 	first, _, _ := strings.Cut(r.Text, "\n")
