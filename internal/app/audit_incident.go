@@ -28,10 +28,10 @@ func (s audited) OpenIncident(ctx context.Context, e astern.IncidentEvent) (id s
 	return id, opened, err
 }
 
-// AddIncidentEvent records what was done with an incident, decided on it, or found out. What was measured and counted is
-// nobody's doing.
+// AddIncidentEvent records what was done with an incident, decided on it, or found out. What the watch measured
+// and counted is nobody's doing.
 func (s audited) AddIncidentEvent(ctx context.Context, id string, e astern.IncidentEvent) (seq int64, err error) {
-	if e.Kind == astern.IncidentMeasured || e.Kind == astern.IncidentCost {
+	if e.Kind == astern.IncidentMeasured || e.Kind == astern.IncidentCost && e.By == "watch" {
 		return s.Store.AddIncidentEvent(ctx, id, e)
 	}
 	err = s.record(ctx, ofIncident(id, e), func() (err error) {
