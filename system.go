@@ -11,6 +11,10 @@ type System struct {
 	// AllowedSigners and RevokedSigners are the files of the keys that may and may no longer sign plans; "" when none.
 	AllowedSigners string `json:"-"`
 	RevokedSigners string `json:"-"`
+	// AuditCopy is the folder, AuditCommand the command that gets a checkpoint of the audit log after each record; with
+	// neither it has no second place.
+	AuditCopy    string   `json:"-"`
+	AuditCommand []string `json:"-"`
 }
 
 // Environment is production, staging …: a set of components that run together.

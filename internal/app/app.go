@@ -75,6 +75,7 @@ type App struct {
 	seen    map[string]claims // by execution: what was seen when its plan's facts were read
 	drivers []astern.Driver
 	pool    *host.Pool
+	log     Recorder                                                 // nil where nothing is audited
 	decode  func(doc []byte) (p astern.Plan, hash string, err error) // in place of planfile.Decode, where a test has its reasons
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/audit"
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/planner"
@@ -17,7 +18,8 @@ import (
 // Apply checks a plan file against everything that may forbid it now, and makes it an execution. Its second return is
 // false when the plan has an execution already, which is returned: one plan, one execution. Nothing is carried out yet.
 // A plan that was not made in this state folder is refused unless v speaks for it; what the store holds was vouched for.
-func (a *App) Apply(ctx context.Context, doc []byte, v Vouch) (astern.Execution, bool, error) {
+func (a *App) Apply(ctx context.Context, doc []byte, v Vouch) (e astern.Execution, created bool, err error) {
+	defer func() { err = a.refusedPlan(ctx, doc, "apply", err) }()
 	p, hash, err := a.decoded(doc)
 	if err != nil {
 		return astern.Execution{}, false, a.edited(ctx, p, err)
@@ -38,7 +40,7 @@ func (a *App) Apply(ctx context.Context, doc []byte, v Vouch) (astern.Execution,
 	if err := a.Store.PutPlan(ctx, hash, doc, a.Now()); err != nil {
 		return astern.Execution{}, false, fmt.Errorf("storing the plan: %w", err)
 	}
-	e := astern.Execution{PlanHash: hash, CreatedAt: a.Now(), Addresses: p.Addresses()}
+	e = astern.Execution{PlanHash: hash, CreatedAt: a.Now(), Addresses: p.Addresses()}
 	if parent, ok, err := a.executionOf(ctx, p.Parent); p.Parent != "" && (err != nil || ok) {
 		if err != nil {
 			return e, false, err
@@ -48,7 +50,7 @@ func (a *App) Apply(ctx context.Context, doc []byte, v Vouch) (astern.Execution,
 		}
 		e.Parent = parent.ID
 	}
-	e, created, err := a.Store.CreateExecution(ctx, e, fence)
+	e, created, err = a.Store.CreateExecution(ctx, e, fence)
 	if err != nil {
 		return e, false, fmt.Errorf("starting the plan: %w", err)
 	}
@@ -239,7 +241,7 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 	for {
 		eng, outcome, err := a.engine(ctx, id)
 		if err != nil {
-			return engine.Result{}, id, err
+			return engine.Result{}, id, a.refusing(ctx, audit.Record{Execution: id}, "run", err)
 		}
 		if outcome != "" {
 			return engine.Result{Outcome: outcome}, id, ended(id, engine.Result{Outcome: outcome})

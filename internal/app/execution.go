@@ -285,7 +285,8 @@ func (a *App) Tick(ctx context.Context, id, address, item string) error {
 }
 
 // Approve records a person's word on a plan; verdict is approve or reject. As in Apply, somebody must vouch for the plan.
-func (a *App) Approve(ctx context.Context, doc []byte, verdict, reason string, v Vouch) (string, error) {
+func (a *App) Approve(ctx context.Context, doc []byte, verdict, reason string, v Vouch) (hash string, err error) {
+	defer func() { err = a.refusedPlan(ctx, doc, verdict, err) }()
 	p, hash, err := a.decoded(doc)
 	if err != nil {
 		return "", err

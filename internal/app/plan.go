@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/audit"
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/ledger"
 	"github.com/astern-dev/astern/internal/planfile"
@@ -50,7 +51,8 @@ func (a *App) Plan(ctx context.Context, ask Ask) (Planned, error) {
 	}
 	p, err := planner.Plan(r)
 	if err != nil {
-		return Planned{}, err
+		refused := audit.Record{Verb: ask.Verb, Addresses: r.Intent.Addresses, Revision: ask.Revision, Reason: ask.Reason}
+		return Planned{}, a.refusing(ctx, refused, "plan", err)
 	}
 	return encode(p)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/audit"
 )
 
 // access is what a command does with the state.
@@ -53,8 +54,13 @@ func (s *session) with(ctx context.Context, m access, f func(a *app.App) error) 
 			return err
 		}
 		defer func() { closing(store) }()
-		if a.Store = store; m == dry {
+		switch a.Store = store; m {
+		case dry:
 			a.Store = pretend{store}
+		case writing:
+			log := audit.New(s.folder(), a.AuditCopy())
+			a.Audit(log)
+			defer func() { s.warnBehind(log) }()
 		}
 	}
 	return f(a)

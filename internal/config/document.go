@@ -9,7 +9,14 @@ type Document struct {
 	System         string                 `json:"system" jsonschema:"pattern=^[a-z0-9][a-z0-9-]{0\\,62}$,description=name of the system"`
 	AllowedSigners string                 `json:"allowed_signers,omitempty" jsonschema:"minLength=1,description=file of the SSH keys that may sign plans\\, in the form of ssh-keygen's allowed signers"`
 	RevokedSigners string                 `json:"revoked_signers,omitempty" jsonschema:"minLength=1,description=file of the SSH keys whose signatures no longer count\\, one public key a line"`
+	Audit          Audit                  `json:"audit,omitempty" jsonschema:"description=the audit log"`
 	Environments   map[string]Environment `json:"environments" jsonschema:"description=production\\, staging …: each with its components"`
+}
+
+// Audit says where the checkpoints of the audit log go, which show what somebody with its key cut or wrote anew.
+type Audit struct {
+	Copy    string   `json:"copy,omitempty" jsonschema:"minLength=1,description=folder that gets each checkpoint\\, best on another machine's disk"`
+	Command []string `json:"command,omitempty" jsonschema:"minItems=1,description=command that gets each checkpoint on its standard input\\, in place of a folder"`
 }
 
 // Environment is production, staging …: components that run together.

@@ -48,6 +48,12 @@ func (f *file) judge(doc *Document, drivers []astern.Driver) {
 	if !simpleName.valid(doc.System) && f.root.get("system") != nil {
 		f.badName("system", doc.System, simpleName)
 	}
+	switch a := doc.Audit; {
+	case a.Copy != "" && len(a.Command) > 0:
+		f.at("audit", "{} names both copy and command", "name one second place")
+	case len(a.Command) > 0 && a.Command[0] == "":
+		f.at("audit/command", "{} names no program", "")
+	}
 	if len(doc.Environments) == 0 {
 		f.at("environments", "{} names no environment", "declare one, such as production")
 	}

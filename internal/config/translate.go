@@ -17,7 +17,8 @@ const (
 // translate turns the document into the root's types, in the order of the file. It can't fail: what it is given has
 // been judged, and the result of a document with problems is used for no more than finding further ones.
 func (f *file) translate(doc *Document, folder string) astern.System {
-	system := astern.System{Name: doc.System, Folder: folder, AllowedSigners: doc.AllowedSigners, RevokedSigners: doc.RevokedSigners}
+	system := astern.System{Name: doc.System, Folder: folder, AllowedSigners: doc.AllowedSigners, RevokedSigners: doc.RevokedSigners,
+		AuditCopy: doc.Audit.Copy, AuditCommand: doc.Audit.Command}
 	for _, name := range f.root.get("environments").keys() {
 		e := doc.Environments[name]
 		env := astern.Environment{
