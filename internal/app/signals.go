@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/detect"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/planner"
 	"github.com/astern-dev/astern/internal/secret"
@@ -149,6 +151,28 @@ func sightOf(ask signal.Ask, a signal.Answer) (astern.Verdict, string) {
 	return astern.Pass, evidence
 }
 
-// signalFindings are what a person should change about a signal that can be read. What only the judge knows, such as
-// buckets that can't show the margin, joins here.
-func signalFindings(_ astern.Signal, a signal.Answer) []string { return a.Notes }
+// signalFindings are what a person should change about a signal that can be read: what its source notes, and buckets that
+// can't show the margin.
+func signalFindings(s astern.Signal, a signal.Answer) []string {
+	out := slices.Clone(a.Notes)
+	if s.Kind != astern.SignalLatency {
+		return out
+	}
+	rule, err := detect.RuleOf(s)
+	if err != nil {
+		return append(out, err.Error())
+	}
+	var all []astern.Bucket
+	for i, r := range a.Readings {
+		if all = signal.Add(all, r.Buckets); i == 0 {
+			all = r.Buckets
+		}
+	}
+	if len(all) == 0 || all[len(all)-1].Count == 0 {
+		return out // nothing was counted yet: nobody knows where the quantile lies
+	}
+	if c := detect.Bounds(rule, all); c.Problem != "" {
+		out = append(out, c.Problem)
+	}
+	return out
+}

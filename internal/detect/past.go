@@ -6,6 +6,7 @@ import (
 	"time"
 
 	astern "github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/signal"
 )
 
 // Past is what the old revision showed about itself before the deployment. It is plain data.
@@ -268,7 +269,7 @@ func worst(r Rule, all []counted, p Past) (rate, length float64) {
 	return rate, length
 }
 
-// total adds up the histograms of all samples that have the same buckets as the last one.
+// total adds up the histograms of all samples, at the bounds that all of them know.
 func total(old []astern.Sample) []astern.Bucket {
 	var sum []astern.Bucket
 	for _, s := range slices.Backward(old) {
@@ -277,23 +278,11 @@ func total(old []astern.Sample) []astern.Bucket {
 				continue
 			}
 			if sum == nil {
-				sum = slices.Clone(c.Buckets)
+				sum = c.Buckets
 				continue
 			}
-			if !slices.EqualFunc(sum, c.Buckets, sameBound) {
-				continue
-			}
-			for i, b := range c.Buckets {
-				sum[i].Count += b.Count
-			}
+			sum = signal.Add(sum, c.Buckets)
 		}
 	}
 	return sum
-}
-
-func sameBound(a, b astern.Bucket) bool {
-	if a.Upper == nil || b.Upper == nil {
-		return a.Upper == b.Upper
-	}
-	return *a.Upper == *b.Upper
 }

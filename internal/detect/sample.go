@@ -34,7 +34,8 @@ func inOrder(s astern.Sample, last time.Time) string {
 	return ""
 }
 
-// above returns how many took longer than bound, of how many. It needs a bucket that ends there: nothing is interpolated.
+// above returns how many took longer than bound, of how many. It needs a bucket that ends there, or nothing
+// around it: nothing is interpolated.
 func above(c *astern.Counts, bound float64, who string) (over, all float64, why string) {
 	n := len(c.Buckets)
 	if n == 0 || c.Buckets[n-1].Upper != nil && !math.IsInf(*c.Buckets[n-1].Upper, 1) {
@@ -50,6 +51,9 @@ func above(c *astern.Counts, bound float64, who string) (over, all float64, why 
 		if b.Upper != nil && math.Abs(*b.Upper-bound) <= 1e-9*bound {
 			found = b.Count
 		}
+	}
+	if at, ok := c.AtMost(bound); found < 0 && ok { // between two bounds of a native histogram that nothing lies between
+		found = at
 	}
 	if found < 0 {
 		return 0, 0, fmt.Sprintf("the %s's histogram has no bucket that ends at %s", who, seconds(bound))
