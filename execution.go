@@ -206,4 +206,13 @@ type Approval struct {
 	Verdict  string    `json:"verdict"` // approve or reject
 	Reason   string    `json:"reason,omitempty"`
 	At       time.Time `json:"at"`
+	// Until is when it no longer counts; zero means that the plan's own end bounds it.
+	Until time.Time `json:"until,omitzero"`
+	// Document is the approval as it was signed, and Signature the armored signature of it; empty when it is not signed.
+	Document  []byte `json:"document,omitempty"`
+	Signature []byte `json:"signature,omitempty"`
 }
+
+// PolicyVoice stands as the person where the policy itself consented to an automatic action. It is no name that a person
+// can have.
+const PolicyVoice = "(policy)"

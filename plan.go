@@ -71,6 +71,8 @@ type Intent struct {
 	// Execution is the execution to reverse; for VerbUndo only.
 	Execution string `json:"execution,omitempty"`
 	Reason    string `json:"reason,omitempty"`
+	// Severity is that of the incident which it answers, by the policy's scale; "" when it answers none.
+	Severity string `json:"severity,omitempty"`
 }
 
 // Asked says who asked, how that person is known, and by which way.

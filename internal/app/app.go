@@ -45,6 +45,16 @@ type Executions interface {
 type Approvals interface {
 	AddApproval(ctx context.Context, planHash, by, verdict, reason string, at time.Time) error
 	Approvals(ctx context.Context, planHash string) ([]astern.Approval, error)
+	// AddSigned and Signed keep those that carry a signature.
+	AddSigned(ctx context.Context, a astern.Approval) error
+	Signed(ctx context.Context, planHash string) ([]astern.Approval, error)
+}
+
+// Overrides keeps the plans that were applied over the policy's head.
+type Overrides interface {
+	AddOverride(ctx context.Context, o astern.Override) error
+	Overrides(ctx context.Context) ([]astern.Override, error)
+	AddReview(ctx context.Context, planHash, by, review string, at time.Time) error
 }
 
 // Store is the state of one system.
@@ -53,6 +63,7 @@ type Store interface {
 	Executions
 	Approvals
 	Incidents
+	Overrides
 	engine.Journal
 	ledger.Events
 	hostservice.Proofs
@@ -72,6 +83,12 @@ type App struct {
 	// Alive tells whether the process that carries an execution out may still live.
 	Alive func(astern.Runner) bool
 
+	// BreakGlass is the reason for which plans are applied over the policy's head; "" keeps to the policy.
+	BreakGlass string
+	// OnOverride is told of it before anything is done, loudly.
+	OnOverride func(astern.Override)
+
+	carried []astern.Approval // handed in with the plan, and not yet in the store
 	seen    map[string]claims // by execution: what was seen when its plan's facts were read
 	drivers []astern.Driver
 	pool    *host.Pool

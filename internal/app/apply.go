@@ -30,7 +30,8 @@ func (a *App) Apply(ctx context.Context, doc []byte, v Vouch) (e astern.Executio
 	if e, ok, err := a.executionOf(ctx, hash); err != nil || ok {
 		return e, false, err
 	}
-	if err := a.may(ctx, p, hash); err != nil {
+	forbidden, err := a.may(ctx, p, hash)
+	if err != nil {
 		return astern.Execution{}, false, err
 	}
 	seen, fence, err := a.mayAct(ctx, p)
@@ -39,6 +40,12 @@ func (a *App) Apply(ctx context.Context, doc []byte, v Vouch) (e astern.Executio
 	}
 	if err := a.Store.PutPlan(ctx, hash, doc, a.Now()); err != nil {
 		return astern.Execution{}, false, fmt.Errorf("storing the plan: %w", err)
+	}
+	if err := a.KeepReceived(ctx, hash); err != nil {
+		return astern.Execution{}, false, err
+	}
+	if err := a.override(ctx, p, hash, forbidden); err != nil {
+		return astern.Execution{}, false, err
 	}
 	e = astern.Execution{PlanHash: hash, CreatedAt: a.Now(), Addresses: p.Addresses()}
 	if parent, ok, err := a.executionOf(ctx, p.Parent); p.Parent != "" && (err != nil || ok) {
@@ -98,30 +105,30 @@ func (a *App) executionOf(ctx context.Context, hash string) (astern.Execution, b
 	return astern.Execution{}, false, nil
 }
 
-// may refuses what policy, time, latch or a missing approval forbids.
-func (a *App) may(ctx context.Context, p astern.Plan, hash string) error {
+// may refuses what policy, time, latch or a missing approval forbids. It returns what a broken glass goes over.
+func (a *App) may(ctx context.Context, p astern.Plan, hash string) (forbidden []string, err error) {
 	if err := a.same(p); err != nil {
-		return err
+		return nil, err
 	}
 	for _, address := range p.Addresses() {
 		if _, ok := a.System.Component(address); !ok {
-			return astern.Errorf(astern.Refused, "the plan acts on %s, which astern.yaml does not declare", address).
+			return nil, astern.Errorf(astern.Refused, "the plan acts on %s, which astern.yaml does not declare", address).
 				WithHint("make a new plan")
 		}
 	}
 	const moment = "2006-01-02 15:04:05Z"
 	switch now := a.Now(); {
 	case now.After(p.ExpiresAt):
-		return astern.Errorf(astern.Refused, "the plan could be applied until %s", p.ExpiresAt.UTC().Format(moment)).
+		return nil, astern.Errorf(astern.Refused, "the plan could be applied until %s", p.ExpiresAt.UTC().Format(moment)).
 			WithHint("make a new plan")
 	case p.CreatedAt.Sub(now) > p.ExpiresAt.Sub(p.CreatedAt)/10: // by a clock that was set back, it would be fresh for ever
-		return astern.Errorf(astern.Refused, "the plan was made at %s, which is still to come by this machine's clock",
+		return nil, astern.Errorf(astern.Refused, "the plan was made at %s, which is still to come by this machine's clock",
 			p.CreatedAt.UTC().Format(moment)).WithHint("is the clock right? then make a new plan")
 	}
 	if err := a.latched(ctx, p); err != nil {
-		return err
+		return nil, err
 	}
-	return a.approved(ctx, p, hash)
+	return a.permitted(ctx, p, hash)
 }
 
 // same refuses a plan of another system.
@@ -147,38 +154,6 @@ func (a *App) latched(ctx context.Context, p astern.Plan) error {
 			return astern.Errorf(astern.Refused, "%s %s is latched: %s", m.Address, m.To, d.Latched).
 				WithHint("if it is good after all: astern latch release %s %s --reason …", m.Address, m.To)
 		}
-	}
-	return nil
-}
-
-// approved counts who approved the plan, other than the person who asked for it.
-func (a *App) approved(ctx context.Context, p astern.Plan, hash string) error {
-	words, err := a.Store.Approvals(ctx, hash)
-	if err != nil {
-		return fmt.Errorf("reading approvals: %w", err)
-	}
-	n := 0
-	for _, w := range words {
-		if w.Verdict == "reject" {
-			return astern.Errorf(astern.Refused, "%s rejected the plan: %s", w.By, w.Reason).WithHint("make a new plan")
-		}
-		if w.By != p.Asked.By {
-			n++
-		}
-	}
-	need := p.Approvals
-	allowed, err := a.allowed(ctx, p)
-	if err != nil {
-		return err
-	}
-	if env, _, ok := astern.SplitAddress(p.Addresses()[0]); ok && !allowed {
-		if e, ok := a.System.Environment(env); ok {
-			need = max(need, e.Policy.ApprovalsFor(p.Loss)) // the policy may have become stricter since
-		}
-	}
-	if n < need {
-		return astern.Errorf(astern.Waiting, "the plan needs %d approvals and has %d", need, n).
-			WithHint("somebody other than %s types: astern approve PLAN.json --reason …", p.Asked.By)
 	}
 	return nil
 }
@@ -280,7 +255,11 @@ func (a *App) engine(ctx context.Context, id string) (eng taken, outcome astern.
 	if err := a.same(s.plan); err != nil {
 		return eng, "", fmt.Errorf("running %s: %w", id, err)
 	}
-	if err := a.approved(ctx, s.plan, s.execution.PlanHash); err != nil {
+	at := a.Now()
+	if len(s.records) > 0 {
+		at = s.records[0].At // what has begun goes on, though an approval ran out or a key expired since
+	}
+	if err := a.approved(ctx, s.plan, s.execution.PlanHash, at); err != nil {
 		return eng, "", fmt.Errorf("running %s: %w", id, err)
 	}
 	seen, err := a.mayGoOn(ctx, s)
@@ -400,13 +379,13 @@ func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 	}
 	in := s.plan.Intent
 	ask := Ask{Verb: in.Verb, Components: in.Addresses, Revision: in.Revision, Moment: in.Moment, Percent: in.Percent,
-		BakeSeconds: in.BakeSeconds, WatchSeconds: in.WatchSeconds, Reason: in.Reason, Way: s.plan.Asked.Way}
+		BakeSeconds: in.BakeSeconds, WatchSeconds: in.WatchSeconds, Reason: in.Reason, Severity: in.Severity, Way: s.plan.Asked.Way}
 	if in.Revision == "" && in.Moment == nil && len(s.plan.Moves) == 1 && in.Verb == astern.VerbRollback {
 		ask.Revision = s.plan.Moves[0].To // chosen anew it might be another one: what was half left no longer is what runs
 	}
 	var planned Planned
 	if undo {
-		planned, err = a.undoOf(ctx, s, Ask{Reason: "stage failed: " + in.Reason, Way: s.plan.Asked.Way})
+		planned, err = a.undoOf(ctx, s, Ask{Reason: "stage failed: " + in.Reason, Severity: in.Severity, Way: s.plan.Asked.Way})
 	} else {
 		planned, err = a.Plan(ctx, ask)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -120,6 +121,28 @@ func (s audited) AddApproval(ctx context.Context, planHash, by, verdict, reason 
 		r.What = audit.Approved
 	}
 	return s.record(ctx, r, func() error { return s.Store.AddApproval(ctx, planHash, by, verdict, reason, at) })
+}
+
+// AddSigned records a person's signed word on a plan, with the hash of the signature.
+func (s audited) AddSigned(ctx context.Context, word astern.Approval) error {
+	sum := sha256.Sum256(word.Signature)
+	r := audit.Record{What: audit.Rejected, Plan: word.PlanHash, By: word.By, Reason: word.Reason, Text: "signed, SHA-256 of the signature " + hex.EncodeToString(sum[:])}
+	if word.Verdict == "approve" {
+		r.What = audit.Approved
+	}
+	return s.record(ctx, r, func() error { return s.Store.AddSigned(ctx, word) })
+}
+
+// AddOverride records that a plan goes over the policy's head.
+func (s audited) AddOverride(ctx context.Context, o astern.Override) error {
+	r := audit.Record{What: audit.Overrode, Plan: o.PlanHash, By: o.By, Reason: o.Reason, Text: strings.Join(o.Over, "; ")}
+	return s.record(ctx, r, func() error { return s.Store.AddOverride(ctx, o) })
+}
+
+// AddReview records that somebody has looked at it.
+func (s audited) AddReview(ctx context.Context, planHash, by, review string, at time.Time) error {
+	r := audit.Record{What: audit.Reviewed, Plan: planHash, By: by, Text: review}
+	return s.record(ctx, r, func() error { return s.Store.AddReview(ctx, planHash, by, review, at) })
 }
 
 // AddEvent records an event of the ledger; what was only seen is nobody's doing.

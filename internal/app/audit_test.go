@@ -16,7 +16,7 @@ import (
 // store is given has to be recorded by audited, or to stand here.
 var unaudited = map[string]string{
 	"Plan": "reads", "Documents": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
-	"Read": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
+	"Read": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "Signed": "reads", "Overrides": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
 }
 
 // unwritable is an audit log that can't be written.
@@ -69,6 +69,14 @@ func TestNothingUnrecorded(t *testing.T) {
 		{"Take", audit.Taken, func() error { _, err := a.Store.Take(ctx, "ex-1", astern.Runner{}, nil, now); return err }},
 		{"AddApproval", audit.Approved, func() error { return a.Store.AddApproval(ctx, "hash", "bo", "approve", "", now) }},
 		{"AddApproval", audit.Rejected, func() error { return a.Store.AddApproval(ctx, "hash", "bo", "reject", "", now) }},
+		{"AddSigned", audit.Approved, func() error {
+			return a.Store.AddSigned(ctx, astern.Approval{PlanHash: "hash", By: "bo", Verdict: "approve"})
+		}},
+		{"AddSigned", audit.Rejected, func() error {
+			return a.Store.AddSigned(ctx, astern.Approval{PlanHash: "hash", By: "bo", Verdict: "reject"})
+		}},
+		{"AddOverride", audit.Overrode, func() error { return a.Store.AddOverride(ctx, astern.Override{PlanHash: "hash", By: "bo"}) }},
+		{"AddReview", audit.Reviewed, func() error { return a.Store.AddReview(ctx, "hash", "bo", "it was right", now) }},
 		{"AddEvent", audit.Latched, func() error { _, err := a.Store.AddEvent(ctx, event); return err }},
 		{"AddEventUnder", audit.Latched, func() error { _, err := a.Store.AddEventUnder(ctx, 1, event); return err }},
 		{"OpenIncident", audit.Incident, func() error {

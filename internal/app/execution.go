@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,6 +97,12 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 	if s.Approvals, err = a.Store.Approvals(ctx, l.execution.PlanHash); err != nil {
 		return s, fmt.Errorf("reading approvals: %w", err)
 	}
+	signed, err := a.Store.Signed(ctx, l.execution.PlanHash)
+	if err != nil {
+		return s, fmt.Errorf("reading approvals: %w", err)
+	}
+	s.Approvals = append(s.Approvals, signed...)
+	slices.SortStableFunc(s.Approvals, func(x, y astern.Approval) int { return x.At.Compare(y.At) })
 	if n := len(s.Approvals); n > 0 && l.plan.Approvals > 0 {
 		s.Phases.ApproveSeconds = max(0, s.Approvals[n-1].At.Sub(l.plan.CreatedAt).Seconds())
 		s.Phases.DecideSeconds = max(0, s.Phases.DecideSeconds-s.Phases.ApproveSeconds)
@@ -282,23 +289,4 @@ func (a *App) Tick(ctx context.Context, id, address, item string) error {
 		}
 	}
 	return astern.Errorf(astern.NotFound, "the checklist of %s has no item %s", id, item).WithHint("it has: %s", strings.Join(items, ", "))
-}
-
-// Approve records a person's word on a plan; verdict is approve or reject. As in Apply, somebody must vouch for the plan.
-func (a *App) Approve(ctx context.Context, doc []byte, verdict, reason string, v Vouch) (hash string, err error) {
-	defer func() { err = a.refusedPlan(ctx, doc, verdict, err) }()
-	p, hash, err := a.decoded(doc)
-	if err != nil {
-		return "", err
-	}
-	if err := a.trusted(ctx, p, hash, doc, v); err != nil {
-		return "", err
-	}
-	if verdict == "approve" && p.Asked.By == a.By {
-		return "", astern.Errorf(astern.Refused, "%s asked for the plan and can't approve it", a.By).WithHint("somebody else must")
-	}
-	if err := a.Store.PutPlan(ctx, hash, doc, a.Now()); err != nil {
-		return "", fmt.Errorf("storing the plan: %w", err)
-	}
-	return hash, a.Store.AddApproval(ctx, hash, a.By, verdict, reason, a.Now())
 }

@@ -27,6 +27,7 @@ type Ask struct {
 	// WatchSeconds is how long the whole is watched; negative takes the policy's.
 	WatchSeconds       int64
 	Reason             string
+	Severity           string // of the incident that it answers; "" when it answers none
 	WithoutUnreachable bool
 	Way                string // cli, watch, page
 	At                 time.Time
@@ -92,7 +93,7 @@ func (a *App) request(ctx context.Context, e astern.Environment, ask Ask) (plann
 		WithoutUnreachable: ask.WithoutUnreachable,
 		Asked:              astern.Asked{By: a.By, Known: "login name", Way: ask.Way, At: ask.At.UTC().Truncate(time.Millisecond)},
 		Intent: astern.Intent{Verb: ask.Verb, Revision: ask.Revision, Moment: ask.Moment, Percent: ask.Percent,
-			BakeSeconds: ask.BakeSeconds, WatchSeconds: ask.WatchSeconds, Reason: ask.Reason}}
+			BakeSeconds: ask.BakeSeconds, WatchSeconds: ask.WatchSeconds, Reason: ask.Reason, Severity: ask.Severity}}
 	if err := a.addresses(&r, e, ask); err != nil {
 		return r, err
 	}

@@ -310,7 +310,7 @@ func (h *house) care() {
 		for _, hold := range holds(l.fold, h.local()) {
 			h.decideHold(a, l, hold)
 		}
-		if err := a.approved(context.Background(), l.plan, e.PlanHash); errors.As(err, new(*astern.Error)) && astern.CodeOf(err) == astern.Waiting {
+		if err := a.approved(context.Background(), l.plan, e.PlanHash, h.local()); errors.As(err, new(*astern.Error)) && astern.CodeOf(err) == astern.Waiting {
 			other := simOperators[(slices.Index(simOperators, l.plan.Asked.By)+1)%2]
 			h.told("approving", h.store.AddApproval(context.Background(), e.PlanHash, other, "approve", "", h.local()))
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/inventory"
 	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/policy"
 	"github.com/astern-dev/astern/internal/readiness"
 )
 
@@ -98,7 +99,9 @@ func judgeTarget(e astern.Environment, p planner.Part, t astern.Target, measured
 		t.Evidence = append(t.Evidence, astern.Evidence{What: "there is no way there: " + err.Error(), Readiness: astern.Broken, Seen: now})
 	}
 	t.Estimate = readiness.Estimate(measured, guess)
-	t.Approvals = e.Policy.ApprovalsFor(t.Loss)
+	if demands, err := policy.Demands(e.Policy, policy.Matter{Components: []string{p.Component.Name}, Loss: t.Loss}); err == nil { // it fails for a severity only
+		t.Approvals = policy.Others(e.Policy, demands, "")
+	}
 	return t
 }
 

@@ -82,21 +82,9 @@ func (a *App) signed(p astern.Plan, doc []byte, v Vouch) error {
 	if a.System.AllowedSigners == "" {
 		return astern.Errorf(astern.Refused, "it is signed, but astern.yaml names no allowed_signers to know the key by")
 	}
-	b, err := a.readBeside("allowed signers", a.System.AllowedSigners)
+	keys, err := a.signers()
 	if err != nil {
 		return err
-	}
-	keys, err := signature.ParseAllowed(a.System.AllowedSigners, b)
-	if err != nil {
-		return err
-	}
-	if a.System.RevokedSigners != "" {
-		if b, err = a.readBeside("revoked signers", a.System.RevokedSigners); err != nil {
-			return err
-		}
-		if keys, err = keys.Revoke(a.System.RevokedSigners, b); err != nil {
-			return err
-		}
 	}
 	return keys.Verify(p.Asked.By, signature.PlanNamespace, doc, v.Signature, a.Now())
 }

@@ -32,19 +32,21 @@ type What string
 
 // The records. They stand before what they tell of; Failed follows when it then was not done.
 const (
-	Planned  What = "plan"     // a plan was made and kept
-	Approved What = "approve"  // a person approved a plan
-	Rejected What = "reject"   // a person rejected a plan
-	Refused  What = "refuse"   // something asked for was refused: Text says why
-	Started  What = "start"    // a plan became an execution
-	Taken    What = "take"     // a process carries the execution out
-	Ended    What = "end"      // it ended: Outcome, and Journal
-	Ledger   What = "ledger"   // an event of the ledger: Event
-	Latched  What = "latch"    // a revision may not be deployed again
-	Released What = "release"  // its latch was released
-	Said     What = "say"      // a person's word to an execution: Event says which
-	Incident What = "incident" // what a person or the watch did with an incident: Event
-	Failed   What = "not done" // what record Of tells was not done: Text says why
+	Planned  What = "plan"        // a plan was made and kept
+	Approved What = "approve"     // a person approved a plan
+	Rejected What = "reject"      // a person rejected a plan
+	Refused  What = "refuse"      // something asked for was refused: Text says why
+	Started  What = "start"       // a plan became an execution
+	Taken    What = "take"        // a process carries the execution out
+	Ended    What = "end"         // it ended: Outcome, and Journal
+	Ledger   What = "ledger"      // an event of the ledger: Event
+	Latched  What = "latch"       // a revision may not be deployed again
+	Released What = "release"     // its latch was released
+	Said     What = "say"         // a person's word to an execution: Event says which
+	Incident What = "incident"    // what a person or the watch did with an incident: Event
+	Overrode What = "break-glass" // a plan goes over the policy's head: Text says over what
+	Reviewed What = "review"      // somebody else has looked at that
+	Failed   What = "not done"    // what record Of tells was not done: Text says why
 )
 
 // Record is one line of the log. Seq, Log, Prev, Dropped and Sig are set by Append.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,9 +17,15 @@ import (
 	"github.com/astern-dev/astern/internal/planfile"
 )
 
+// applyFlags are those of apply.
+type applyFlags struct {
+	dryRun, takeOver, breakGlass bool
+	trust, reason                string
+	approvals                    []string
+}
+
 func (s *session) apply() *cobra.Command {
-	var dryRun, takeOver bool
-	var trust string
+	var f applyFlags
 	cmd := &cobra.Command{
 		Use: "apply PLAN", Short: "carry out a plan", Args: takes(1, 1),
 		Long: `Carries out exactly the plan: a file, - for standard input, or the hash of a plan in the state folder. It is refused when
@@ -28,31 +35,59 @@ second apply shows the first.
 Somebody must vouch for the plan: it was made in this state folder, or FILE.sig beside it is the signature of the person who asked
 for it, by a key of the allowed_signers in astern.yaml, or you type its hash with --trust.
 
+--approval FILE brings an approval that somebody signed elsewhere (astern approve PLAN --sign KEY --out FILE). --break-glass goes
+over missing approvals and freezes, for the roles that the policy lets; it says so loudly and leaves a review to somebody else.
+
   astern plan rollback shop --to v1.2.2 --out plan.json
-  astern apply plan.json`,
+  astern apply plan.json
+  astern apply plan.json --approval ana.json --approval ben.json`,
 		RunE: s.runs(func(ctx context.Context, args []string) error {
-			return s.with(ctx, changing(dryRun), func(a *app.App) error {
-				a.TakeOver = takeOver
-				doc, err := s.planDocument(ctx, a, args[0])
-				if err != nil {
-					return err
-				}
-				v, err := vouch(args[0], trust)
-				if err != nil {
-					return err
-				}
-				if dryRun {
-					return s.mayApply(ctx, a, doc, v)
-				}
-				return s.applyPlan(ctx, a, doc, v)
-			})
+			given := changeFlags{reason: f.reason}
+			if err := given.given(); f.breakGlass && err != nil {
+				return err
+			}
+			return s.with(ctx, changing(f.dryRun), func(a *app.App) error { return s.applyFile(ctx, a, f, args[0]) })
 		}),
 	}
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether it could be applied now")
-	takesOver(cmd, &takeOver)
-	addTrust(cmd, &trust)
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only say whether it could be applied now")
+	takesOver(cmd, &f.takeOver)
+	addTrust(cmd, &f.trust)
+	cmd.Flags().StringArrayVar(&f.approvals, "approval", nil, "file of an approval that was signed elsewhere, with its signature beside it; may be repeated")
+	cmd.Flags().BoolVar(&f.breakGlass, "break-glass", false, "go over the policy's head; it needs --reason, and is reviewed by somebody else")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why the glass is broken; it is recorded and shown")
 	cmd.Flags().Bool("yes", false, "accepted as everywhere; apply asks nothing, for the plan was read")
 	return cmd
+}
+
+// applyFile applies the plan with what came beside it.
+func (s *session) applyFile(ctx context.Context, a *app.App, f applyFlags, file string) error {
+	a.TakeOver = f.takeOver
+	if f.breakGlass {
+		a.BreakGlass = f.reason
+		a.OnOverride = func(o astern.Override) {
+			s.warn(fmt.Sprintf("THE GLASS IS BROKEN by %s: %s\n  over: %s\n  somebody else must review it until %s: astern policy review %s --reason …",
+				o.By, o.Reason, strings.Join(o.Over, "\n  over: "), o.ReviewDue.Format("2006-01-02 15:04Z"), o.PlanHash[:12]))
+		}
+	}
+	doc, err := s.planDocument(ctx, a, file)
+	if err != nil {
+		return err
+	}
+	v, err := vouch(file, f.trust)
+	if err != nil {
+		return err
+	}
+	words, err := carried(f.approvals)
+	if err != nil {
+		return err
+	}
+	if err := a.Receive(ctx, doc, words); err != nil {
+		return err
+	}
+	if f.dryRun {
+		return s.mayApply(ctx, a, doc, v)
+	}
+	return s.applyPlan(ctx, a, doc, v)
 }
 
 // takesOver adds the flag by which a person goes over an execution that has not ended.
@@ -134,53 +169,8 @@ func (s *session) awaitApproval(ctx context.Context, a *app.App, doc []byte, wai
 	if err := a.Store.PutPlan(ctx, hash, doc, a.Now()); err != nil {
 		return fmt.Errorf("storing the plan: %w", err)
 	}
-	return wait.WithHint("somebody other than %s types: astern approve %s --reason …; then: astern apply %s", p.Asked.By, hash[:12], hash[:12])
-}
-
-func (s *session) approve() *cobra.Command {
-	return s.word("approve", "approve a plan that somebody else asked for", "looked at it with Ana", false)
-}
-
-func (s *session) reject() *cobra.Command {
-	return s.word("reject", "reject a plan, for good", "the database is being migrated", true)
-}
-
-// word makes the command by which a person says approve or reject of a plan.
-func (s *session) word(verdict, short, reason string, must bool) *cobra.Command {
-	var f changeFlags
-	var trust string
-	cmd := &cobra.Command{
-		Use: verdict + " PLAN", Short: short, Args: takes(1, 1),
-		Long: fmt.Sprintf(`Records your word on a plan: a file, - for standard input, or the hash of a plan in the state folder. One person has one
-word on each plan; your name is that of your login. As for apply, somebody must vouch for a plan that was made elsewhere.
-
-  astern %s plan.json --reason '%s'`, verdict, reason),
-		RunE: s.runs(func(ctx context.Context, args []string) error {
-			if err := f.given(); must && err != nil {
-				return err
-			}
-			return s.with(ctx, changing(f.dryRun), func(a *app.App) error {
-				doc, err := s.planDocument(ctx, a, args[0])
-				if err != nil {
-					return err
-				}
-				v, err := vouch(args[0], trust)
-				if err != nil {
-					return err
-				}
-				hash, err := a.Approve(ctx, doc, verdict, f.reason, v)
-				if err != nil {
-					return err
-				}
-				d := done{What: fmt.Sprintf("%s: %s says %s", hash, a.By, verdict), Plan: hash, DryRun: f.dryRun}
-				if verdict == "approve" {
-					d.Next = []string{"astern apply " + hash[:12]}
-				}
-				return s.say(d)
-			})
-		}),
+	if err := a.KeepReceived(ctx, hash); err != nil {
+		return err
 	}
-	f.add(cmd, must)
-	addTrust(cmd, &trust)
-	return cmd
+	return wait.WithHint("somebody other than %s types: astern approve %s --reason …; then: astern apply %s", p.Asked.By, hash[:12], hash[:12])
 }

@@ -27,6 +27,7 @@ type askFlags struct {
 	withoutUnreachable bool
 	yes, takeOver      bool
 	out, sign          string
+	severity           string
 }
 
 // intent is one thing that a person can ask for: by `astern VERB`, which plans and applies, and by `astern plan VERB`.
@@ -64,6 +65,7 @@ func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command 
 	flags := cmd.Flags()
 	flags.StringVar(&f.reason, "reason", "", "why; it is recorded and shown")
 	flags.Var(&f.watch, "watch", "how long the whole is watched at the end (default: the policy's)")
+	flags.StringVar(&f.severity, "severity", "", "severity of the incident that this answers, by the policy's scale; it needs --reason")
 	flags.StringVar(&f.out, "out", "", "write the plan to this file")
 	flags.BoolVar(&f.withoutUnreachable, "without-unreachable", false, "leave out members that can't be asked; you take that upon yourself")
 	f.percent = 100
@@ -93,7 +95,7 @@ func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command 
 
 // ask turns arguments and flags into what is asked of the planner.
 func (f *askFlags) ask(s *session, verb astern.Verb, args []string) (app.Ask, error) {
-	ask := app.Ask{Verb: verb, Environment: s.environment, Percent: f.percent, BakeSeconds: f.bake.seconds, WatchSeconds: -1, Reason: f.reason,
+	ask := app.Ask{Verb: verb, Environment: s.environment, Percent: f.percent, BakeSeconds: f.bake.seconds, WatchSeconds: -1, Reason: f.reason, Severity: f.severity,
 		WithoutUnreachable: f.withoutUnreachable, Way: "cli", At: s.began, All: f.all}
 	if f.watch.set {
 		ask.WatchSeconds = f.watch.seconds
@@ -110,6 +112,8 @@ func (f *askFlags) ask(s *session, verb astern.Verb, args []string) (app.Ask, er
 		return ask, astern.Errorf(astern.Invalid, "--all needs --to TIME").WithHint("astern ledger releases lists how it was")
 	case verb == astern.VerbRollback && !f.all && len(args) == 0:
 		return ask, astern.Errorf(astern.Invalid, "no component was named").WithHint("name one, or take all of them with --all --to TIME")
+	case f.severity != "" && strings.TrimSpace(f.reason) == "":
+		return ask, astern.Errorf(astern.Invalid, "--severity needs --reason: approvals and freezes follow from it")
 	case f.withoutUnreachable && strings.TrimSpace(f.reason) == "":
 		return ask, astern.Errorf(astern.Invalid, "--without-unreachable needs --reason: you take it upon yourself")
 	}
@@ -238,16 +242,13 @@ func (s *session) showPlan(ctx context.Context, a *app.App, p app.Planned, in in
 // planView adds to a plan what people said of it.
 func planView(ctx context.Context, a *app.App, p app.Planned) (view.PlanView, error) {
 	v := view.PlanView{Plan: p.Plan, Hash: p.Hash}
-	words, err := a.Store.Approvals(ctx, p.Hash)
+	j, err := a.Judge(ctx, p.Plan, p.Hash, a.Now())
 	if err != nil {
 		return v, err
 	}
-	for _, w := range words {
-		if w.Verdict == "reject" {
-			v.Refusals = append(v.Refusals, "rejected by "+w.By+": "+w.Reason)
-		} else {
-			v.Approved = append(v.Approved, w.By)
-		}
+	if j.Rejected != nil {
+		v.Refusals = append(v.Refusals, "rejected by "+j.Rejected.By+": "+j.Rejected.Reason)
 	}
+	v.Approved = j.Counted
 	return v, nil
 }

@@ -42,5 +42,14 @@ func (pretend) AddIncidentEvent(context.Context, string, astern.IncidentEvent) (
 	return 0, nil
 }
 
+// AddSigned writes nothing.
+func (pretend) AddSigned(context.Context, astern.Approval) error { return nil }
+
+// AddOverride writes nothing.
+func (pretend) AddOverride(context.Context, astern.Override) error { return nil }
+
+// AddReview writes nothing.
+func (pretend) AddReview(context.Context, string, string, string, time.Time) error { return nil }
+
 // KeepProof writes nothing.
 func (pretend) KeepProof(context.Context, string, []byte, time.Time) error { return nil }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/policy"
 	"github.com/astern-dev/astern/internal/signature"
 )
 
@@ -27,18 +28,48 @@ func vouch(file, trust string) (app.Vouch, error) {
 	if file == "-" {
 		return v, nil
 	}
-	f, err := os.Open(file + signatureEnds)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return v, nil
-	case err != nil:
-		return v, astern.Errorf(astern.Invalid, "reading the signature of the plan: %w", err)
+	sig, err := beside(file)
+	v.Signature = sig
+	return v, err
+}
+
+// beside reads the signature beside a file; nil when there is none.
+func beside(file string) ([]byte, error) {
+	b, err := bounded(file+signatureEnds, signature.MaxSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, astern.Errorf(astern.Invalid, "reading the signature of the plan: %w", err)
+	}
+	return b, nil
+}
+
+// bounded reads a file, and one byte more than it may have.
+func bounded(file string, most int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close() // opened for reading only
-	if v.Signature, err = io.ReadAll(io.LimitReader(f, signature.MaxSize+1)); err != nil {
-		return v, astern.Errorf(astern.Invalid, "reading the signature of the plan: %w", err)
+	return io.ReadAll(io.LimitReader(f, most+1))
+}
+
+// carried reads approval files with the signatures beside them.
+func carried(files []string) ([]app.CarriedApproval, error) {
+	var out []app.CarriedApproval
+	for _, file := range files {
+		c := app.CarriedApproval{File: file}
+		var err error
+		if c.Document, err = bounded(file, policy.MaxApproval); err == nil {
+			c.Signature, err = beside(file)
+		}
+		if err != nil {
+			return nil, astern.Errorf(astern.Invalid, "reading an approval: %w", err).WithHint("astern approve PLAN --sign KEY --out FILE writes FILE and FILE%s", signatureEnds)
+		}
+		out = append(out, c)
 	}
-	return v, nil
+	return out, nil
 }
 
 // signer reads the key that the plan is to be signed with, before the plan is made. What it returns gives no signature when

@@ -22,6 +22,9 @@ and what was probably meant. It asks no host.
   astern validate -f staging/astern.yaml`,
 		RunE: s.runs(func(ctx context.Context, _ []string) error {
 			return s.with(ctx, without, func(a *app.App) error {
+				if err := a.CheckPolicy(); err != nil {
+					return err
+				}
 				n := 0
 				for _, e := range a.System.Environments {
 					n += len(e.Components)

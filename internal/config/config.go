@@ -66,6 +66,7 @@ func parse(name string, src []byte, folder string, drivers []astern.Driver, sche
 	f.judge(&doc, drivers)
 	f.validate(schema, drivers)
 	system := f.translate(&doc, folder)
+	f.judgePolicies(system)
 	f.askDrivers(system, drivers)
 	if err := f.errors(); err != nil {
 		return astern.System{}, err

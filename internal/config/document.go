@@ -27,14 +27,6 @@ type Environment struct {
 	Components map[string]Component   `json:"components" jsonschema:"description=the parts of the system"`
 }
 
-// Policy is what an environment demands before a plan may be applied.
-type Policy struct {
-	Approvals       int       `json:"approvals,omitempty" jsonschema:"minimum=0,description=how many people other than the one who asks must approve a plan that loses no data"`
-	ApprovalsOnLoss int       `json:"approvals_on_loss,omitempty" jsonschema:"minimum=0,description=how many must approve a plan that loses data"`
-	Watch           *Duration `json:"watch,omitempty" jsonschema:"description=how long a new or restored revision is watched before it is known-good (default: not at all)"`
-	PlanAge         *Duration `json:"plan_age,omitempty" jsonschema:"description=how long a plan may be applied after it was made (default 24h)"`
-}
-
 // Host is a machine that instances run on.
 type Host struct {
 	SSH *astern.SSH `json:"ssh,omitempty" jsonschema:"description=how the host is reached; without it the host is the machine that astern runs on"`

@@ -143,6 +143,24 @@ func (f *file) judgePolicy(path string, p Policy) {
 	}
 	f.wholeSeconds(join(path, "watch"), p.Watch)
 	f.wholeSeconds(join(path, "plan_age"), p.PlanAge)
+	f.wholeSeconds(join(path, "approval_age"), p.ApprovalAge)
+	f.wholeSeconds(join(path, "automatic", "cool_down"), p.Automatic.CoolDown)
+	if p.BreakGlass != nil {
+		f.wholeSeconds(join(path, "break_glass", "review"), p.BreakGlass.Review)
+	}
+	for i, s := range p.Severities {
+		at := join(path, "severities", strconv.Itoa(i))
+		f.wholeSeconds(join(at, "respond"), s.Respond)
+		for j, r := range s.Call {
+			f.wholeSeconds(join(at, "call", strconv.Itoa(j), "wait"), &r.Wait)
+		}
+	}
+	for i, z := range p.Freezes {
+		f.wholeSeconds(join(path, "freezes", strconv.Itoa(i), "lasts"), &z.Lasts)
+	}
+	if p.ApprovalAge != nil && *p.ApprovalAge == 0 {
+		f.at(join(path, "approval_age"), "{} is 0: no approval would ever count", "leave it out for as long as the plan")
+	}
 	if p.PlanAge != nil && *p.PlanAge == 0 {
 		f.at(join(path, "plan_age"), "{} is 0: no plan could ever be applied", "leave it out for 24h")
 	}

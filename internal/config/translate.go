@@ -24,14 +24,9 @@ func (f *file) translate(doc *Document, folder string) astern.System {
 		env := astern.Environment{
 			Name:       name,
 			Compatible: e.Compatible,
-			Policy: astern.Policy{
-				Approvals:       e.Policy.Approvals,
-				ApprovalsOnLoss: e.Policy.ApprovalsOnLoss,
-				PlanSeconds:     e.Policy.PlanAge.seconds(),
-				WatchSeconds:    e.Policy.Watch.seconds(),
-			},
 		}
 		tree := f.root.get("environments").get(name)
+		env.Policy = e.Policy.policy(tree.get("policy"))
 		for _, host := range tree.get("hosts").keys() {
 			env.Hosts = append(env.Hosts, astern.Host{Name: host, SSH: e.Hosts[host].SSH})
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/ledger"
+	"github.com/astern-dev/astern/internal/policy"
 )
 
 // gateSeconds is how long a gate may go without a round in which all checks passed before a person is asked.
@@ -52,8 +53,26 @@ func (b *builder) build(moves []move) error {
 	if back || forward {
 		b.knownGood(moves)
 	}
-	b.plan.Approvals = b.r.Policy.ApprovalsFor(b.plan.Loss)
+	if err := b.approvals(); err != nil {
+		return err
+	}
 	b.estimate()
+	return nil
+}
+
+// approvals says how many people must approve, and notes whom the policy wants, where it names roles.
+func (b *builder) approvals() error {
+	m := policy.MatterOf(b.plan)
+	demands, err := policy.Demands(b.r.Policy, m)
+	if err != nil {
+		return err
+	}
+	b.plan.Approvals = policy.Others(b.r.Policy, demands, m.By)
+	for _, d := range demands {
+		if len(d.Approvers) > 0 {
+			b.note("approvals: %s", d)
+		}
+	}
 	return nil
 }
 

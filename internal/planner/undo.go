@@ -53,7 +53,9 @@ func Undo(r Request, parent astern.Plan, done []Done) (astern.Plan, error) {
 	} else if err := b.prove(whole); err != nil {
 		return astern.Plan{}, err
 	}
-	b.plan.Approvals = r.Policy.ApprovalsFor(b.plan.Loss)
+	if err := b.approvals(); err != nil {
+		return astern.Plan{}, err
+	}
 	b.estimate()
 	return b.plan, nil
 }

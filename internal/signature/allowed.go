@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,6 +95,95 @@ func (a Allowed) Verify(person, namespace string, message, armored []byte, at ti
 		}
 	}
 	return why
+}
+
+// Person returns the one person who may sign with the key for a namespace at a time: the principal of its line. A key that
+// belongs to nobody, to several people or to a pattern of names is Refused: it can't say who signs.
+func (a Allowed) Person(key ssh.PublicKey, namespace string, at time.Time) (string, error) {
+	refused := func(format string, args ...any) (string, error) {
+		return "", astern.Errorf(astern.Refused, "who signs with key %s can't be told: "+format, append([]any{name(key)}, args...)...)
+	}
+	for _, r := range a.revoked {
+		if same(r, key) {
+			return refused("it is revoked")
+		}
+	}
+	person, why := "", error(nil)
+	for _, l := range a.lines {
+		if !same(l.key, key) {
+			continue
+		}
+		if !literal(l.principals) {
+			return refused("line %d of the allowed signers names %q, not one person", l.number, l.principals)
+		}
+		if err := l.refuses(l.principals, namespace, at); err != nil {
+			why = err
+			continue
+		}
+		if person != "" && person != l.principals {
+			return refused("it is that of %s and of %s", person, l.principals)
+		}
+		person = l.principals
+	}
+	switch {
+	case person != "":
+		return person, nil
+	case why != nil:
+		return refused("%w", why)
+	}
+	return refused("it is not among the allowed signers")
+}
+
+// Signer returns the one person who signed the message for a namespace, when that may be done at that time.
+func (a Allowed) Signer(namespace string, message, armored []byte, at time.Time) (string, error) {
+	s, err := read(armored)
+	if err != nil {
+		return "", err
+	}
+	if err := fits(s, namespace, message); err != nil {
+		return "", err
+	}
+	return a.Person(s.PublicKey, namespace, at)
+}
+
+// literal reports whether principals name one person.
+func literal(principals string) bool {
+	return principals != "" && !strings.ContainsAny(principals, "*?!, \t")
+}
+
+// People returns who can sign for a namespace at a time, each once and in the order of the file.
+func (a Allowed) People(namespace string, at time.Time) []string {
+	var out []string
+	for _, l := range a.lines {
+		if who, err := a.Person(l.key, namespace, at); err == nil && !slices.Contains(out, who) {
+			out = append(out, who)
+		}
+	}
+	return out
+}
+
+// Doubles says which people of the file can't be told apart: a key that several have, a line of several people or of a pattern,
+// and names that differ in upper and lower case only. Two of them would count as two, and be one.
+func (a Allowed) Doubles() []string {
+	var out []string
+	owner, spelt := map[string]line{}, map[string]line{}
+	for _, l := range a.lines {
+		if !literal(l.principals) {
+			out = append(out, fmt.Sprintf("line %d names %q: approvals need one line for each person", l.number, l.principals))
+			continue
+		}
+		if first, ok := owner[string(l.key.Marshal())]; !ok {
+			owner[string(l.key.Marshal())] = l
+		} else if first.principals != l.principals {
+			out = append(out, fmt.Sprintf("lines %d and %d give one key to two people, %s and %s", first.number, l.number, first.principals, l.principals))
+		}
+		if first, ok := spelt[strings.ToLower(l.principals)]; !ok {
+			spelt[strings.ToLower(l.principals)] = l
+		} else if first.principals != l.principals {
+			out = append(out, fmt.Sprintf("lines %d and %d name %s and %s, which differ in upper and lower case only", first.number, l.number, first.principals, l.principals))
+		}
+	}
+	return out
 }
 
 // refuses says why a line does not allow its own key to sign.

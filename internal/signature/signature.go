@@ -23,6 +23,9 @@ import (
 // PlanNamespace is what plans are signed for.
 const PlanNamespace = "astern-plan@v1"
 
+// ApprovalNamespace is what approvals are signed for: the signature of one is none of anything else.
+const ApprovalNamespace = "astern-approval@v1"
+
 // MaxSize is the largest signature file, in bytes.
 const MaxSize = 64 << 10
 

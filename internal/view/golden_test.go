@@ -86,6 +86,9 @@ func renderings() []rendering {
 		{"release", func(w io.Writer, st Style) error { return Release(w, st, releaseReport()) }, releaseReport()},
 		{"latches", func(w io.Writer, st Style) error { return Latches(w, st, LatchesReport{"production", latches()}) }, LatchesReport{"production", latches()}},
 		{"kinds", func(w io.Writer, st Style) error { return Kinds(w, st, kindsReport()) }, kindsReport()},
+		{"rehearsal", func(w io.Writer, st Style) error { return Rehearsal(w, st, rehearsalReport()) }, rehearsalReport()},
+		{"reviews", func(w io.Writer, st Style) error { return Reviews(w, st, reviewsReport()) }, reviewsReport()},
+		{"reviews-none", func(w io.Writer, st Style) error { return Reviews(w, st, ReviewsReport{}) }, nil},
 		{"error", func(w io.Writer, st Style) error { return Error(w, st, sampleError()) }, ErrorDocument(sampleError())},
 	}
 }

@@ -148,6 +148,8 @@ func TestEveryStatementFails(t *testing.T) {
 		"read a plan":      func(ctx context.Context, s *Store) error { _, err := s.Plan(ctx, "plan-one"); return err },
 		"read the plans":   func(ctx context.Context, s *Store) error { _, err := s.Documents(ctx); return err },
 		"read approvals":   func(ctx context.Context, s *Store) error { _, err := s.Approvals(ctx, "plan-one"); return err },
+		"read signed":      func(ctx context.Context, s *Store) error { _, err := s.Signed(ctx, "plan-one"); return err },
+		"read overrides":   func(ctx context.Context, s *Store) error { _, err := s.Overrides(ctx); return err },
 		"read the ledger":  func(ctx context.Context, s *Store) error { _, err := s.Events(ctx, "e/a", 0); return err },
 		"read an event":    func(ctx context.Context, s *Store) error { _, _, err := s.EventByToken(ctx, "event-one"); return err },
 		"read a proof":     func(ctx context.Context, s *Store) error { _, _, err := s.Proof(ctx, "key"); return err },

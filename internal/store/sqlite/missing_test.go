@@ -10,7 +10,7 @@ import (
 // TestMissingTable takes one table after another away and calls everything: what needs the table fails with an error that
 // names the state folder, and nothing panics.
 func TestMissingTable(t *testing.T) {
-	for _, table := range []string{"store", "plans", "executions", "leases", "records", "events", "approvals", "proofs"} {
+	for _, table := range []string{"store", "plans", "executions", "leases", "records", "events", "approvals", "proofs", "signed_approvals", "overrides", "reviews"} {
 		t.Run(table, func(t *testing.T) {
 			folder, ctx := t.TempDir(), t.Context()
 			s, err := Open(ctx, folder)
@@ -35,8 +35,12 @@ func TestMissingTable(t *testing.T) {
 				_, err13 := s.Fence(ctx)
 				_, err14 := s.Execution(ctx, "ex-1")
 				_, err15 := s.StoreID(ctx)
+				_, err16 := s.Signed(ctx, plan)
+				_, err17 := s.Overrides(ctx)
+				word := astern.Approval{PlanHash: plan, By: "ann", Verdict: Approve, Document: []byte("x"), Signature: []byte("x")}
 				end := astern.Record{At: at, Kind: astern.RecordEnded, Outcome: astern.OutcomeDone}
-				for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15,
+				for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15, err16, err17,
+					s.AddSigned(ctx, word), s.AddOverride(ctx, astern.Override{PlanHash: plan, At: at}), s.AddReview(ctx, plan, "ben", "", at),
 					s.PutPlan(ctx, plan+"-2", []byte("{}"), at), s.AddApproval(ctx, plan, "ann", Approve, "", at),
 					s.KeepProof(ctx, "key", nil, at), s.Append(ctx, "ex-1", 99, end), s.Append(ctx, "ex-1", 1, end)} {
 					if err != nil && strings.Contains(err.Error(), "no such table") {

@@ -42,10 +42,12 @@ var (
 	second string
 	//go:embed migrations/0003_incidents.sql
 	third string
+	//go:embed migrations/0004_signed.sql
+	fourth string
 )
 
 // migrations are the texts that bring a database from version n to n+1.
-func migrations() []string { return []string{first, second, third} }
+func migrations() []string { return []string{first, second, third, fourth} }
 
 // medium is what the files lie on: the machine's own disk, or one of a test that cuts the power.
 type medium struct {

@@ -28,6 +28,8 @@ type Store struct {
 	events     []astern.Event
 	approvals  []astern.Approval
 	incidents  []astern.IncidentLog
+	signed     []astern.Approval
+	overrides  []astern.Override
 }
 
 // execution is one execution with its journal.

@@ -25,6 +25,8 @@ type Store interface {
 	Ledger
 	Approvals
 	Incidents
+	Signed
+	Overrides
 }
 
 // Plans keeps plans under their hash.
@@ -100,6 +102,9 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"approvals", approvals},
 		{"incidents", incidents},
 		{"race to open an incident", raceToOpen},
+		{"signed approvals", signed},
+		{"race of approvals", raceOfApprovals},
+		{"overrides", overrides},
 		{"cancelled context", cancelled},
 		{"race for a lease", raceForLease},
 		{"race to take", raceToTake},
