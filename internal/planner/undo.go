@@ -41,7 +41,7 @@ func Undo(r Request, parent astern.Plan, done []Done) (astern.Plan, error) {
 		if fleet != nil {
 			b.plan.Fleets = append(b.plan.Fleets, *fleet)
 		}
-		to := returnsTo(parent, mv)
+		to := returnsTo(parent, mv, fleet, Members(p.State))
 		b.plan.Moves = append(b.plan.Moves, astern.Move{Address: mv.Address, Kind: mv.Kind, From: mv.To, To: to, Readiness: astern.ReadyUnknown})
 		if astern.ValidRevision(to) {
 			whole = append(whole, move{part: p, target: astern.Target{Revision: to}, route: astern.Route{Fleet: fleet}})
@@ -61,8 +61,9 @@ func Undo(r Request, parent astern.Plan, done []Done) (astern.Plan, error) {
 }
 
 // returnsTo returns where the undoing of a move leads: to what ran before it, unless the links that it found led elsewhere,
-// for they are what is put back and started.
-func returnsTo(parent astern.Plan, mv astern.Move) string {
+// for they are what is put back and started. Members that the plan had not to touch were at its target already, and
+// stay there.
+func returnsTo(parent astern.Plan, mv astern.Move, fleet *astern.Fleet, members []string) string {
 	var links []string
 	for _, f := range parent.Facts {
 		if f.Address != mv.Address || !strings.HasSuffix(f.Path, "/link") || f.Absent || f.Unknown != "" {
@@ -75,6 +76,9 @@ func returnsTo(parent astern.Plan, mv astern.Move) string {
 			}
 		}
 	}
+	if fleet != nil && slices.ContainsFunc(members, func(m string) bool { return !touched(*fleet, m) }) {
+		links = append(links, mv.To)
+	}
 	slices.Sort(links)
 	links = slices.Compact(links)
 	ran := strings.Split(mv.From, "+")
@@ -82,6 +86,11 @@ func returnsTo(parent astern.Plan, mv astern.Move) string {
 		return mv.From
 	}
 	return strings.Join(links, "+")
+}
+
+// touched reports whether a plan takes the member of its fleet, or left it out for a reason.
+func touched(f astern.Fleet, member string) bool {
+	return slices.Contains(f.Members, member) || slices.ContainsFunc(f.LeftOut, func(l astern.LeftOut) bool { return l.Member == member })
 }
 
 // inverses returns the steps that reverse the done ones, and notes what they rest on.
