@@ -340,8 +340,12 @@ func TestStoppedCommandLooksAgain(t *testing.T) {
 			if !first || name != "flock" && name != "sed" && name != "sync" {
 				return
 			}
+			_, err := os.Stat(ran)
+			if strings.Contains(op.Error, "did not end within") && err != nil {
+				return // the machine was so slow that the command's time was over, and nothing was done
+			}
 			seen[name]++
-			if _, err := os.Stat(ran); op.Status != astern.OpFailed || op.Code != astern.Conflict || err == nil {
+			if op.Status != astern.OpFailed || op.Code != astern.Conflict || err == nil {
 				t.Errorf("%s: a newer plan had acted, and the command says %+v", where, op)
 			}
 		})
