@@ -21,6 +21,7 @@ type Part struct {
 	Component astern.Component
 	Layer     astern.Layer
 	Router    astern.Router
+	Switcher  astern.Switcher // nil when the kind has no flags
 	State     astern.State
 	History   astern.History
 	Targets   []astern.Target // judged

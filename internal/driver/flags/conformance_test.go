@@ -168,8 +168,9 @@ func conform(t *testing.T, ssh bool) {
 			}},
 			{Name: "the copy is a link", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
 				l := of(w)
-				os.Rename(l.kept(l.old), filepath.Join(l.folder, "elsewhere"))
-				os.Symlink("../elsewhere", l.kept(l.old))
+				kept := l.kept(l.old)
+				os.Rename(kept, filepath.Join(l.folder, "elsewhere"))
+				os.Symlink("../elsewhere", kept)
 			}},
 			{Name: "the file is gone", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) { os.Remove(of(w).file) }},
 			{Name: "the file is a link", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {

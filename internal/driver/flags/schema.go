@@ -49,7 +49,7 @@ func (d *document) validate() error {
 	}
 	var wrong *jsonschema.ValidationError
 	if err := fileSchema().Validate(value); errors.As(err, &wrong) {
-		return astern.Errorf(astern.Invalid, "%s", deepest(wrong))
+		return astern.Errorf(astern.Invalid, "%s", meant(wrong))
 	} else if err != nil {
 		return astern.Errorf(astern.Invalid, "its schema can't be checked: %w", err)
 	}
@@ -68,23 +68,30 @@ func (d *document) validate() error {
 	return nil
 }
 
-// deepest words the cause that lies deepest in the file: where alternatives fail, that is the one that was meant.
-func deepest(e *jsonschema.ValidationError) string {
-	best, left := e, []*jsonschema.ValidationError{e}
-	for len(left) > 0 {
+// meant words the cause that most alternatives agree on, the deepest of them: flagd's schema tries each flag as a boolean,
+// a text, a number and an object, and what all of them refuse is what is wrong.
+func meant(e *jsonschema.ValidationError) string {
+	times := map[string]int{}
+	best, depth := "", -1
+	for left := []*jsonschema.ValidationError{e}; len(left) > 0; {
 		next := left[0]
 		left = append(left[1:], next.Causes...)
-		if len(next.Causes) == 0 && (len(best.Causes) > 0 || len(next.InstanceLocation) > len(best.InstanceLocation)) {
-			best = next
+		if len(next.Causes) > 0 {
+			continue
+		}
+		alone := *e
+		alone.Causes = []*jsonschema.ValidationError{next}
+		text := alone.Error()
+		if next == e {
+			text = e.Error()
+		}
+		text = strings.TrimPrefix(text[strings.LastIndex(text, "\n")+1:], "- ")
+		times[text]++
+		if n := times[text]; best == "" || n > times[best] || n == times[best] && len(next.InstanceLocation) > depth {
+			best, depth = text, len(next.InstanceLocation)
 		}
 	}
-	if best == e {
-		return oneLine(e.Error())
-	}
-	alone := *e
-	alone.Causes = []*jsonschema.ValidationError{best}
-	text := alone.Error()
-	return oneLine(text[strings.LastIndex(text, "- at ")+len("- "):])
+	return oneLine(best)
 }
 
 // references returns the names that {"$ref": NAME} below a node refers to, each once.
