@@ -39,8 +39,9 @@ type Switcher interface {
 
 // FlagUse is a flag that a service belongs to: switching it off takes away a part of the service.
 type FlagUse struct {
-	Component string `json:"component"` // that holds the flag, of the same environment
-	Flag      string `json:"flag"`
+	// Component holds the flag; it is of the same environment.
+	Component string `json:"component" jsonschema:"minLength=1,description=component of this environment that holds the flag"`
+	Flag      string `json:"flag" jsonschema:"minLength=1,description=name of the flag"`
 	// Affects says for a person what is gone when it is off.
-	Affects string `json:"affects,omitempty"`
+	Affects string `json:"affects,omitempty" jsonschema:"description=what is gone when it is off"`
 }

@@ -90,7 +90,7 @@ func (a *App) request(ctx context.Context, e astern.Environment, ask Ask) (plann
 	if ask.At.IsZero() {
 		ask.At = now
 	}
-	r := planner.Request{System: a.System.Name, Policy: e.Policy, Compatible: e.Compatible, Now: now, ID: newID(),
+	r := planner.Request{System: a.System.Name, Policy: e.Policy, Compatible: e.Compatible, Knowledge: a.System.Knowledge, Now: now, ID: newID(),
 		WithoutUnreachable: ask.WithoutUnreachable,
 		Asked:              astern.Asked{By: a.By, Known: "login name", Way: ask.Way, At: ask.At.UTC().Truncate(time.Millisecond)},
 		Intent: astern.Intent{Verb: ask.Verb, Revision: ask.Revision, Moment: ask.Moment, Percent: ask.Percent,

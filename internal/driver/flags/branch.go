@@ -114,7 +114,7 @@ func (d *document) find(c astern.FlagChange, f *node, e *edit) (branch, error) {
 		}
 		if isFor(w.condition, property, value) {
 			if i > 0 {
-				e.notes = append(e.notes, fmt.Sprintf("%s of %s come first, as before: who is meant by one of them is not asked for %s", count(i, "branch", "branches"), c.Flag, property))
+				e.notes = append(e.notes, fmt.Sprintf("%s of %s asked before this one, and not changed: whom they are for keeps what he gets", count(i, "branch is", "branches are"), c.Flag))
 			}
 			return w, nil
 		}

@@ -260,14 +260,15 @@ func (w route) step(verb, title, to string, args map[string]astern.Arg) astern.S
 // put is the step that puts back a state that is kept.
 func (w route) put(to string) astern.Step {
 	s := w.step(verbPut, fmt.Sprintf("put %s of %s back", revisionOf(to), w.p.name), to, map[string]astern.Arg{})
-	s.Command = replace(w.p.file(), "cat "+host.Quote(w.p.kept(to)))
+	s.Command = w.p.replace("cat " + host.Quote("./"+w.p.beside(to)))
 	return s
 }
 
-// replace is what a person types to give a file the output of a command: all or nothing, with mode and owner as they are.
-func replace(file, command string) string {
-	next := file + ".new"
-	return host.QuoteAll("cp", "-p", "--", file, next) + " && " + command + " > " + host.Quote(next) + " && " + host.QuoteAll("mv", "-f", "--", next, file)
+// replace is what a person types to give the file the output of a command: all or nothing, with mode and owner as they are.
+func (p place) replace(command string) string {
+	file, next := "./"+p.name, "./"+p.name+".new"
+	return host.QuoteAll("cd", "--", p.folder) + " && " + host.QuoteAll("cp", "-p", file, next) + " && " + command + " > " + host.Quote(next) +
+		" && " + host.QuoteAll("mv", "-f", next, file)
 }
 
 // change is the way of one flag: keep the state, change the flag, and see that flagd answers so.
@@ -281,8 +282,9 @@ func (w route) change(c astern.Component, s astern.State, t astern.Target, o ast
 	}
 	args := changeArgs(*o.Flag)
 	step := w.step(verbChange, e.title, t.Hash, args)
-	copied := host.QuoteAll("mkdir", "-p", "--", w.p.history()) + " && " + host.QuoteAll("cp", "-p", "--", w.p.file(), w.p.kept(w.from))
-	step.Command = copied + " && " + replace(w.p.file(), host.QuoteAll("jq", e.jq, w.p.kept(w.from)))
+	kept := "./" + w.p.beside(w.from)
+	step.Command = w.p.replace(host.QuoteAll("mkdir", "-p", "./"+w.p.name+".astern") + " && " + host.QuoteAll("cp", "-p", "./"+w.p.name, kept) +
+		" && " + host.QuoteAll("jq", e.jq, kept))
 	out := w.route(step, e.title)
 	out.Notes = e.notes
 	if asks := expectation(*o.Flag, e); w.p.evaluate != "" && asks.sure() {

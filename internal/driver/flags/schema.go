@@ -94,8 +94,11 @@ func meant(e *jsonschema.ValidationError) string {
 	return oneLine(best)
 }
 
-// references returns the names that {"$ref": NAME} below a node refers to, each once.
+// references returns the names that {"$ref": NAME} below a node refers to, each once; none below no node.
 func (d *document) references(n *node) []string {
+	if n == nil {
+		return nil
+	}
 	var out []string
 	for left := []*node{n}; len(left) > 0; {
 		next := left[len(left)-1]

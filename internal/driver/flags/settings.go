@@ -34,9 +34,9 @@ type place struct {
 func (p place) file() string    { return path.Join(p.folder, p.name) }
 func (p place) history() string { return p.file() + ".astern" }
 
-// kept returns where the state of that hash is kept.
-func (p place) kept(hash string) string {
-	return p.history() + "/" + strings.TrimPrefix(hash, "sha256:") + ".json"
+// beside returns where the state of that hash is kept, from the folder of the file.
+func (p place) beside(hash string) string {
+	return p.name + ".astern/" + strings.TrimPrefix(hash, "sha256:") + ".json"
 }
 
 // resolve reads a component's settings. It returns an Invalid error that names the first problem.
