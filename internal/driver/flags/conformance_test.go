@@ -40,9 +40,7 @@ func newLab(t testing.TB, ssh bool) *lab {
 		l.c.Hosts, s.Host = []astern.Host{{Name: "web-1", SSH: &server}}, "web-1"
 	}
 	l.c.Settings, _ = json.Marshal(s)
-	pool := host.NewPool()
-	t.Cleanup(func() { pool.Close() })
-	l.driver = New(pool, func(string) (astern.Component, bool) { return l.c, true })
+	l.driver = New(l.pool(), func(string) (astern.Component, bool) { return l.c, true })
 	l.write(shop(t))
 	at := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 	for i := range 2 {
@@ -59,6 +57,12 @@ func newLab(t testing.TB, ssh bool) *lab {
 		l.new = rev
 	}
 	return l
+}
+
+func (l *lab) pool() *host.Pool {
+	pool := host.NewPool()
+	l.Cleanup(func() { pool.Close() })
+	return pool
 }
 
 func shop(t testing.TB) string {

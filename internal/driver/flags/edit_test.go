@@ -122,16 +122,18 @@ func TestRefused(t *testing.T) {
 func TestBadFiles(t *testing.T) {
 	deep := strings.Repeat(`{"if":[true,`, 40) + `"on"` + strings.Repeat(`]}`, 40)
 	for name, c := range map[string]struct{ text, says string }{
-		"empty":              {"", "line 1: it ends in the middle"},
-		"half written":       {shop(t)[:300], "it ends in the middle"},
-		"zeroes":             {strings.Repeat("\x00", 100), "line 1: it is no JSON"},
-		"yaml":               {"flags:\n  a: {}\n", "it is no JSON"},
-		"a comment":          {"{\n// no\n\"flags\": {}}", "line 2: it is no JSON"},
-		"two documents":      {`{"flags":{}} {}`, "something follows after its end"},
-		"a key twice":        {"{\"flags\":{\n\"a\":{\"state\":\"ENABLED\",\"state\":\"DISABLED\",\"variants\":{\"on\":true}}}}", `line 2: the key "state" stands twice`},
-		"a flag twice":       {`{"flags":[{"key":"a","state":"ENABLED","variants":{"on":true}},{"key":"a","state":"ENABLED","variants":{"on":true}}]}`, `the flag "a" stands twice`},
-		"large":              {`{"flags":{}}` + strings.Repeat(" ", maxFile), "larger than 1 MB"},
-		"deep":               {`{"flags":{"a":{"state":"ENABLED","variants":{"on":true},"targeting":` + deep + `}}}`, "nested more than 64 levels"},
+		"empty":         {"", "line 1: it ends in the middle"},
+		"half written":  {shop(t)[:300], "it ends in the middle"},
+		"zeroes":        {strings.Repeat("\x00", 100), "line 1: it is no JSON"},
+		"yaml":          {"flags:\n  a: {}\n", "it is no JSON"},
+		"a comment":     {"{\n// no\n\"flags\": {}}", "line 2: it is no JSON"},
+		"two documents": {`{"flags":{}} {}`, "something follows after its end"},
+		"a key twice":   {"{\"flags\":{\n\"a\":{\"state\":\"ENABLED\",\"state\":\"DISABLED\",\"variants\":{\"on\":true}}}}", `line 2: the key "state" stands twice`},
+		"a flag twice":  {`{"flags":[{"key":"a","state":"ENABLED","variants":{"on":true}},{"key":"a","state":"ENABLED","variants":{"on":true}}]}`, `the flag "a" stands twice`},
+		"large":         {`{"flags":{}}` + strings.Repeat(" ", maxFile), "larger than 1 MB"},
+		"deep":          {`{"flags":{"a":{"state":"ENABLED","variants":{"on":true},"targeting":` + deep + `}}}`, "nested more than 64 levels"},
+		"a rule that would take for ever": {`{"flags":{"a":{"state":"ENABLED","variants":{"on":true},"targeting":` + strings.Repeat(`{"fractional":[["a",1],[`, 12) + `{"x":1}` +
+			strings.Repeat(`]]}`, 12) + `}}}`, "more than 3 fractional in each other"},
 		"not UTF-8":          {"{\"flags\":{\"\xff\":1}}", "not UTF-8"},
 		"no flags":           {`{}`, "flags"},
 		"a wrong state":      {`{"flags":{"a":{"state":"ON","variants":{"on":true}}}}`, "/flags/a/state"},
