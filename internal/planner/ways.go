@@ -80,9 +80,12 @@ func earlier(p Part) (astern.Target, bool) {
 	if p.Trouble != "" {
 		return astern.Target{}, false
 	}
-	_, since := leaves(p)
+	left, since, err := readiness.Leaves(p.Targets, p.State.Values["revision"])
+	if err != nil {
+		return astern.Target{}, false
+	}
 	for _, t := range p.Targets { // the last deployed first
-		if !t.Current && t.Latched == "" && t.KnownGoodAt != nil && t.Readiness == astern.Ready && !readiness.Later(t, since) {
+		if !t.Current && t.Revision != left && t.Latched == "" && t.KnownGoodAt != nil && t.Readiness == astern.Ready && !readiness.Later(t, since) {
 			return t, true
 		}
 	}

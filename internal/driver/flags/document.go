@@ -80,14 +80,7 @@ func read(text []byte) (*document, error) {
 	case !utf8.Valid(text):
 		return nil, astern.Errorf(astern.Invalid, "it is not UTF-8")
 	}
-	p := parser{text: text, tokens: json.NewDecoder(bytes.NewReader(text))}
-	p.tokens.UseNumber()
-	root, err := p.value(0)
-	if err == nil {
-		if _, more := p.tokens.Token(); !errors.Is(more, io.EOF) {
-			err = astern.Errorf(astern.Invalid, "line %d: something follows after its end", p.line())
-		}
-	}
+	root, err := parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +89,20 @@ func read(text []byte) (*document, error) {
 		return nil, err
 	}
 	return d, d.validate()
+}
+
+// parse reads one JSON document.
+func parse(text []byte) (*node, error) {
+	p := parser{text: text, tokens: json.NewDecoder(bytes.NewReader(text))}
+	p.tokens.UseNumber()
+	root, err := p.value(0)
+	if err != nil {
+		return nil, err
+	}
+	if _, more := p.tokens.Token(); !errors.Is(more, io.EOF) {
+		return nil, astern.Errorf(astern.Invalid, "line %d: something follows after its end", p.line())
+	}
+	return root, nil
 }
 
 // collect finds the flags, in an object or in a list.

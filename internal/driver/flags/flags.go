@@ -14,7 +14,7 @@
 // either way the application takes the default in its own code, as it does when flagd is gone. Where that default is not
 // what is wanted, or the flag is one that switches something off by being on, a variant is served to everybody instead.
 //
-// Reading order: settings.go (what is declared), document.go and schema.go (what a flag file is), edit.go and branch.go
+// Reading order: settings.go (what is declared), document.go, schema.go and rules.go (what a flag file is), edit.go and branch.go
 // (how one is changed), observe.go (what is seen), route.go (the ways), act.go (going them), serve.go (what flagd answers).
 package flags
 
