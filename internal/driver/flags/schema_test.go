@@ -74,16 +74,24 @@ var operands = []string{`null`, `true`, `0`, `-0`, `-0.0e5`, `1.0`, `10e-1`, `1e
 	`{}`, `{"x":1}`, `{"$ref":"r"}`, `{"$ref":1}`, `{"$ref":"r","var":"a"}`, `{"$ref":"r","x":"a"}`, `{"var":"a"}`, `{"var":{}}`, `{"var":"$flagd.x"}`, `{"var":"a","missing":[]}`,
 	`{"==":[1,2],"in":[1,2]}`, `{"==":[1,2],"<":[1,2]}`, `{"!":1}`, `{"!":[{"x":1}]}`, `{"fractional":[["on"]]}`, `{"fractional":[{},["on",{}]]}`}
 
+// pieces are values that the file, a flag or its variants take, or only just do not.
+var pieces = []string{`"ENABLED"`, `"DISABLED"`, `"enabled"`, `{"a":1,"b":"c"}`, `{"a":true}`, `{"":true}`, `{"a\n":1}`, `{"a":null}`, `{"a":[]}`, `[[]]`, `{"a":{},"b":[]}`,
+	`{"state":"ENABLED","variants":{"a":1}}`, `{"key":"x","state":"ENABLED","variants":{"a":1}}`, `[{"key":"","state":"ENABLED","variants":{"a":1}}]`, `[{"key":"\n","state":"ENABLED","variants":{"a":1}}]`}
+
 // TestRulesAreThePublishedOnes: every operator with every single operand, and with lists of none to four of them, at the
 // top and some inside of another rule: what the published schema refuses is refused, and nothing else.
 func TestRulesAreThePublishedOnes(t *testing.T) {
 	schema := published(t)
 	accepted, refused := map[string]int{}, map[string]int{}
+	var whole []string // an accepted use of each operator
 	judge := func(op, operand string) {
-		rule := fmt.Sprintf("{%q: %s}", op, operand)
+		use := fmt.Sprintf("%q: %s", op, operand)
+		rule := "{" + use + "}"
 		into := refused
 		if compare(t, schema, `{"flags":{"f":{"state":"ENABLED","variants":{"on":1},"targeting":`+rule+`}}}`) {
-			into = accepted
+			if into = accepted; into[op] == 0 {
+				whole = append(whole, use)
+			}
 		}
 		into[op]++
 		if (accepted[op]+refused[op])%8 == 0 {
@@ -116,6 +124,11 @@ func TestRulesAreThePublishedOnes(t *testing.T) {
 			t.Errorf("%s: %d accepted, %d refused", op, accepted[op], refused[op])
 		}
 	}
+	for i, a := range whole { // which may stand together
+		for _, b := range whole[i+1:] {
+			compare(t, schema, `{"flags":{"f":{"state":"ENABLED","variants":{"on":1},"targeting":{`+a+`,`+b+`}}}}`)
+		}
+	}
 }
 
 // wide uses what shop.json leaves out.
@@ -126,12 +139,36 @@ const wide = `{"$schema":"s","metadata":{"version":"1","n":1,"b":true},"$evaluat
 		{"missing_some":[1,["a"]]},{"missing":["a"]},null]}},
 	{"key":"c","state":"ENABLED","variants":{"s":"a","t":"b"}}]}`
 
+// TestPlacesAreThePublishedOnes: every key of a flag file, of a flag and of a flag in a list with every value that is told
+// apart somewhere, and without the key.
+func TestPlacesAreThePublishedOnes(t *testing.T) {
+	schema := published(t)
+	flag := `"state":"ENABLED","variants":{"a":1}`
+	values := append(slices.Clone(pieces), operands...)
+	accepted, count := 0, 0
+	for _, place := range []string{`%s`, `{"flags":%s}`, `{"flags":{"f":%s}}`, `{"flags":[%s]}`, `{"flags":{},"metadata":%s}`, `{"flags":{},"metadata":{"":%s}}`, `{"flags":{},"metadata":{"flagSetId":%s}}`,
+		`{"flags":{},"$evaluators":%s}`, `{"flags":{},"$evaluators":{"a":%s}}`, `{"flags":{},"$evaluators":{"":%s}}`, `{"flags":{},"$evaluators":{"a\nb":%s}}`, `{"flags":{},"other":%s}`,
+		`{"flags":[{` + flag + `,"key":%s}]}`, `{"flags":{"f":{` + flag + `,"key":%s}}}`, `{"flags":{"":{` + flag + `,"key":%s}}}`, `{"flags":{"a\r":{` + flag + `,"key":%s}}}`, `{"flags":{"a\n":{` + flag + `,"key":%s}}}`,
+		`{"flags":{"f":{"state":%s,"variants":{"a":1}}}}`, `{"flags":{"f":{"state":"ENABLED","variants":%s}}}`, `{"flags":{"f":{` + flag + `,"defaultVariant":%s}}}`,
+		`{"flags":{"f":{` + flag + `,"metadata":%s}}}`, `{"flags":{"f":{` + flag + `,"targeting":%s}}}`, `{"flags":{"f":{"state":"ENABLED","variants":{"a":%s}}}}`,
+		`{"flags":{"f":{"state":"ENABLED","variants":{"a":%s,"b":true}}}}`, `{"flags":{"f":{"state":"ENABLED","variants":{"a":%s,"":1}}}}`, `{"flags":{"f":{"variants":%s}}}`, `{"flags":{"f":{"state":%s}}}`} {
+		for _, v := range values {
+			count++
+			if compare(t, schema, strings.Replace(place, "%s", v, 1)) {
+				accepted++
+			}
+		}
+	}
+	if accepted < count/10 || accepted > count*9/10 {
+		t.Errorf("%d of %d files are accepted: the comparison says little", accepted, count)
+	}
+}
+
 // TestConformsAsPublished changes whole files at random places: both refuse the same ones.
 func TestConformsAsPublished(t *testing.T) {
 	schema := published(t)
 	keys := append(slices.Clone(operators), "flags", "$evaluators", "metadata", "variants", "defaultVariant", "key", "", "a\nb", "other")
-	values := append(slices.Clone(operands), `"ENABLED"`, `"DISABLED"`, `{"a":1,"b":"c"}`, `{"a":true}`, `{"":true}`, `{"a\n":1}`, `{"a":null}`, `{"a":[]}`, `[[]]`, `{"a":{},"b":[]}`,
-		`{"state":"ENABLED","variants":{"a":1}}`, `{"key":"x","state":"ENABLED","variants":{"a":1}}`, `[{"key":"","state":"ENABLED","variants":{"a":1}}]`)
+	values := append(slices.Clone(operands), pieces...)
 	first, count := proof.Seeds(t, 300)
 	accepted := 0
 	for seed := first; seed < first+count; seed++ {
