@@ -79,7 +79,7 @@ var pieces = []string{`"ENABLED"`, `"DISABLED"`, `"enabled"`, `{"a":1,"b":"c"}`,
 	`{"state":"ENABLED","variants":{"a":1}}`, `{"key":"x","state":"ENABLED","variants":{"a":1}}`, `[{"key":"","state":"ENABLED","variants":{"a":1}}]`, `[{"key":"\n","state":"ENABLED","variants":{"a":1}}]`}
 
 // TestRulesAreThePublishedOnes: every operator with every single operand, and with lists of none to four of them, at the
-// top and some inside of another rule: what the published schema refuses is refused, and nothing else.
+// top and some inside of a flag's rule: what the published schema refuses is refused, and nothing else.
 func TestRulesAreThePublishedOnes(t *testing.T) {
 	schema := published(t)
 	accepted, refused := map[string]int{}, map[string]int{}
@@ -88,14 +88,14 @@ func TestRulesAreThePublishedOnes(t *testing.T) {
 		use := fmt.Sprintf("%q: %s", op, operand)
 		rule := "{" + use + "}"
 		into := refused
-		if compare(t, schema, `{"flags":{"f":{"state":"ENABLED","variants":{"on":1},"targeting":`+rule+`}}}`) {
+		if compare(t, schema, `{"flags":{},"$evaluators":{"r":`+rule+`}}`) {
 			if into = accepted; into[op] == 0 {
 				whole = append(whole, use)
 			}
 		}
 		into[op]++
 		if (accepted[op]+refused[op])%8 == 0 {
-			compare(t, schema, `{"flags":{},"$evaluators":{"r":{"if":[1,`+rule+`]}}}`)
+			compare(t, schema, `{"flags":{"f":{"state":"ENABLED","variants":{"on":1},"targeting":{"if":[1,`+rule+`]}}}}`)
 		}
 	}
 	for i, op := range operators {
@@ -126,7 +126,7 @@ func TestRulesAreThePublishedOnes(t *testing.T) {
 	}
 	for i, a := range whole { // which may stand together
 		for _, b := range whole[i+1:] {
-			compare(t, schema, `{"flags":{"f":{"state":"ENABLED","variants":{"on":1},"targeting":{`+a+`,`+b+`}}}}`)
+			compare(t, schema, `{"flags":{},"$evaluators":{"r":{`+a+`,`+b+`}}}`)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func TestConformsAsPublished(t *testing.T) {
 			accepted++
 		}
 	}
-	if n := int(count); accepted < n/10 || accepted > n*9/10 {
+	if n := int(count); n >= 100 && (accepted < n/10 || accepted > n*9/10) { // fewer are somebody repeating one
 		t.Errorf("%d of %d files are accepted: the comparison says little", accepted, n)
 	}
 	proof.Figures(t, map[string]float64{"files": float64(count), "accepted": float64(accepted)})
