@@ -24,6 +24,8 @@ type Component struct {
 	Checklist []ChecklistItem `json:"checklist,omitempty"`
 	// Signals are the measured series that tell a bad release, in the order of the file.
 	Signals []Signal `json:"signals,omitempty"`
+	// Flags are those that switch parts of the component off.
+	Flags []FlagUse `json:"flags,omitempty"`
 	// Hosts are those of the environment.
 	Hosts []Host `json:"hosts,omitempty"`
 	// Folder is the absolute folder of astern.yaml.

@@ -22,6 +22,7 @@ type Driver struct {
 	Actor      Actor
 	Validator  Validator
 	Occupier   Occupier
+	Switcher   Switcher
 	Discoverer Discoverer
 	Claimer    Claimer
 }
@@ -86,6 +87,8 @@ type Options struct {
 	// Sketch asks only how long the way takes and what it loses: stages, steps and refusals are the same, but the steps
 	// may lack arguments and what a person would type, and the route its facts. Thousands of ways are judged like that.
 	Sketch bool
+	// Flag is the change of a flag that a VerbOff asks for; nil otherwise.
+	Flag *FlagChange
 }
 
 // Router knows the ways between a component's states. It is pure: no I/O, no clock; several goroutines may call it at once.

@@ -51,6 +51,7 @@ const (
 	VerbFailback Verb = "failback"
 	VerbRepair   Verb = "repair"
 	VerbUndo     Verb = "undo"
+	VerbOff      Verb = "off" // a flag: see FlagChange
 )
 
 // Intent is what a person or the policy asks for.
@@ -70,7 +71,9 @@ type Intent struct {
 	WatchSeconds int64 `json:"watch_seconds,omitempty"`
 	// Execution is the execution to reverse; for VerbUndo only.
 	Execution string `json:"execution,omitempty"`
-	Reason    string `json:"reason,omitempty"`
+	// Flag is what is asked of a flag; for VerbOff only.
+	Flag   *FlagChange `json:"flag,omitempty"`
+	Reason string      `json:"reason,omitempty"`
 	// Severity is that of the incident which it answers, by the policy's scale; "" when it answers none.
 	Severity string `json:"severity,omitempty"`
 }

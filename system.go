@@ -6,6 +6,8 @@ import "strings"
 type System struct {
 	Name         string        `json:"name"`
 	Environments []Environment `json:"environments"`
+	// Knowledge is the user's own advice which way to prefer; it comes before what astern brings along.
+	Knowledge []Advice `json:"knowledge,omitempty"`
 	// Folder is the absolute folder of astern.yaml; relative paths in it are resolved against it.
 	Folder string `json:"-"`
 	// AllowedSigners and RevokedSigners are the files of the keys that may and may no longer sign plans; "" when none.

@@ -18,6 +18,7 @@ var tasks = []task{
 	{Name: "failing-disk", Package: "internal/store/sqlite", Test: "TestEngineOnFailingDisk", Trials: 20_000, Chunk: 1_000},
 	{Name: "slow-disk", Package: "internal/store/sqlite", Test: "TestSlowDisk", Trials: 600, Chunk: 120},
 	{Name: "hostile-config", Package: "internal/config", Test: "TestMutatedDocuments", Trials: 100_000, Chunk: 10_000},
+	{Name: "flag-files", Package: "internal/driver/flags", Test: "TestConformsAsPublished", Trials: 50_000, Chunk: 2_000},
 	{Name: "tampering", Package: "internal/planner", Test: "TestTampering", Trials: 10_000, Chunk: 30},
 	{Name: "injection", Package: "internal/driver/hostservice", Test: "TestInjection", Trials: 5_000, Chunk: 80},
 	{Name: "command-lines", Package: "cmd/astern", Test: "TestHostileCommandLines", Trials: 50_000, Chunk: 2_000},

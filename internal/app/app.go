@@ -14,6 +14,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/config"
+	"github.com/astern-dev/astern/internal/driver/flags"
 	"github.com/astern-dev/astern/internal/driver/hostservice"
 	"github.com/astern-dev/astern/internal/driver/jsonexec"
 	"github.com/astern-dev/astern/internal/engine"
@@ -103,7 +104,7 @@ func Drivers(pool *host.Pool, lookup func(address string) (astern.Component, boo
 }
 
 func drivers(pool *host.Pool, lookup func(address string) (astern.Component, bool), known hostservice.Proofs) []astern.Driver {
-	return []astern.Driver{hostservice.NewKeeping(pool, lookup, known), jsonexec.New(lookup)}
+	return []astern.Driver{hostservice.NewKeeping(pool, lookup, known), jsonexec.New(lookup), flags.New(pool, lookup)}
 }
 
 // proofs are those of the App's store, which is set after the drivers are made; without one there are none.

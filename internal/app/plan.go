@@ -22,6 +22,7 @@ type Ask struct {
 	All         bool
 	Revision    string
 	Moment      *time.Time
+	Flag        *astern.FlagChange // for VerbOff
 	Percent     int
 	BakeSeconds int64
 	// WatchSeconds is how long the whole is watched; negative takes the policy's.
@@ -89,11 +90,11 @@ func (a *App) request(ctx context.Context, e astern.Environment, ask Ask) (plann
 	if ask.At.IsZero() {
 		ask.At = now
 	}
-	r := planner.Request{System: a.System.Name, Policy: e.Policy, Compatible: e.Compatible, Now: now, ID: newID(),
+	r := planner.Request{System: a.System.Name, Policy: e.Policy, Compatible: e.Compatible, Knowledge: a.System.Knowledge, Now: now, ID: newID(),
 		WithoutUnreachable: ask.WithoutUnreachable,
 		Asked:              astern.Asked{By: a.By, Known: "login name", Way: ask.Way, At: ask.At.UTC().Truncate(time.Millisecond)},
 		Intent: astern.Intent{Verb: ask.Verb, Revision: ask.Revision, Moment: ask.Moment, Percent: ask.Percent,
-			BakeSeconds: ask.BakeSeconds, WatchSeconds: ask.WatchSeconds, Reason: ask.Reason, Severity: ask.Severity}}
+			BakeSeconds: ask.BakeSeconds, WatchSeconds: ask.WatchSeconds, Flag: ask.Flag, Reason: ask.Reason, Severity: ask.Severity}}
 	if err := a.addresses(&r, e, ask); err != nil {
 		return r, err
 	}

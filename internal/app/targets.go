@@ -36,7 +36,7 @@ func (a *App) partsOf(ctx context.Context, e astern.Environment, components []as
 			return nil, err
 		}
 		d, _ := a.driver(s.Component.Kind)
-		parts[i] = planner.Part{Component: s.Component, Layer: d.Layer, Router: d.Router, State: s.State, History: h}
+		parts[i] = planner.Part{Component: s.Component, Layer: d.Layer, Router: d.Router, Switcher: d.Switcher, State: s.State, History: h}
 		if s.Trouble != nil {
 			parts[i].Trouble = s.Trouble.Error()
 			continue

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ type askFlags struct {
 	yes, takeOver      bool
 	out, sign          string
 	severity           string
+	segment, serve     string
+	share              *int // of those in the segment who still get the feature
 }
 
 // intent is one thing that a person can ask for: by `astern VERB`, which plans and applies, and by `astern plan VERB`.
@@ -51,6 +54,12 @@ one plan in the order of its dependencies.`,
 	{astern.VerbRedeploy, "redeploy COMPONENT", "deploy again what runs now",
 		`Deploys the current revision again: links, processes and checks, member by member.`,
 		"%s shop --reason 'memory leak'", 1, 1},
+	{astern.VerbOff, "off COMPONENT FLAG", "switch a feature flag off, for everybody or in one segment",
+		`Switches a flag of a flag file off: everywhere, or with --segment for those in it alone, or with --percent down to a share
+of them. --serve gives everybody one variant instead, whatever the targeting says: a kill switch. Nothing else in the file
+changes, the state before is kept, and astern undo brings it back.`,
+		"%s features new-checkout --reason 'errors since 03:07'\n  %s features new-checkout --segment city=berlin --percent 10 --reason 'slow there'\n" +
+			"  %s features payments-disabled --serve on --reason 'double charges'", 2, 2},
 	{astern.VerbUndo, "undo ID", "reverse what an execution did",
 		`Reverses a finished execution by a new plan, the last step first, only while the world is as the execution left it. It is
 exempt from latches.`,
@@ -72,6 +81,19 @@ func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command 
 	switch in.verb {
 	case astern.VerbUndo:
 		cmd.ValidArgsFunction = s.executionArgs(false)
+		return cmd
+	case astern.VerbOff:
+		cmd.ValidArgsFunction = s.componentArgs
+		flags.StringVar(&f.segment, "segment", "", "only those who have this property: PROPERTY=VALUE, such as city=berlin")
+		flags.Func("percent", "share of them that still gets the feature, 0 to 100 (default 0)", func(text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 0 || n > 100 {
+				return errors.New("it is no whole number from 0 to 100")
+			}
+			f.share = &n
+			return nil
+		})
+		flags.StringVar(&f.serve, "serve", "", "the variant that everybody gets")
 		return cmd
 	case astern.VerbDeploy:
 		cmd.ValidArgsFunction = s.revisionArgs
@@ -118,6 +140,12 @@ func (f *askFlags) ask(s *session, verb astern.Verb, args []string) (app.Ask, er
 		return ask, astern.Errorf(astern.Invalid, "--without-unreachable needs --reason: you take it upon yourself")
 	}
 	switch {
+	case verb == astern.VerbOff:
+		ask.Components = args[:1]
+		ask.Flag = &astern.FlagChange{Flag: args[1], Segment: f.segment, Percent: f.share, Serve: f.serve}
+		if !f.watch.set { // the file is proven by what flagd answers; the service is watched by whoever asked
+			ask.WatchSeconds = 0
+		}
 	case verb == astern.VerbDeploy:
 		ask.Components, ask.Revision = args[:1], args[1]
 	case f.all:

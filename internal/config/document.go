@@ -10,6 +10,7 @@ type Document struct {
 	AllowedSigners string                 `json:"allowed_signers,omitempty" jsonschema:"minLength=1,description=file of the SSH keys that may sign plans\\, in the form of ssh-keygen's allowed signers"`
 	RevokedSigners string                 `json:"revoked_signers,omitempty" jsonschema:"minLength=1,description=file of the SSH keys whose signatures no longer count\\, one public key a line"`
 	Audit          Audit                  `json:"audit,omitempty" jsonschema:"description=the audit log"`
+	Knowledge      []astern.Advice        `json:"knowledge,omitempty" jsonschema:"description=which way back to prefer at which symptom; comes before what astern knows by itself"`
 	Environments   map[string]Environment `json:"environments" jsonschema:"description=production\\, staging …: each with its components"`
 }
 
@@ -42,6 +43,7 @@ type Component struct {
 	Validate   []string               `json:"validate,omitempty" jsonschema:"description=checks that prove a recovery (default: all)"`
 	Checklist  []astern.ChecklistItem `json:"checklist,omitempty" jsonschema:"description=worked through after a recovery; an item is ticked by its check or by a person"`
 	Signals    map[string]Signal      `json:"signals,omitempty" jsonschema:"description=measured series that tell a bad release"`
+	Flags      []astern.FlagUse       `json:"flags,omitempty" jsonschema:"description=flags that switch parts of the component off"`
 	With       Settings               `json:"with,omitempty" jsonschema:"description=the settings of the kind"`
 }
 

@@ -57,6 +57,9 @@ func (f *file) judge(doc *Document, drivers []astern.Driver) {
 	if len(doc.Environments) == 0 {
 		f.at("environments", "{} names no environment", "declare one, such as production")
 	}
+	for i, a := range doc.Knowledge {
+		f.judgeAdvice(join("knowledge", strconv.Itoa(i)), a, drivers)
+	}
 	for _, name := range f.root.get("environments").keys() {
 		f.judgeEnvironment(join("environments", name), name, doc.Environments[name], drivers)
 	}
@@ -84,6 +87,7 @@ func (f *file) judgeEnvironment(path, name string, env Environment, drivers []as
 	scope.componentsKnown = !f.reported[join(path, "components")]
 	for c, component := range env.Components {
 		f.judgeComponent(join(path, "components", c), c, component, scope)
+		f.judgeFlags(join(path, "components", c, "flags"), component, env, scope)
 	}
 	f.findCycles(join(path, "components"), env.Components)
 	for i, rule := range env.Compatible {

@@ -18,7 +18,7 @@ const (
 // been judged, and the result of a document with problems is used for no more than finding further ones.
 func (f *file) translate(doc *Document, folder string) astern.System {
 	system := astern.System{Name: doc.System, Folder: folder, AllowedSigners: doc.AllowedSigners, RevokedSigners: doc.RevokedSigners,
-		AuditCopy: doc.Audit.Copy, AuditCommand: doc.Audit.Command}
+		AuditCopy: doc.Audit.Copy, AuditCommand: doc.Audit.Command, Knowledge: doc.Knowledge}
 	for _, name := range f.root.get("environments").keys() {
 		e := doc.Environments[name]
 		env := astern.Environment{
@@ -53,6 +53,7 @@ func component(env astern.Environment, name string, c Component, tree *value, fo
 		Ready:     c.Ready,
 		Validate:  c.Validate,
 		Checklist: c.Checklist,
+		Flags:     c.Flags,
 		Hosts:     env.Hosts,
 		Folder:    folder,
 	}

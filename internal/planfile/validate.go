@@ -21,7 +21,7 @@ var (
 
 var (
 	verbs = []astern.Verb{astern.VerbRollback, astern.VerbDeploy, astern.VerbRedeploy, astern.VerbRestore, astern.VerbFailover,
-		astern.VerbFailback, astern.VerbRepair, astern.VerbUndo}
+		astern.VerbFailback, astern.VerbRepair, astern.VerbUndo, astern.VerbOff}
 	readinesses = []astern.Readiness{astern.Ready, astern.AtRisk, astern.Broken, astern.ReadyUnknown}
 	undos       = []astern.Undo{astern.UndoInverse, astern.UndoNone, astern.UndoImpossible}
 	outputTypes = []string{"string", "bool", "int", "list"}

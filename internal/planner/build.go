@@ -33,6 +33,7 @@ func newBuilder(r Request) *builder {
 func (b *builder) build(moves []move) error {
 	back := b.r.Intent.Verb == astern.VerbRollback
 	forward := b.r.Intent.Verb == astern.VerbDeploy
+	off := b.r.Intent.Verb == astern.VerbOff
 	if back {
 		b.latch(moves)
 	}
@@ -40,7 +41,7 @@ func (b *builder) build(moves []move) error {
 		if err := b.move(m); err != nil {
 			return err
 		}
-		if back || forward {
+		if back || forward || off {
 			b.record(m)
 		}
 	}

@@ -20,8 +20,10 @@ func sound(in astern.Intent) error {
 		named[address] = true
 	}
 	switch {
-	case !slices.Contains([]astern.Verb{astern.VerbRollback, astern.VerbDeploy, astern.VerbRedeploy}, in.Verb):
-		return astern.Errorf(astern.Invalid, "%q is not planned from an intent: rollback, deploy and redeploy are", in.Verb)
+	case !slices.Contains([]astern.Verb{astern.VerbRollback, astern.VerbDeploy, astern.VerbRedeploy, astern.VerbOff}, in.Verb):
+		return astern.Errorf(astern.Invalid, "%q is not planned from an intent: rollback, deploy, redeploy and off are", in.Verb)
+	case (in.Verb == astern.VerbOff) != (in.Flag != nil) || in.Flag != nil && (in.Flag.Flag == "" || len(in.Addresses) != 1):
+		return astern.Errorf(astern.Invalid, "off is for one flag of one component, and only off names a flag")
 	case len(in.Addresses) == 0:
 		return astern.Errorf(astern.Invalid, "no component was named")
 	case in.Percent < 1 || in.Percent > 100:
@@ -85,7 +87,7 @@ func choose(r Request) (moves []move, notes []string, err error) {
 
 func route(r Request, p Part, t astern.Target) (astern.Route, error) {
 	return p.Router.Route(p.Component, p.State, t, astern.Options{Verb: r.Intent.Verb, Percent: r.Intent.Percent,
-		BakeSeconds: r.Intent.BakeSeconds, GateSeconds: gateSeconds, Now: r.Now})
+		BakeSeconds: r.Intent.BakeSeconds, GateSeconds: gateSeconds, Now: r.Now, Flag: r.Intent.Flag})
 }
 
 func stays(p Part, revision string) string {
@@ -100,6 +102,8 @@ func target(r Request, p Part) (astern.Target, []string, error) {
 		return deployed(r, p)
 	case in.Verb == astern.VerbRedeploy:
 		return current(p)
+	case in.Verb == astern.VerbOff:
+		return switchedOff(r, p)
 	case in.Moment != nil:
 		return atMoment(r, p)
 	case in.Revision != "":

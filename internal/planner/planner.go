@@ -21,6 +21,7 @@ type Part struct {
 	Component astern.Component
 	Layer     astern.Layer
 	Router    astern.Router
+	Switcher  astern.Switcher // nil when the kind has no flags
 	State     astern.State
 	History   astern.History
 	Targets   []astern.Target // judged
@@ -37,6 +38,8 @@ type Request struct {
 	Compatible []astern.Compatibility
 	// Parts are all components of the environment, in the order of the file; those not asked for count for compatibility.
 	Parts []Part
+	// Knowledge is the user's advice which way to prefer.
+	Knowledge []astern.Advice
 	// Release is how the system was at Intent.Moment.
 	Release astern.Release
 	// WithoutUnreachable says that a person takes it upon himself to leave members out that can't be reached.
@@ -71,7 +74,7 @@ func Plan(r Request) (astern.Plan, error) {
 		return astern.Plan{}, err
 	}
 	b := newBuilder(r)
-	b.plan.Notes = append(notes, orderNotes...)
+	b.plan.Notes = append(append(notes, orderNotes...), ways(r, moves)...)
 	if err := b.build(moves); err != nil {
 		return astern.Plan{}, err
 	}

@@ -71,6 +71,8 @@ func title(p astern.Plan) string {
 	switch {
 	case p.Intent.Verb == astern.VerbUndo:
 		return "undo " + p.Intent.Execution
+	case p.Intent.Flag != nil:
+		return "switch " + p.Intent.Flag.String() + " in " + strings.Join(p.Intent.Addresses, ", ")
 	case len(p.Moves) == 1:
 		return verb + " " + p.Moves[0].Address + " to " + p.Moves[0].To
 	case p.Intent.Moment != nil:

@@ -1,0 +1,41 @@
+# change DIR NAME FENCE CONTENT FROM TO OLD NEW TOKEN: gives the file the content that follows on the standard input, when it
+# still is what it was and no newer fence was here. The input is the OLD bytes that are expected, whose hash is FROM, and
+# then the NEW ones, whose hash is TO. Both are kept. Every refusal comes before the file is touched.
+dir=$1 name=$2 fence=$3 content=$4 from=$5 to=$6 old=$7 new=$8 token=$9
+cd -P -- "$dir" || exit 86
+file=./$name kept=./$name.astern
+tmp=$kept/tmp-$token
+
+if [ -L "$kept" ]; then echo "$name.astern is a symbolic link" >&2; exit 90; fi
+[ -d "$kept" ] || mkdir -- "$kept" || exit 86
+if [ -L "$kept/lock" ]; then echo "$name.astern/lock is a symbolic link" >&2; exit 90; fi
+exec 8>>"$kept/lock" || exit 86
+wait_lock 8 || { head -n 1 "$kept/lock" >&2; exit 83; }
+there=$(sed -n '1s/.*"fence":\([0-9][0-9]*\).*/\1/p' "$kept/lock")
+if [ "${there:-0}" -gt "$fence" ]; then head -n 1 "$kept/lock" >&2; exit 81; fi
+if [ -L "$file" ] || [ ! -f "$file" ]; then exit 85; fi
+
+trap 'rm -f -- "$tmp-in" "$tmp-old" "$tmp-new" "$tmp-file"' EXIT
+rm -f -- "$kept"/tmp-* # under the lock: of commands that were stopped
+cat >"$tmp-in" || exit 86
+[ "$(wc -c <"$tmp-in")" -eq "$((old + new))" ] || { echo "the new content did not arrive whole" >&2; exit 86; }
+head -c "$old" "$tmp-in" >"$tmp-old" && tail -c "+$((old + 1))" "$tmp-in" >"$tmp-new" || exit 86
+if cmp -s "$file" "$tmp-new"; then echo already; exit 0; fi
+cmp -s "$file" "$tmp-old" || exit 82
+
+# The new file keeps mode and owner of the old one.
+cp -p -- "$file" "$tmp-file" && cat "$tmp-new" >"$tmp-file" && cmp -s "$tmp-file" "$tmp-new" || exit 86
+if [ "$(owner "$file")" != "$(owner "$tmp-file")" ]; then echo "its owner could not be kept" >&2; exit 91; fi
+
+printf '%-511s\n' "$content" 1<>"$kept/lock" || exit 86
+touch -r "$file" "$tmp-old" 2>/dev/null
+for one in "old $from" "new $to"; do
+	into=$kept/${one#* }.json
+	if [ -L "$into" ] || [ -d "$into" ]; then echo "$into is no plain file" >&2; exit 90; fi
+	cmp -s "$tmp-${one% *}" "$into" || mv -f -- "$tmp-${one% *}" "$into" || exit 86
+done
+flush "$tmp-file" "$kept/$from.json" "$kept/$to.json" "$kept" || exit 86
+cmp -s "$file" "$kept/$from.json" || exit 82
+mv -f -- "$tmp-file" "$file" || exit 86
+flush .
+echo changed
