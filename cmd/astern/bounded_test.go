@@ -17,10 +17,10 @@ import (
 	"github.com/astern-dev/astern/internal/proof"
 )
 
-// Caps of what one command may take on a hostile file. They are generous: a busy machine, and a binary with the race
-// detector, stay below them. What it really took is printed.
+// Caps of what one command may take on a hostile file. The one of time is generous: a busy machine stays below it. The race
+// detector takes some of its own for each byte. What it really took is printed.
 const (
-	mostMemory = 200 << 20
+	mostMemory = 100 << 20 * detectorFactor
 	mostTime   = 60 * time.Second
 )
 

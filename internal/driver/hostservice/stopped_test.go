@@ -24,8 +24,9 @@ type stopper struct {
 	folder string
 }
 
-// stopTools are all that the scripts which change something run, in their order.
-var stopTools = []string{"flock", "sed", "head", "readlink", "rm", "ln", "mv", "mkdir", "touch", "sync", "tar", "cat", "tail", "sleep"}
+// stopTools are all that the scripts which change something run, one after the other. Waiting is not among them: who watches
+// over a command's output waits beside the script, and the count would be another each time.
+var stopTools = []string{"flock", "sed", "head", "readlink", "rm", "ln", "mv", "mkdir", "touch", "sync", "tar", "cat", "tail"}
 
 func newStopper(t testing.TB) *stopper {
 	t.Helper()
@@ -43,7 +44,7 @@ if [ -e %[2]q/at ]; then
 	n=$(wc -l <%[2]q/calls)
 	if [ "$n" -eq "$(cat %[2]q/at)" ]; then
 		rm %[2]q/at
-		echo $$ >%[2]q/new && mv %[2]q/new %[2]q/stopped
+		echo $$ %[3]s >%[2]q/new && mv %[2]q/new %[2]q/stopped
 		kill -STOP $$
 	fi
 fi
@@ -76,19 +77,13 @@ func (s *stopper) await(ended <-chan astern.Op) (pid int, name string, op astern
 	s.Helper()
 	for {
 		if text, err := os.ReadFile(filepath.Join(s.folder, "stopped")); err == nil {
-			pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-			if err != nil {
+			if _, err := fmt.Sscan(string(text), &pid, &name); err != nil {
 				s.Fatal(err)
 			}
 			for !strings.Contains(stateOf(pid), "T") {
 				time.Sleep(time.Millisecond)
 			}
-			calls, err := os.ReadFile(filepath.Join(s.folder, "calls"))
-			if err != nil {
-				s.Fatal(err)
-			}
-			words := strings.Fields(string(calls))
-			return pid, words[len(words)-1], op, true
+			return pid, name, op, true
 		}
 		select {
 		case op := <-ended:

@@ -1,0 +1,6 @@
+//go:build race
+
+package main
+
+// detectorFactor is how many times the memory the race detector may take.
+const detectorFactor = 5
