@@ -3,6 +3,7 @@ package planner
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/knowledge"
@@ -31,7 +32,7 @@ func ways(r Request, moves []move) []string {
 				if !ok || holder.Switcher == nil || holder.Trouble != "" {
 					continue
 				}
-				seconds, err := offSeconds(holder, use.Flag, r)
+				seconds, err := OffSeconds(holder, use.Flag, r.Now)
 				if err != nil {
 					continue // it is off already, or can't be switched
 				}
@@ -43,14 +44,14 @@ func ways(r Request, moves []move) []string {
 	return out
 }
 
-// offSeconds guesses how long switching a flag off takes.
-func offSeconds(holder Part, flag string, r Request) (float64, error) {
+// OffSeconds guesses how long switching a flag off takes. It is an error when it is off already, or can't be switched.
+func OffSeconds(holder Part, flag string, now time.Time) (float64, error) {
 	change := astern.FlagChange{Flag: flag}
 	t, err := holder.Switcher.Switch(holder.Component, holder.State, change)
 	if err != nil {
 		return 0, err
 	}
-	rt, err := holder.Router.Route(holder.Component, holder.State, t, astern.Options{Verb: astern.VerbOff, Percent: 100, Now: r.Now, Flag: &change})
+	rt, err := holder.Router.Route(holder.Component, holder.State, t, astern.Options{Verb: astern.VerbOff, Percent: 100, Now: now, Flag: &change})
 	return Guess(rt), err
 }
 

@@ -5,6 +5,7 @@
 package watch
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ const (
 // Finding is what the judge of one signal says.
 type Finding struct {
 	Signal  string
+	Kind    astern.SignalKind
 	Verdict Verdict
 	// Says is the judge's sentence, with its numbers: "errors 4.1 % of 1204 requests, 0.3 % on v1.2.2".
 	Says string
@@ -35,6 +37,11 @@ type Finding struct {
 	// from a change, and only Large faults act by themselves.
 	Controlled bool
 	Large      bool
+	// Harm is by how much it is worse, in percent of the requests (of the orders, of the traffic).
+	Harm float64
+	// EValue is what the judge's level is held against, and Guarantee says what that is worth here.
+	EValue    float64
+	Guarantee string
 }
 
 // Way is something that may bring the component back.
@@ -53,13 +60,11 @@ type Way struct {
 type Rules struct {
 	// Act is the most that may be done: ActAutomatic, ActAsk, ActTell or ActShadow.
 	Act astern.Act
+	// Not says why nothing may be done without a person although Act is automatic: a freeze, the cool-down, the daily limit,
+	// approvals that only people can give. "" when it may.
+	Not string
 	// Window is how long after a change a fault may be its fault.
 	Window time.Duration
-	// CoolDown lies between two automatic acts on a component; PerDay limits them in 24 hours. Zero means no limit.
-	CoolDown time.Duration
-	PerDay   int
-	// Frozen says why nothing may be changed now, "" when it may.
-	Frozen string
 }
 
 // Situation is all that a decision rests on.
@@ -67,7 +72,7 @@ type Situation struct {
 	Now      time.Time
 	Address  string
 	Findings []Finding
-	// Changes are the ledger's deployments of the component, the oldest first.
+	// Changes are the ledger's deployments of the component and of what it needs, the oldest first.
 	Changes []astern.Event
 	// Elsewhere says what else is wrong that this component needs, each with since when: its dependencies, the network.
 	Elsewhere []Elsewhere
@@ -97,6 +102,10 @@ type Judgement struct {
 	Cause    *astern.Cause
 	Blame    string
 	Decision astern.Decision
+	// Way is the place of the chosen way among the situation's, -1 when none was chosen.
+	Way int
+	// Harm is the most that any signal is worse by, in percent.
+	Harm float64
 }
 
 // slack is how much earlier than its change a fault may seem to begin: clocks differ, and a deployment is recorded after it
@@ -109,14 +118,22 @@ func Judge(s Situation) Judgement {
 	if len(worse) == 0 {
 		return quiet(s, unknown)
 	}
-	j := Judgement{Fault: true, Title: worse[0].Says, Began: worse[0].Began}
-	for _, f := range worse[1:] {
+	// What is surest is said first: beside others, then the larger.
+	slices.SortStableFunc(worse, func(x, y Finding) int {
+		if x.Controlled != y.Controlled {
+			return map[bool]int{true: -1, false: 1}[x.Controlled]
+		}
+		return cmp.Compare(y.EValue, x.EValue)
+	})
+	j := Judgement{Fault: true, Title: worse[0].Signal + ": " + worse[0].Says, Began: worse[0].Began, Way: -1}
+	for _, f := range worse {
 		if f.Began.Before(j.Began) {
 			j.Began = f.Began
 		}
+		j.Harm = max(j.Harm, f.Harm)
 	}
-	j.Cause, j.Blame = blame(s, j.Began)
-	j.Decision = decide(s, j, worse)
+	j.Cause, j.Blame = blame(s, j.Began, worse[0].Controlled)
+	j.Decision, j.Way = decide(s, j, worse)
 	return j
 }
 
@@ -145,52 +162,77 @@ func quiet(s Situation, unknown []Finding) Judgement {
 		}
 		d.Because = "there is no data to act on: " + strings.Join(what, "; ")
 	}
-	return Judgement{Decision: d}
+	return Judgement{Decision: d, Way: -1}
 }
 
-// blame finds the change after which the fault began: the last one before it, within the window.
-func blame(s Situation, began time.Time) (*astern.Cause, string) {
-	for _, e := range s.Elsewhere {
-		if !e.Since.After(began.Add(slack)) {
-			return nil, fmt.Sprintf("%s since %s: it is not the release", e.What, clock(e.Since))
+// blame finds the change after which the fault began: the last one before it, within the window. Where the earlier revision
+// ran beside it and was well, what happened elsewhere explains nothing, for it happened to both.
+func blame(s Situation, began time.Time, controlled bool) (*astern.Cause, string) {
+	if !controlled {
+		for _, e := range s.Elsewhere {
+			if !e.Since.After(began.Add(slack)) {
+				return nil, fmt.Sprintf("%s since %s: it is not the release", e.What, clock(e.Since))
+			}
 		}
 	}
 	for _, e := range slices.Backward(s.Changes) {
-		if e.Kind != astern.EventDeployed || e.At.After(began.Add(slack)) {
+		if e.Kind != astern.EventDeployed || e.At.After(began.Add(slack)) || controlled && e.Address != s.Address {
 			continue
 		}
 		if age := began.Sub(e.At); age > s.Rules.Window {
 			return nil, fmt.Sprintf("the last change, %s, was %s before the fault: more than the %s within which a change is blamed",
-				e.Revision, span(age), span(s.Rules.Window))
+				named(s, e), span(age), span(s.Rules.Window))
 		}
-		return &astern.Cause{Address: s.Address, Revision: e.Revision, At: e.At, By: e.By, Event: e.Seq},
-			fmt.Sprintf("the fault began %s after %s was deployed, and nothing else changed", span(max(0, began.Sub(e.At))), e.Revision)
+		why := "and nothing else changed"
+		if controlled {
+			why = "and what still runs the earlier revision is well"
+		}
+		return &astern.Cause{Address: e.Address, Revision: e.Revision, At: e.At, By: e.By, Event: e.Seq},
+			fmt.Sprintf("the fault began %s after %s was deployed, %s", span(max(0, began.Sub(e.At))), named(s, e), why)
 	}
 	return nil, "the ledger knows of no change before the fault"
 }
 
+// named is a deployed revision, with its component where that is another one.
+func named(s Situation, e astern.Event) string {
+	if e.Address == s.Address {
+		return e.Revision
+	}
+	return e.Address + " " + e.Revision
+}
+
 // decide goes through the reasons not to act, the hardest first.
-func decide(s Situation, j Judgement, worse []Finding) astern.Decision {
+func decide(s Situation, j Judgement, worse []Finding) (astern.Decision, int) {
+	none := func(act astern.Act, because string, against ...string) (astern.Decision, int) {
+		return astern.Decision{Act: act, Because: because, Against: against}, -1
+	}
 	if j.Cause == nil {
-		return astern.Decision{Act: astern.ActTell, Because: j.Blame}
+		return none(astern.ActTell, j.Blame)
+	}
+	if j.Cause.Address != s.Address {
+		return none(astern.ActTell, j.Blame+": it is that which is to be taken back, if anything is")
 	}
 	if len(s.Busy) > 0 {
-		return astern.Decision{Act: astern.ActHold, Because: strings.Join(s.Busy, ", ") + " acts on it now: two never do at once"}
+		return none(astern.ActHold, strings.Join(s.Busy, ", ")+" acts on it now: two never do at once")
 	}
 	if in, ok := acted(s.Past, *j.Cause); ok {
-		return astern.Decision{Act: astern.ActAsk, Because: fmt.Sprintf("%s has acted on this change already, and it is worse all the same: once for one fault", in)}
+		return none(astern.ActAsk, fmt.Sprintf("%s has acted on this change already, and it is worse all the same: once for one fault", in))
 	}
-	way, against := choose(s, *j.Cause)
-	if way == nil {
-		return astern.Decision{Act: astern.ActAsk, Because: "no way back may be taken without a person: " + or(strings.Join(against, "; "), "there is none"), Against: against}
+	if in, ok := again(s.Past, *j.Cause); ok {
+		return none(astern.ActAsk, fmt.Sprintf("%s was taken back in %s already, and %s deployed it again: first stop what deploys it", j.Cause.Revision, in, cmp.Or(j.Cause.By, "somebody")))
 	}
+	i, against := choose(s, *j.Cause)
+	if i < 0 {
+		return none(astern.ActAsk, "no way back may be taken without a person: "+cmp.Or(strings.Join(against, "; "), "there is none"), against...)
+	}
+	way := s.Ways[i]
 	d := astern.Decision{Way: way.Text, Command: way.Command, Against: against}
 	d.Act, d.Because = most(s, worse)
 	if d.Because == "" {
-		d.Because = fmt.Sprintf("%s; %s; %s is the first way that may be taken: ~%s, loses %s", worse[0].Says, j.Blame, way.Text,
-			span(time.Duration(way.Seconds*float64(time.Second))), or(way.Loses, "nothing"))
+		d.Because = fmt.Sprintf("%s: %s; %s; %s is the first way that may be taken: ~%s, loses %s", worse[0].Signal, worse[0].Says, j.Blame, way.Text,
+			span(time.Duration(way.Seconds*float64(time.Second))), cmp.Or(way.Loses, "nothing"))
 	}
-	return d
+	return d, i
 }
 
 // acted reports the incident in which the change was acted on by itself before.
@@ -206,12 +248,24 @@ func acted(past []astern.Incident, c astern.Cause) (string, bool) {
 	return "", false
 }
 
+// again reports the incident in which the same revision was taken back after an earlier deployment of it: whatever deploys
+// it would do so for ever.
+func again(past []astern.Incident, c astern.Cause) (string, bool) {
+	for _, in := range past {
+		if in.Cause != nil && in.Cause.Revision == c.Revision && in.Cause.Address == c.Address && slices.ContainsFunc(in.Decisions, automatic) {
+			return in.ID, true
+		}
+	}
+	return "", false
+}
+
 func automatic(d astern.Decision) bool { return d.Act == astern.ActAutomatic }
 
-// choose returns the first way that nothing speaks against, and what speaks against those before it.
-func choose(s Situation, c astern.Cause) (*Way, []string) {
+// choose returns the place of the first way that nothing speaks against, -1 when there is none, and what speaks against
+// those before it.
+func choose(s Situation, c astern.Cause) (int, []string) {
 	var against []string
-	for _, w := range s.Ways {
+	for i, w := range s.Ways {
 		why := w.Against
 		switch {
 		case why != "":
@@ -223,11 +277,11 @@ func choose(s Situation, c astern.Cause) (*Way, []string) {
 			why = "it was blamed for a fault before"
 		}
 		if why == "" {
-			return &w, against
+			return i, against
 		}
 		against = append(against, w.Text+": "+why)
 	}
-	return nil, against
+	return -1, against
 }
 
 func blamed(past []astern.Incident, revision string) bool {
@@ -237,42 +291,15 @@ func blamed(past []astern.Incident, revision string) bool {
 // most says how far the rules let it go now; because is "" when nothing lowers what the policy says.
 func most(s Situation, worse []Finding) (act astern.Act, because string) {
 	r := s.Rules
-	if r.Act != astern.ActAutomatic {
-		return r.Act, ""
-	}
-	if r.Frozen != "" {
-		return astern.ActAsk, "changes are frozen: " + r.Frozen
-	}
-	if !slices.ContainsFunc(worse, func(f Finding) bool { return f.Controlled || f.Large }) {
-		return astern.ActAsk, "no instance runs the earlier revision beside it, so that a small fault can't be told from one that has nothing to do with the change: " + worse[0].Says
-	}
-	var last time.Time
-	today := 0
-	for _, in := range s.Past {
-		if !slices.ContainsFunc(in.Decisions, automatic) {
-			continue
-		}
-		if in.OpenedAt.After(last) {
-			last = in.OpenedAt
-		}
-		if s.Now.Sub(in.OpenedAt) < 24*time.Hour {
-			today++
-		}
-	}
 	switch {
-	case r.CoolDown > 0 && !last.IsZero() && s.Now.Sub(last) < r.CoolDown:
-		return astern.ActAsk, fmt.Sprintf("it acted %s ago, and rests for %s between two acts", span(s.Now.Sub(last)), span(r.CoolDown))
-	case r.PerDay > 0 && today >= r.PerDay:
-		return astern.ActAsk, fmt.Sprintf("it has acted %d times in 24 hours, and may %d times", today, r.PerDay)
+	case r.Act != astern.ActAutomatic:
+		return r.Act, ""
+	case !slices.ContainsFunc(worse, func(f Finding) bool { return f.Controlled || f.Large }):
+		return astern.ActAsk, "no instance runs the earlier revision beside it, so that a small fault can't be told from one that has nothing to do with the change: " + worse[0].Says
+	case r.Not != "":
+		return astern.ActAsk, r.Not
 	}
 	return astern.ActAutomatic, ""
-}
-
-func or(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }

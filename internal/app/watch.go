@@ -1,0 +1,367 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/incident"
+	"github.com/astern-dev/astern/internal/inventory"
+	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/signal"
+	"github.com/astern-dev/astern/internal/watch"
+)
+
+const (
+	// Where nothing was deployed and nothing is worse, components are looked at one after the other, so often that each has its
+	// turn after lookEach for each of them, within these bounds. A deployment that the ledger tells of is seen at once.
+	lookEach, leastLook, mostLook = 300 * time.Millisecond, 15 * time.Second, 5 * time.Minute
+	// leastWindow is how long after a change a fault may be its fault, where the policy watches no longer.
+	leastWindow = time.Hour
+	// giveUp is after how long a deployment that can't be judged is left to people.
+	giveUp = 24 * time.Hour
+	// newsLimit is how many of the newest events of the ledger are read each round; more than that many deployments between
+	// two rounds are found when their component is looked at.
+	newsLimit = 200
+)
+
+// Watcher watches components, one round after the other. What it knows is in the store after each round, so that another
+// process goes on where one was killed.
+type Watcher struct {
+	app     *App
+	signals *Signals
+	say     func(astern.WatchEvent)
+	all     []*watched
+	rounds  int
+
+	speak   sync.Mutex
+	carried sync.WaitGroup
+}
+
+// watched is one component under watch.
+type watched struct {
+	component   astern.Component
+	environment astern.Environment
+	known       *watch.Watched
+	state       astern.State
+	lookedAt    time.Time
+	looks       int
+	trouble     string
+	said        map[string]string // by topic: what was said last, so that nothing is said each round
+	needs       map[string]need   // by address of what it depends on
+	weighedAt   time.Time         // when its fault was weighed last
+
+	lock sync.Mutex
+	// running is the execution that this process carries out for it, ended what came of the last one.
+	running string
+	ended   *carriedOut
+}
+
+// NewWatcher returns what watches the components: those of these names, or all that have signals. Whatever is worth a line
+// goes to say, from one place at a time. The App's store must be open for writing. Close it after use.
+func (a *App) NewWatcher(ctx context.Context, environment string, names []string, say func(astern.WatchEvent)) (*Watcher, error) {
+	b := *a
+	b.By, b.seen, b.carried = incident.Watch, nil, nil
+	w := &Watcher{app: &b, say: say}
+	es, err := a.Environments(environment)
+	if err != nil {
+		return nil, err
+	}
+	wanted := map[string]bool{}
+	for _, name := range names {
+		c, err := a.Component(environment, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(c.Signals) == 0 {
+			return nil, astern.Errorf(astern.Invalid, "%s declares no signals: there is nothing to watch", c.Address()).WithHint("add signals: to it in astern.yaml")
+		}
+		wanted[c.Address()] = true
+	}
+	for _, e := range es {
+		for _, c := range e.Components {
+			if len(c.Signals) == 0 || len(names) > 0 && !wanted[c.Address()] {
+				continue
+			}
+			x := &watched{component: c, environment: e, said: map[string]string{}, needs: map[string]need{}}
+			if err := w.recall(ctx, x); err != nil {
+				return nil, err
+			}
+			w.all = append(w.all, x)
+		}
+	}
+	if len(w.all) == 0 {
+		return nil, astern.Errorf(astern.Invalid, "no component declares signals: there is nothing to watch").WithHint("add signals: to a component in astern.yaml")
+	}
+	w.signals = b.NewSignals()
+	return w, nil
+}
+
+// Close waits until nothing is carried out any more, which ends with the context of the rounds, and keeps what is known.
+func (w *Watcher) Close(ctx context.Context) error {
+	w.carried.Wait()
+	w.signals.Close()
+	for _, x := range w.all {
+		if err := w.keep(ctx, x, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Watcher) tell(x *watched, e astern.WatchEvent) {
+	w.speak.Lock()
+	defer w.speak.Unlock()
+	e.At = w.app.Now()
+	if x != nil {
+		e.Address = x.component.Address()
+	}
+	w.say(e)
+}
+
+// once says something about a topic of a component when it is not what was said last. "" forgets it.
+func (w *Watcher) once(x *watched, topic string, e astern.WatchEvent) {
+	if x.said[topic] == e.Text {
+		return
+	}
+	x.said[topic] = e.Text
+	if e.Text != "" {
+		w.tell(x, e)
+	}
+}
+
+// Round reads all signals once, looks at what may have changed, judges, and does what follows. An error means that the
+// state could not be read or written; what can't be read of the world is told and judged as unknown.
+func (w *Watcher) Round(ctx context.Context) error {
+	news, err := w.news(ctx)
+	if err != nil {
+		return err
+	}
+	now := w.app.Now()
+	w.look(ctx, func(x *watched) bool { return x.lookedAt.IsZero() })
+	for _, x := range w.all {
+		if err := w.deployed(ctx, x, news[x.component.Address()], now); err != nil {
+			return err
+		}
+	}
+	asks, from := w.asks()
+	answers := w.signals.Read(ctx, asks)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// What members run is seen after the answers have come: who was in one group before and after was in it in between.
+	w.look(ctx, func(x *watched) bool { return x.due(now, news[x.component.Address()], w.quietLook()) })
+	errs := make([]error, len(w.all))
+	inventory.Each(len(w.all), func(i int) {
+		x := w.all[i]
+		part := answers[from[i] : from[i]+len(x.component.Signals)]
+		if x.trouble == "" {
+			x.known.Take(w.app.Now(), runsOf(x.state), x.component.Signals, part)
+		}
+		errs[i] = w.judge(ctx, x)
+	})
+	for i, err := range errs {
+		if err != nil {
+			return fmt.Errorf("watching %s: %w", w.all[i].component.Address(), err)
+		}
+	}
+	return w.keepSome(ctx)
+}
+
+// news returns the newest deployment of each component that the newest events of the ledger tell of.
+func (w *Watcher) news(ctx context.Context) (map[string]astern.Event, error) {
+	events, err := w.app.Store.Events(ctx, "", newsLimit)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger: %w", err)
+	}
+	out := map[string]astern.Event{}
+	for _, e := range events {
+		if e.Kind == astern.EventDeployed {
+			out[e.Address] = e
+		}
+	}
+	return out, nil
+}
+
+// due reports whether what the component runs must be seen anew.
+func (x *watched) due(now time.Time, news astern.Event, quiet time.Duration) bool {
+	return x.known.Trial != nil || !x.known.Fault.IsZero() || news.Seq > x.known.Known || now.Sub(x.lookedAt) >= quiet || x.trouble != ""
+}
+
+// quietLook is how often a component is looked at where nothing happens.
+func (w *Watcher) quietLook() time.Duration {
+	return min(max(time.Duration(len(w.all))*lookEach, leastLook), mostLook)
+}
+
+// look observes the components for which it is due.
+func (w *Watcher) look(ctx context.Context, due func(*watched) bool) {
+	var these []*watched
+	var components []astern.Component
+	for _, x := range w.all {
+		if due(x) {
+			these, components = append(these, x), append(components, x.component)
+		}
+	}
+	if len(these) == 0 {
+		return
+	}
+	seen := inventory.Ask(ctx, components, func(kind string) (astern.Observer, bool) {
+		d, ok := w.app.driver(kind)
+		return d.Observer, ok
+	}, astern.Scope{})
+	for i, x := range these {
+		x.lookedAt, x.trouble = w.app.Now(), ""
+		x.looks++
+		if seen[i].Trouble != nil {
+			x.trouble = seen[i].Trouble.Error()
+		} else {
+			x.state = seen[i].State
+		}
+		text := ""
+		if x.trouble != "" {
+			text = "what it runs can't be seen: " + x.trouble
+		}
+		w.once(x, "look", astern.WatchEvent{Kind: astern.WatchTrouble, Text: text})
+	}
+}
+
+// runsOf returns what each member is known to run.
+func runsOf(s astern.State) map[string]string {
+	out := map[string]string{}
+	for _, m := range planner.Members(s) {
+		if v, ok := s.Runs(m); ok && v.Known() {
+			out[m] = v.Text
+		} else {
+			out[m] = "" // in no group: what is not known is counted nowhere
+		}
+	}
+	return out
+}
+
+// asks returns what to ask of all components, and where each one's begin.
+func (w *Watcher) asks() (all []signal.Ask, from []int) {
+	for _, x := range w.all {
+		from = append(from, len(all))
+		for _, s := range x.component.Signals {
+			all = append(all, askOf(s, x.state))
+		}
+	}
+	return all, from
+}
+
+// deployed begins the trial of a deployment that the ledger tells of.
+func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, now time.Time) error {
+	first := x.known.Known == 0
+	if news.Seq <= x.known.Known && !(first && x.said["began"] == "") {
+		return nil
+	}
+	address := x.component.Address()
+	events, err := w.app.Store.Events(ctx, address, 0)
+	if err != nil {
+		return fmt.Errorf("reading the ledger of %s: %w", address, err)
+	}
+	events = slices.DeleteFunc(events, func(e astern.Event) bool { return e.Kind != astern.EventDeployed })
+	h, err := w.app.History(ctx, address)
+	if err != nil {
+		return err
+	}
+	w.began(x, h)
+	if len(events) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(events, func(a, b astern.Event) int { return a.At.Compare(b.At) })
+	e := events[len(events)-1]
+	newest := slices.MaxFunc(events, func(a, b astern.Event) int { return int(a.Seq - b.Seq) }).Seq
+	if d, _ := h.Of(e.Revision); first && (d.KnownGoodAt != nil && !d.KnownGoodAt.Before(e.At) || now.Sub(e.At) > w.window(x)) {
+		x.known.Known = newest // it was judged before, or is too old for anybody to remember what was before
+		return nil
+	}
+	if t := x.known.Trial; t != nil && t.Deployed.Revision == e.Revision && t.Deployed.Execution == e.Execution && e.Execution != "" {
+		x.known.Known = newest // one execution records what each of its stages deployed
+		return nil
+	}
+	baseline := before(events, h)
+	unmixed := e.At
+	if x.looks > 1 && x.lookedAt.Before(unmixed) { // who deployed may have recorded it later
+		unmixed = x.lookedAt
+	}
+	x.known.Try(e, baseline, x.component.Signals, w.pasts(ctx, x, unmixed), unmixed, now)
+	x.known.Known = newest
+	beside := ", against its past"
+	if baseline != "" {
+		beside = ", beside what still runs " + baseline + ", else against its past"
+	}
+	w.tell(x, astern.WatchEvent{Kind: astern.WatchJudging, Text: e.Revision + " was deployed by " + e.By + ": it is judged" + beside, Execution: e.Execution})
+	return nil
+}
+
+// began says once that a component is watched.
+func (w *Watcher) began(x *watched, h astern.History) {
+	if x.said["began"] != "" {
+		return
+	}
+	var names []string
+	for _, s := range x.component.Signals {
+		names = append(names, s.Name)
+	}
+	text := fmt.Sprintf("%s, by %s", strings.Trim(x.state.Values["revision"].String(), " "), strings.Join(names, ", "))
+	if len(h.Deployments) == 0 {
+		text += "; the ledger knows no deployment of it: no change can be blamed"
+	}
+	w.once(x, "began", astern.WatchEvent{Kind: astern.WatchBegan, Text: text})
+}
+
+// before returns the revision that ran before the newest deployment and was good as far as anybody knows, "" when there is
+// none: what was taken back is no measure of health.
+func before(events []astern.Event, h astern.History) string {
+	last := events[len(events)-1]
+	for _, e := range slices.Backward(events) {
+		if e.Revision == last.Revision {
+			continue
+		}
+		if d, _ := h.Of(e.Revision); d.Latched != "" {
+			return ""
+		}
+		return e.Revision
+	}
+	return ""
+}
+
+// pasts asks those signals for their past whose source keeps one, where too little of it was kept here.
+func (w *Watcher) pasts(ctx context.Context, x *watched, until time.Time) map[string][]astern.Sample {
+	out := map[string][]astern.Sample{}
+	var members []string
+	for m := range x.known.Runs {
+		members = append(members, m)
+	}
+	if len(members) == 0 {
+		members = planner.Members(x.state)
+	}
+	halves := signal.Halves(members)
+	for _, s := range x.component.Signals {
+		if s.Prometheus == nil || x.known.PastOf(s.Name).Seconds() > time.Hour.Seconds() {
+			continue
+		}
+		const piece = 15 * time.Second
+		rounds, err := w.signals.Past(ctx, askOf(s, x.state), until.Add(-3*time.Hour), until, piece)
+		if err != nil {
+			w.tell(x, astern.WatchEvent{Kind: astern.WatchTrouble, Text: fmt.Sprintf("signal %s: its past can't be read, so that a verdict takes longer: %s", s.Name, err)})
+			continue
+		}
+		out[s.Name] = signal.Replay(rounds, func(time.Time) signal.Groups { return halves })
+	}
+	return out
+}
+
+// window is how long after a change a fault may be its fault.
+func (w *Watcher) window(x *watched) time.Duration {
+	return max(leastWindow, time.Duration(x.environment.Policy.WatchSeconds)*time.Second)
+}
+
+// sorted returns the keys of a map in order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,338 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/incident"
+	"github.com/astern-dev/astern/internal/knowledge"
+	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/policy"
+	"github.com/astern-dev/astern/internal/readiness"
+	"github.com/astern-dev/astern/internal/watch"
+)
+
+const (
+	// mostPlans is how many plans are made for one fault before people are asked: each time the world had changed.
+	mostPlans = 3
+	// weighEvery is how often a decision to wait is weighed again.
+	weighEvery = 15 * time.Second
+	// mostWays is how many earlier revisions are weighed.
+	mostWays = 5
+	// firstPercent and bakeSeconds are the stages in which astern takes something back by itself.
+	firstPercent, bakeSeconds = 50, 5
+)
+
+// harmOf is policy.Harm; a variable name of its own keeps the call short.
+func harmOf(p astern.Policy, percent float64) (astern.Severity, bool) { return policy.Harm(p, percent) }
+
+// wayAsk is a way back with what is asked of the planner for it.
+type wayAsk struct {
+	watch.Way
+	ask Ask
+}
+
+// situation collects all that a decision rests on.
+func (w *Watcher) situation(ctx context.Context, x *watched, now time.Time, rules watch.Rules) (watch.Situation, error) {
+	s := watch.Situation{Now: now, Address: x.component.Address(), Findings: x.known.Findings(x.component.Signals), Rules: rules, Elsewhere: x.elsewhere()}
+	var err error
+	if s.Changes, err = w.changes(ctx, x); err != nil {
+		return s, err
+	}
+	if s.Busy, err = w.busy(ctx, x); err != nil {
+		return s, err
+	}
+	logs, err := w.app.Store.Incidents(ctx)
+	if err != nil {
+		return s, fmt.Errorf("reading incidents: %w", err)
+	}
+	for _, log := range logs {
+		in := incident.Fold(log)
+		if in.ID != x.known.Incident && slices.Contains(in.Addresses, s.Address) {
+			s.Past = append(s.Past, in)
+		}
+	}
+	return s, nil
+}
+
+// changes are the deployments of the component and of what it depends on, the oldest first. A rollback that astern made to
+// mend a fault is one as well.
+func (w *Watcher) changes(ctx context.Context, x *watched) ([]astern.Event, error) {
+	var out []astern.Event
+	for _, name := range append([]string{x.component.Name}, x.component.DependsOn...) {
+		events, err := w.app.Store.Events(ctx, astern.Address(x.component.Environment, name), 0)
+		if err != nil {
+			return nil, fmt.Errorf("reading the ledger: %w", err)
+		}
+		for _, e := range events {
+			if e.Kind == astern.EventDeployed {
+				out = append(out, e)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b astern.Event) int { return a.At.Compare(b.At) })
+	return out, nil
+}
+
+// busy are the executions under way on the component.
+func (w *Watcher) busy(ctx context.Context, x *watched) ([]string, error) {
+	open, err := w.app.Store.Executions(ctx, 0, true)
+	if err != nil {
+		return nil, fmt.Errorf("reading executions: %w", err)
+	}
+	var out []string
+	for _, e := range open {
+		if slices.Contains(e.Addresses, x.component.Address()) {
+			out = append(out, e.ID)
+		}
+	}
+	return out, nil
+}
+
+// decide decides about a fault of which nothing was done yet. What was decided before is decided anew where it only waited:
+// for another execution, for a cool-down, for more evidence.
+func (w *Watcher) decide(ctx context.Context, x *watched, in astern.Incident, last astern.Decision, now time.Time) error {
+	if last.Act == astern.ActAsk && last.Plan != "" {
+		if went, err := w.answered(ctx, x, in, last, now); err != nil || went {
+			return err
+		}
+	}
+	if last.Act != "" && now.Sub(x.weighedAt) < weighEvery {
+		return nil
+	}
+	x.weighedAt = now
+	s, err := w.situation(ctx, x, now, watch.Rules{Act: astern.ActAsk, Window: w.window(x)})
+	if err != nil {
+		return err
+	}
+	ways, err := w.ways(ctx, x, s)
+	if err != nil {
+		return err
+	}
+	for _, way := range ways {
+		s.Ways = append(s.Ways, way.Way)
+	}
+	if s.Rules, err = w.rules(ctx, x, s, now); err != nil {
+		return err
+	}
+	j := watch.Judge(s)
+	if !j.Fault || same(last, j.Decision) {
+		return nil
+	}
+	if plans := len(slices.DeleteFunc(slices.Clone(in.Decisions), func(d astern.Decision) bool { return d.Plan == "" })); plans >= mostPlans {
+		j.Decision = astern.Decision{Act: astern.ActAsk, Because: fmt.Sprintf("%d plans were made for it, and none could be begun: a person must look", plans)}
+		if same(last, j.Decision) {
+			return nil
+		}
+	}
+	if j.Way >= 0 && j.Decision.Act != astern.ActTell && j.Decision.Act != astern.ActHold {
+		return w.decideWith(ctx, x, in, last, j, ways[j.Way].ask)
+	}
+	return w.decided(ctx, x, in, j.Decision)
+}
+
+// decideWith makes the plan of a way before the decision for it is written down.
+func (w *Watcher) decideWith(ctx context.Context, x *watched, in astern.Incident, last astern.Decision, j watch.Judgement, ask Ask) error {
+	d := j.Decision
+	ask.Severity, ask.At, ask.Reason = in.Severity, in.OpenedAt, clipped(fmt.Sprintf("%s: %s", in.ID, j.Title))
+	p, err := w.app.Plan(ctx, ask)
+	if err == nil {
+		err = w.app.Keep(ctx, p)
+	}
+	if err == nil && d.Act == astern.ActAutomatic {
+		var alone policy.Autonomy
+		if alone, err = w.app.Consent(ctx, p, false); err == nil && !alone.May {
+			d.Act, d.Because = astern.ActAsk, alone.Because
+		}
+	}
+	if err != nil {
+		d = astern.Decision{Act: astern.ActAsk, Because: "no plan could be made for " + d.Way + ": " + err.Error(), Against: d.Against}
+		if errors.Is(err, planner.ErrNothingToDo) {
+			d.Because = d.Way + " is where it is already"
+		}
+		if same(last, d) {
+			return nil
+		}
+		return w.decided(ctx, x, in, d)
+	}
+	d.Plan = p.Hash
+	if d.Act == astern.ActAsk {
+		d.Command = fmt.Sprintf("astern approve %s --reason …", p.Hash[:12])
+	}
+	if err := w.decided(ctx, x, in, d); err != nil || d.Act != astern.ActAutomatic {
+		return err
+	}
+	in.Decisions = append(in.Decisions, d)
+	return w.carry(ctx, x, in, d)
+}
+
+// same reports whether a decision says nothing new: what it rests on is told in numbers that change each round.
+func same(a, b astern.Decision) bool {
+	return a.Act == b.Act && a.Way == b.Way && (a.Act != astern.ActHold || a.Because == b.Because)
+}
+
+// rules are what the policy says of the first way that may be taken. A policy that says nothing of so small a harm is asked.
+func (w *Watcher) rules(ctx context.Context, x *watched, s watch.Situation, now time.Time) (watch.Rules, error) {
+	r := watch.Rules{Act: astern.ActAsk, Window: w.window(x)}
+	severity := w.severity(x, watch.Judge(s).Harm)
+	if severity == "" {
+		return r, nil
+	}
+	past, err := w.app.acted(ctx)
+	if err != nil {
+		return r, err
+	}
+	a, err := policy.Alone(x.environment.Policy, policy.Matter{Severity: severity, Components: []string{x.component.Name}, By: w.app.By}, past, false, now)
+	if err != nil {
+		return r, err
+	}
+	r.Act = map[astern.Mode]astern.Act{astern.ModeAutomatic: astern.ActAutomatic, astern.ModeAsk: astern.ActAsk, astern.ModeTell: astern.ActTell,
+		astern.ModeShadow: astern.ActShadow}[a.Mode]
+	if a.Mode == astern.ModeAutomatic && !a.May {
+		r.Not = a.Because
+	}
+	return r, nil
+}
+
+// ways are all ways back, in the order in which what is known prefers them for what is worse.
+func (w *Watcher) ways(ctx context.Context, x *watched, s watch.Situation) ([]wayAsk, error) {
+	parts, err := w.app.parts(ctx, x.environment)
+	if err != nil {
+		return nil, err
+	}
+	together(x.environment.Compatible, parts)
+	i := slices.IndexFunc(parts, func(p planner.Part) bool { return p.Component.Name == x.component.Name })
+	p := parts[i]
+	if p.Trouble != "" {
+		return nil, nil
+	}
+	all := append(w.flagWays(x, parts, s.Now), w.backWays(x, p)...)
+	backs := make([]astern.WayBack, len(all))
+	for i, a := range all {
+		backs[i] = a.back
+		backs[i].Title = fmt.Sprint(i) // found again by it
+	}
+	c := knowledge.Case{Symptom: symptomOf(s.Findings), Kind: x.component.Kind, Flagged: len(x.component.Flags) > 0}
+	var out []wayAsk
+	for _, b := range knowledge.Order(c, w.app.System.Knowledge, backs) {
+		var n int
+		if _, err := fmt.Sscan(b.Title, &n); err != nil {
+			return nil, astern.Errorf(astern.Internal, "ordering the ways back of %s: %w", x.component.Name, err)
+		}
+		out = append(out, all[n].wayAsk)
+	}
+	return out, nil
+}
+
+// symptomOf names what is worse most clearly.
+func symptomOf(findings []watch.Finding) astern.Symptom {
+	most, symptom := -1.0, astern.Symptom("")
+	for _, f := range findings {
+		if f.Verdict == watch.Worse && f.EValue > most {
+			most, symptom = f.EValue, map[astern.SignalKind]astern.Symptom{astern.SignalErrors: astern.SymptomErrors, astern.SignalLatency: astern.SymptomLatency,
+				astern.SignalThroughput: astern.SymptomBusiness, astern.SignalBusiness: astern.SymptomBusiness}[f.Kind]
+		}
+	}
+	return symptom
+}
+
+type orderable struct {
+	wayAsk
+	back astern.WayBack
+}
+
+// flagWays are the flags of the component that can be switched off.
+func (w *Watcher) flagWays(x *watched, parts []planner.Part, now time.Time) []orderable {
+	var out []orderable
+	for _, use := range x.component.Flags {
+		i := slices.IndexFunc(parts, func(p planner.Part) bool { return p.Component.Name == use.Component })
+		o := orderable{back: astern.WayBack{Way: astern.WayFlag, Readiness: astern.Ready}}
+		o.Text = fmt.Sprintf("%s off", use.Flag)
+		if use.Affects != "" {
+			o.Text += " (" + use.Affects + ")"
+		}
+		o.Command = fmt.Sprintf("astern off %s %s --reason …", use.Component, use.Flag)
+		o.ask = Ask{Verb: astern.VerbOff, Environment: x.component.Environment, Components: []string{use.Component}, Flag: &astern.FlagChange{Flag: use.Flag},
+			Percent: 100, WatchSeconds: -1, Way: wayWatch}
+		switch {
+		case i < 0 || parts[i].Switcher == nil:
+			o.Against = use.Component + " holds no flags"
+		case parts[i].Trouble != "":
+			o.Against = parts[i].Trouble
+		default:
+			seconds, err := planner.OffSeconds(parts[i], use.Flag, now)
+			if o.Seconds, o.back.Estimate.MedianSeconds = seconds, seconds; err != nil {
+				o.Against = err.Error()
+			}
+		}
+		if o.Against != "" {
+			o.back.Readiness = astern.Broken
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// wayWatch is the way by which the watch asks.
+const wayWatch = "watch"
+
+// backWays are the earlier revisions, the last deployed first.
+func (w *Watcher) backWays(x *watched, p planner.Part) []orderable {
+	left, since, err := readiness.Leaves(p.Targets, p.State.Values["revision"])
+	if err != nil {
+		return nil
+	}
+	var out []orderable
+	for _, t := range p.Targets {
+		if t.Current || t.Revision == left || len(out) == mostWays {
+			continue
+		}
+		o := orderable{back: astern.WayBack{Way: astern.WayRollback, Estimate: t.Estimate, Loss: t.Loss, Readiness: t.Readiness}}
+		o.Text, o.Revision, o.Seconds = fmt.Sprintf("%s back to %s", x.component.Name, t.Revision), t.Revision, t.Estimate.MedianSeconds
+		o.Command = fmt.Sprintf("astern rollback %s --to %s --reason …", x.component.Name, t.Revision)
+		o.ask = Ask{Verb: astern.VerbRollback, Environment: x.component.Environment, Components: []string{x.component.Name}, Revision: t.Revision,
+			Percent: firstPercent, BakeSeconds: bakeSeconds, WatchSeconds: -1, Way: wayWatch}
+		o.Loses = losing(t.Loss)
+		switch {
+		case t.Latched != "":
+			o.Against = "it is latched: " + t.Latched
+		case t.KnownGoodAt == nil:
+			o.Against = "it was never known to be good"
+		case readiness.Later(t, since):
+			o.Against = "it was deployed after what runs now"
+		case t.Readiness != astern.Ready:
+			o.Against = "it is " + string(t.Readiness) + evidenceOf(t)
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// evidenceOf is the first piece of evidence that a target is less than ready.
+func evidenceOf(t astern.Target) string {
+	for _, e := range t.Evidence {
+		if e.Readiness != astern.Ready && e.Readiness != "" {
+			return ": " + e.What
+		}
+	}
+	return ""
+}
+
+// losing words what is lost, "" for nothing.
+func losing(all []astern.Loss) string {
+	var out []string
+	for _, l := range all {
+		switch {
+		case l.Unknown != "":
+			out = append(out, "what could not be counted: "+l.Unknown)
+		case l.Count > 0:
+			out = append(out, fmt.Sprintf("%d %s", l.Count, l.Unit))
+		}
+	}
+	return strings.Join(out, ", ")
+}

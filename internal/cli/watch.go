@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
+)
+
+const (
+	watchEvery = 5 * time.Second
+	leastEvery = 200 * time.Millisecond
+	// mostTrouble is how many rounds may fail one after the other before the wait between two of them stops growing.
+	mostTrouble = 5
+)
+
+func (s *session) watching() *cobra.Command {
+	every := watchEvery
+	cmd := &cobra.Command{
+		Use: "watch [COMPONENT…]", Short: "watch components: judge each deployment, and do what the policy says when one is bad",
+		Args: takes(0, -1), ValidArgsFunction: s.componentArgs,
+		Long: `Watches in the foreground, until Ctrl-C or SIGTERM. Each deployment that the ledger tells of is judged by the component's signals:
+beside the instances that still run the earlier revision, else against its own past. When it is worse, an incident is opened, the
+change is blamed if one is to blame, and the policy decides: automatic (the cheapest way that is enough is taken), ask, tell or
+shadow. It never acts on missing data, during another execution, onto a revision not known to be good, or twice for one fault. What
+is not worse for as long as the policy says becomes known-good.
+
+Killed at any point, it goes on where it was when it is started again. One line for each event; with -o json one JSON object.
+
+  astern watch
+  astern watch shop --every 1s -o json`,
+		RunE: s.runs(func(ctx context.Context, args []string) error {
+			if every < leastEvery {
+				return astern.Errorf(astern.Invalid, "--every %s is too often", every).WithHint("at least %s", leastEvery)
+			}
+			if s.output == "yaml" {
+				return astern.Errorf(astern.Invalid, "astern watch has no output yaml").WithHint("use one of: table, json")
+			}
+			return s.with(ctx, writing, func(a *app.App) error { return s.watchOver(ctx, a, args, every) })
+		}),
+	}
+	cmd.Flags().DurationVar(&every, "every", every, "how often signals are read")
+	return cmd
+}
+
+// watchOver makes round after round until it is interrupted. A round that fails is told, and tried again: who watches must
+// not stop because a disk was full for a minute.
+func (s *session) watchOver(ctx context.Context, a *app.App, names []string, every time.Duration) error {
+	w, err := a.NewWatcher(ctx, s.environment, names, s.watchLine)
+	if err != nil {
+		return err
+	}
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for failed := 0; ctx.Err() == nil; {
+		if err := w.Round(ctx); err == nil {
+			failed = 0
+		} else if ctx.Err() == nil {
+			failed = min(failed+1, mostTrouble)
+			s.watchLine(astern.WatchEvent{At: a.Now(), Kind: astern.WatchTrouble, Text: err.Error()})
+		}
+		for range 1 + failed {
+			select {
+			case <-ctx.Done():
+			case <-ticks.C:
+				continue
+			}
+			break
+		}
+	}
+	return w.Close(context.WithoutCancel(ctx))
+}
+
+// watchLine writes one event. Nobody who reads it is no reason to stop watching.
+func (s *session) watchLine(e astern.WatchEvent) {
+	if s.output == "json" {
+		b, err := json.Marshal(e)
+		if err == nil {
+			_, _ = fmt.Fprintf(s.stdout, "%s\n", b)
+		}
+		return
+	}
+	line := fmt.Sprintf("%s  %-10s  %s", e.At.UTC().Format("15:04:05Z"), e.Kind, strings.ReplaceAll(e.Text, "\n", " "))
+	if e.Address != "" {
+		line = fmt.Sprintf("%s  %-10s  %s: %s", e.At.UTC().Format("15:04:05Z"), e.Kind, e.Address, strings.ReplaceAll(e.Text, "\n", " "))
+	}
+	for _, id := range []string{e.Incident, e.Execution} {
+		if id != "" && !strings.Contains(line, id) {
+			line += "  (" + id + ")"
+		}
+	}
+	_ = text(s.stdout, line)
+}

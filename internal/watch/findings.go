@@ -1,0 +1,145 @@
+package watch
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/detect"
+)
+
+// Findings returns what is known of each signal that was declared, in their order.
+func (w *Watched) Findings(signals []astern.Signal) []Finding {
+	p := w.panels()
+	if p == nil {
+		var out []Finding
+		for _, s := range signals {
+			out = append(out, Finding{Signal: s.Name, Verdict: Unknown, Says: "its past is not known yet"})
+		}
+		return out
+	}
+	found := p.verdicts()
+	out := make([]Finding, len(signals))
+	for i, s := range signals {
+		out[i] = p.finding(s, found)
+	}
+	return out
+}
+
+// panels returns those that judge now, nil when none do.
+func (w *Watched) panels() *Panels {
+	if w.Trial != nil {
+		return &w.Trial.Panels
+	}
+	return w.Quiet
+}
+
+// judged is the verdict of one panel on one signal.
+type judged struct {
+	detect.Verdict
+	controlled, large bool
+}
+
+// verdicts are those that say most of each signal: worse beside others, worse than the worst of the past, worse than usual,
+// and else what is known of the comparison that is made now.
+func (p *Panels) verdicts() map[string]judged {
+	out := map[string]judged{}
+	now := []*detect.Panel{p.Alone, p.Beside}
+	if p.Controlled {
+		slices.Reverse(now)
+	}
+	add := func(panel *detect.Panel, onlyWorse bool, j judged) {
+		if panel == nil || onlyWorse && !panel.Worse() {
+			return
+		}
+		for _, v := range panel.Verdict().Signals {
+			if _, ok := out[v.Signal]; ok || onlyWorse && v.State != detect.Worse {
+				continue
+			}
+			j.Verdict = v
+			out[v.Signal] = j
+		}
+	}
+	add(p.Beside, true, judged{controlled: true})
+	add(p.Alone, true, judged{large: true})
+	add(p.Small, true, judged{})
+	add(now[0], false, judged{controlled: p.Controlled})
+	return out
+}
+
+func (p *Panels) finding(s astern.Signal, found map[string]judged) Finding {
+	f := Finding{Signal: s.Name, Kind: s.Kind, Verdict: Unknown}
+	v, ok := found[s.Name]
+	if ok {
+		f.Says, f.Guarantee, f.EValue = v.Sentence, v.Guarantee, v.EValue
+		f.Controlled, f.Large, f.Began = v.controlled, v.large, v.Since
+		f.Harm = max(0, cmp.Or(v.Now, v.Effect)) * 100
+	}
+	missing := p.Missing[s.Name]
+	switch {
+	case ok && v.State == detect.Worse:
+		f.Verdict = Worse
+	case missing != "":
+		f.Says = missing
+	case ok && v.State == detect.NotWorse:
+		f.Verdict = NotWorse
+	case !ok:
+		f.Says = cmp.Or(p.Cannot[s.Name], "no sample yet")
+	}
+	return f
+}
+
+// Healthy reports whether every signal that can be judged is known not to be worse: since the fault was noticed, where there
+// is one. Of says how many those are.
+func (w *Watched) Healthy(signals []astern.Signal) (healthy bool, of int) {
+	p := w.panels()
+	if w.After != nil {
+		p = w.After
+	}
+	if p == nil || worse(p) {
+		return false, 0
+	}
+	found := p.verdicts()
+	for _, s := range signals {
+		f := p.finding(s, found)
+		if _, cannot := p.Cannot[f.Signal]; cannot && f.Verdict == Unknown {
+			continue
+		}
+		if of++; f.Verdict != NotWorse {
+			return false, of
+		}
+	}
+	return of > 0, of
+}
+
+// Cannot returns the signals that can't be judged, a line each.
+func (w *Watched) Cannot() []string {
+	var out []string
+	if p := w.panels(); p != nil {
+		for _, name := range slices.Sorted(maps.Keys(p.Cannot)) {
+			out = append(out, name+": "+p.Cannot[name])
+		}
+	}
+	return out
+}
+
+// verdictOf returns what the present comparison says of a signal; the zero value when there is none.
+func (w *Watched) verdictOf(name string) detect.Verdict {
+	p := w.panels()
+	if p == nil {
+		return detect.Verdict{}
+	}
+	panel := p.Alone
+	if p.Controlled {
+		panel = p.Beside
+	}
+	if panel != nil {
+		for _, j := range panel.Judges {
+			if j.Rule.Name == name {
+				return j.Verdict()
+			}
+		}
+	}
+	return detect.Verdict{}
+}

@@ -1,0 +1,145 @@
+package watch
+
+import (
+	"slices"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/detect"
+)
+
+// Graph is what signals did since the trial began, for the incident: their points, and how many requests failed.
+type Graph struct {
+	Series []astern.Series `json:"series,omitempty"`
+	// Total and Bad are requests and failed ones of the members that run what is judged, OldTotal and OldBad those beside
+	// them.
+	Total    float64 `json:"total,omitempty"`
+	Bad      float64 `json:"bad,omitempty"`
+	OldTotal float64 `json:"old_total,omitempty"`
+	OldBad   float64 `json:"old_bad,omitempty"`
+	Counted  string  `json:"counted,omitempty"` // the signal that they are of
+}
+
+// mostPoints is how many points a graph has; with more, every other one goes.
+const mostPoints = 600
+
+func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet bool, v detect.Verdict) {
+	if quiet {
+		sample = joined(sample)
+	}
+	unit := unitOf(s)
+	i := slices.IndexFunc(g.Series, func(x astern.Series) bool { return x.Name == s.Name })
+	if i < 0 {
+		i = len(g.Series)
+		g.Series = append(g.Series, astern.Series{Name: s.Name, Unit: unit, Margin: v.Margin * 100})
+	}
+	at := astern.Point{At: sample.To, Candidate: valueOf(s, sample, sample.Candidate), Control: valueOf(s, sample, sample.Control)}
+	if s.Kind == astern.SignalErrors && v.Signal != "" { // the others are judged in another unit than people read
+		low, high := v.Low*100, v.High*100
+		at.Low, at.High = &low, &high
+	}
+	x := &g.Series[i]
+	if x.Points = append(x.Points, at); len(x.Points) > mostPoints {
+		for j := range len(x.Points) / 2 {
+			x.Points[j] = x.Points[2*j+1]
+		}
+		x.Points = x.Points[:len(x.Points)/2]
+	}
+	g.count(s, sample)
+}
+
+func (g *Graph) count(s astern.Signal, sample astern.Sample) {
+	if s.Kind != astern.SignalErrors || g.Counted != "" && g.Counted != s.Name {
+		return
+	}
+	g.Counted = s.Name
+	if c := sample.Candidate; c != nil {
+		g.Total, g.Bad = g.Total+c.Total, g.Bad+c.Bad
+	}
+	if c := sample.Control; c != nil {
+		g.OldTotal, g.OldBad = g.OldTotal+c.Total, g.OldBad+c.Bad
+	}
+}
+
+// Cost returns what the fault cost so far: failed requests beyond the usual rate (failures of all, 0 to 1).
+func (g *Graph) Cost(usual float64) astern.Cost {
+	if g.Counted == "" {
+		return astern.Cost{Unknown: "no signal counts failed requests"}
+	}
+	c := astern.Cost{Requests: max(0, g.Bad-usual*g.Total)}
+	if all := g.Total + g.OldTotal; all > 0 {
+		c.Share = min(100, 100*c.Requests/all)
+	}
+	return c
+}
+
+// Usual returns the rate of failures before the trial, of the signal that counts them; 0 when it is not known.
+func (w *Watched) Usual() float64 {
+	if w.Trial != nil {
+		if p := w.Trial.Past[w.Graph.Counted]; p.Chances > 0 {
+			return p.Rate
+		}
+	}
+	if w.Quiet != nil && w.Quiet.Alone != nil {
+		for _, j := range w.Quiet.Alone.Judges {
+			if j.Rule.Name == w.Graph.Counted {
+				return j.Past.Rate
+			}
+		}
+	}
+	if w.Graph.OldTotal > 0 {
+		return w.Graph.OldBad / w.Graph.OldTotal
+	}
+	return 0
+}
+
+func unitOf(s astern.Signal) string {
+	switch s.Kind {
+	case astern.SignalErrors:
+		return "%"
+	case astern.SignalLatency:
+		return "s"
+	}
+	return "/s"
+}
+
+// valueOf is a group's value in the unit of its signal, nil when it is unknown.
+func valueOf(s astern.Signal, sample astern.Sample, c *astern.Counts) *float64 {
+	took := sample.To.Sub(sample.From).Seconds()
+	if c == nil || took <= 0 {
+		return nil
+	}
+	v := 0.0
+	switch s.Kind {
+	case astern.SignalErrors:
+		if c.Total <= 0 {
+			return nil
+		}
+		v = 100 * c.Bad / c.Total
+	case astern.SignalLatency:
+		q, ok := quantile(c.Buckets, s.Quantile)
+		if !ok {
+			return nil
+		}
+		v = q
+	default:
+		v = c.Total / took
+	}
+	return &v
+}
+
+// quantile returns the bound of the bucket that the quantile (in percent, 0 meaning 95) lies in.
+func quantile(buckets []astern.Bucket, percent float64) (float64, bool) {
+	if percent == 0 {
+		percent = 95
+	}
+	n := len(buckets)
+	if n == 0 || buckets[n-1].Count <= 0 {
+		return 0, false
+	}
+	for _, b := range buckets {
+		if b.Count >= percent/100*buckets[n-1].Count && b.Upper != nil {
+			return *b.Upper, true
+		}
+	}
+	return 0, false
+}
