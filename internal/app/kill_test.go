@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 	if folder := os.Getenv(killWorld); folder != "" {
 		os.Exit(carryOut(folder, os.Getenv(killAt)))
 	}
+	if folder := os.Getenv(watchFolder); folder != "" {
+		os.Exit(watchUntilResolved(folder, os.Getenv(watchAt)))
+	}
 	for name, value := range canary.Variables() { // for all tests: those that run side by side can't set any
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)

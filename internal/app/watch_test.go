@@ -9,13 +9,13 @@ import (
 
 const automatic = "{approvals: 0, watch: 1s, automatic: {mode: automatic, cool_down: 30m, daily: 3}}"
 
-// quietRounds are eleven minutes: enough past to be held against.
-const quietRounds = 132
+// shortPast is enough for a deployment to be judged, longPast for what runs to be held against its own past.
+const shortPast, longPast = 12, 44
 
 // TestWatchTakesBack: a bad release on all members is noticed, blamed, taken back in stages, proven, and the incident resolved.
 func TestWatchTakesBack(t *testing.T) {
 	w := newWatchWorld(t, automatic)
-	w.watch(quietRounds, never)
+	w.watch(shortPast, never)
 	w.deploy("v2", 1, 2)
 	if !w.watch(60, w.says(astern.WatchResolved)) {
 		t.Error("it was not resolved")
@@ -37,7 +37,7 @@ func TestWatchTakesBack(t *testing.T) {
 // TestWatchIsQuiet: where nothing is wrong nothing is done, and a good release becomes known-good.
 func TestWatchIsQuiet(t *testing.T) {
 	w := newWatchWorld(t, automatic)
-	w.watch(quietRounds, never)
+	w.watch(shortPast, never)
 	w.deploy("v3", 1, 2)
 	if !w.watch(200, w.says(astern.WatchKnownGood)) {
 		t.Error("it did not become known-good")
@@ -53,7 +53,7 @@ func TestWatchIsQuiet(t *testing.T) {
 func TestWatchBeside(t *testing.T) {
 	w := newWatchWorld(t, automatic)
 	w.rate("v2", 22)
-	w.watch(quietRounds, never)
+	w.watch(shortPast, never)
 	w.deploy("v2", 2)
 	if !w.watch(120, w.says(astern.WatchResolved)) {
 		t.Error("it was not resolved")
@@ -70,7 +70,7 @@ func TestWatchBeside(t *testing.T) {
 // TestWatchNotOurs: what began without a change is told and left alone, also when a dependency is seen to be gone.
 func TestWatchNotOurs(t *testing.T) {
 	w := newWatchWorld(t, automatic)
-	w.watch(quietRounds, never)
+	w.watch(longPast, never)
 	w.rate("everywhere", 300)
 	w.write("root/needed-is-gone", "", 0o600)
 	if !w.watch(60, w.says(astern.WatchDecided)) {

@@ -161,7 +161,7 @@ func (w watchWorld) deploy(revision string, members ...int) {
 	})
 }
 
-const roundEvery = 5 * time.Second
+const roundEvery = 15 * time.Second
 
 // watch makes rounds until the condition holds, at most n of them, and reports whether it came to hold. Between two rounds an
 // execution that is under way goes on in real time.

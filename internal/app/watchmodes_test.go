@@ -1,0 +1,114 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
+)
+
+// TestWatchModes: what the policy does not let astern do it does not do, and says what it would have done.
+func TestWatchModes(t *testing.T) {
+	for mode, act := range map[string]astern.Act{"tell": astern.ActTell, "shadow": astern.ActShadow} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			w := newWatchWorld(t, "{approvals: 0, watch: 1s, automatic: {mode: "+mode+"}}")
+			w.watch(shortPast, never)
+			w.deploy("v2", 1, 2)
+			if !w.watch(60, w.says(astern.WatchDecided)) {
+				t.Fatal("nothing was decided")
+			}
+			w.watch(30, never)
+			incidents, executions, runs := w.state()
+			if len(incidents) != 1 || len(executions) != 0 || runs != "v2 v2" || len(incidents[0].Decisions) != 1 {
+				t.Fatalf("%+v, %d executions, the members run %s", incidents, len(executions), runs)
+			}
+			if d := incidents[0].Decisions[0]; d.Act != act || d.Way != "shop back to v1" {
+				t.Errorf("%+v", d)
+			}
+			// A person takes it back: the watch sees that it is over.
+			w.deploy("v1", 1, 2)
+			if !w.watch(120, w.says(astern.WatchResolved)) {
+				t.Error("it was not resolved")
+			}
+		})
+	}
+}
+
+// TestWatchAsks: the plan waits for a person's word, and is begun by the watch when it has it, also by a new process; what was
+// rejected is not begun.
+func TestWatchAsks(t *testing.T) {
+	for _, verdict := range []string{"approve", "reject"} {
+		t.Run(verdict, func(t *testing.T) {
+			t.Parallel()
+			w := newWatchWorld(t, "{approvals: 0, watch: 1s, automatic: {mode: ask}}")
+			w.watch(shortPast, never)
+			w.deploy("v2", 1, 2)
+			if !w.watch(60, w.says(astern.WatchDecided)) {
+				t.Fatal("nothing was decided")
+			}
+			w.watch(10, never)
+			incidents, executions, _ := w.state()
+			if len(incidents) != 1 || len(executions) != 0 || len(incidents[0].Decisions) != 1 {
+				t.Fatalf("%+v, %d executions", incidents, len(executions))
+			}
+			d := incidents[0].Decisions[0]
+			if d.Act != astern.ActAsk || d.Plan == "" || !strings.HasPrefix(d.Command, "astern approve ") {
+				t.Fatalf("%+v", d)
+			}
+			w.with(func(a *app.App) {
+				doc, err := a.Store.Plan(t.Context(), d.Plan)
+				w.must(err)
+				_, err = a.Approve(t.Context(), doc, verdict, "test", app.Vouch{})
+				w.must(err)
+			})
+			resolved := w.watch(60, w.says(astern.WatchResolved))
+			_, executions, runs := w.state()
+			if verdict == "approve" && (!resolved || len(executions) != 1 || runs != "v1 v1") {
+				t.Errorf("approved: resolved %t, %d executions, the members run %s", resolved, len(executions), runs)
+			}
+			if verdict == "reject" && (resolved || len(executions) != 0 || runs != "v2 v2") {
+				t.Errorf("rejected: resolved %t, %d executions, the members run %s", resolved, len(executions), runs)
+			}
+		})
+	}
+}
+
+// TestWatchBlind: metrics that are gone are no health and no fault: nothing is done, nothing becomes known-good.
+func TestWatchBlind(t *testing.T) {
+	w := newWatchWorld(t, automatic)
+	w.watch(shortPast, never)
+	w.write("root/blind", "", 0o600)
+	w.deploy("v2", 1, 2)
+	w.watch(60, never)
+	incidents, executions, runs := w.state()
+	if len(incidents) != 0 || len(executions) != 0 || runs != "v2 v2" || w.says(astern.WatchKnownGood)() {
+		t.Errorf("%d incidents, %d executions, the members run %s", len(incidents), len(executions), runs)
+	}
+}
+
+// TestWatchAgain: what deploys the same bad revision again after it was taken back is not fought: people are told to stop it.
+func TestWatchAgain(t *testing.T) {
+	w := newWatchWorld(t, automatic)
+	w.watch(shortPast, never)
+	w.deploy("v2", 1, 2)
+	if !w.watch(60, w.says(astern.WatchResolved)) {
+		t.Fatal("it was not resolved")
+	}
+	w.pass(2 * time.Hour) // the cool-down is over
+	*w.events = nil
+	w.deploy("v2", 1, 2)
+	if !w.watch(60, w.says(astern.WatchDecided)) {
+		t.Fatal("nothing was decided")
+	}
+	w.watch(30, never)
+	incidents, executions, runs := w.state()
+	if len(incidents) != 2 || len(executions) != 1 || runs != "v2 v2" {
+		t.Fatalf("%d incidents, %d executions, the members run %s", len(incidents), len(executions), runs)
+	}
+	if d := incidents[0].Decisions; len(d) != 1 || d[0].Act != astern.ActAsk || !strings.Contains(d[0].Because, "first stop what deploys it") {
+		t.Errorf("%+v", d)
+	}
+}
