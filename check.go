@@ -21,7 +21,7 @@ const (
 	EffectsSome Effects = "some"
 )
 
-// Check proves health or the lack of it. Exactly one of HTTP, TCP and Command is set. Strings of it may hold the
+// Check proves health or the lack of it. Exactly one of HTTP, TCP, Command and Judge is set. Strings of it may hold the
 // placeholders {revision}, {member} and {address} (of Addresses); they are bound when a plan is made, or when the check
 // is run by itself.
 type Check struct {
@@ -30,6 +30,7 @@ type Check struct {
 	HTTP    *HTTPCheck    `json:"http,omitempty"`
 	TCP     *TCPCheck     `json:"tcp,omitempty"`
 	Command *CommandCheck `json:"command,omitempty"`
+	Judge   *JudgeCheck   `json:"judge,omitempty"`
 	// Effects is none or some; commands are "some" unless declared otherwise.
 	Effects Effects `json:"effects"`
 	// Host is where a command runs; empty means on the machine that astern runs on.
@@ -84,6 +85,17 @@ type CommandCheck struct {
 	// FailOn lists exit codes that mean fail; empty means 1 to 125. Others than these and 0 are unknown.
 	FailOn []int             `json:"fail_on,omitempty"`
 	Env    map[string]string `json:"env,omitempty"`
+}
+
+// JudgeCheck holds the members of its component that run a revision against those that run another one, by all signals of the
+// component: it passes when each is known not to be worse, fails when one is worse, and is unknown until then. No placeholder
+// stands in it: the planner makes it.
+type JudgeCheck struct {
+	Revision string `json:"revision"`
+	Baseline string `json:"baseline"`
+	// Trial tells apart two trials of the same revision: the id of the plan. One without is not gone on with by another
+	// process.
+	Trial string `json:"trial"`
 }
 
 // CheckResult is the verdict of one check with its evidence.

@@ -67,6 +67,8 @@ type Intent struct {
 	Percent int `json:"percent"`
 	// BakeSeconds is how long the first stage is watched before the rest follows.
 	BakeSeconds int64 `json:"bake_seconds,omitempty"`
+	// Judge holds the first stage against the rest by the component's signals, until it is known not to be worse.
+	Judge bool `json:"judge,omitempty"`
 	// WatchSeconds is how long the whole is watched at the end.
 	WatchSeconds int64 `json:"watch_seconds,omitempty"`
 	// Execution is the execution to reverse; for VerbUndo only.

@@ -89,6 +89,7 @@ type App struct {
 	// OnOverride is told of it before anything is done, loudly.
 	OnOverride func(astern.Override)
 
+	trials  *trials           // of revisions that checks judge
 	carried []astern.Approval // handed in with the plan, and not yet in the store
 	seen    map[string]claims // by execution: what was seen when its plan's facts were read
 	drivers []astern.Driver
@@ -137,13 +138,16 @@ func Open(path string, store Store) (*App, error) {
 	if a.System, err = config.Load(abs, Drivers(nil, nil)); err != nil {
 		return nil, err
 	}
-	a.pool = host.NewPool()
+	a.pool, a.trials = host.NewPool(), &trials{of: map[string]*trial{}}
 	a.drivers = drivers(a.pool, a.System.Component, proofs{a})
 	return a, nil
 }
 
 // Close ends connections.
-func (a *App) Close() error { return a.pool.Close() }
+func (a *App) Close() error {
+	a.trials.close()
+	return a.pool.Close()
+}
 
 func (a *App) driver(kind string) (astern.Driver, bool) {
 	i := slices.IndexFunc(a.drivers, func(d astern.Driver) bool { return d.Kind == kind })

@@ -25,6 +25,9 @@ type Ask struct {
 	Flag        *astern.FlagChange // for VerbOff
 	Percent     int
 	BakeSeconds int64
+	// Judge holds the first share of a deployment against the rest by the component's signals, where it has any. Without
+	// Percent the share is a half then, and 100 else.
+	Judge bool
 	// WatchSeconds is how long the whole is watched; negative takes the policy's.
 	WatchSeconds       int64
 	Reason             string
@@ -90,11 +93,18 @@ func (a *App) request(ctx context.Context, e astern.Environment, ask Ask) (plann
 	if ask.At.IsZero() {
 		ask.At = now
 	}
+	ask.Judge = ask.Judge && ask.Verb == astern.VerbDeploy && a.judges(e, ask.Components)
+	if ask.Percent == 0 {
+		if ask.Percent = 100; ask.Judge {
+			ask.Percent = judgedPercent
+		}
+	}
+	ask.Judge = ask.Judge && ask.Percent < 100
 	r := planner.Request{System: a.System.Name, Policy: e.Policy, Compatible: e.Compatible, Knowledge: a.System.Knowledge, Now: now, ID: newID(),
 		WithoutUnreachable: ask.WithoutUnreachable,
 		Asked:              astern.Asked{By: a.By, Known: "login name", Way: ask.Way, At: ask.At.UTC().Truncate(time.Millisecond)},
 		Intent: astern.Intent{Verb: ask.Verb, Revision: ask.Revision, Moment: ask.Moment, Percent: ask.Percent,
-			BakeSeconds: ask.BakeSeconds, WatchSeconds: ask.WatchSeconds, Flag: ask.Flag, Reason: ask.Reason, Severity: ask.Severity}}
+			BakeSeconds: ask.BakeSeconds, Judge: ask.Judge, WatchSeconds: ask.WatchSeconds, Flag: ask.Flag, Reason: ask.Reason, Severity: ask.Severity}}
 	if err := a.addresses(&r, e, ask); err != nil {
 		return r, err
 	}

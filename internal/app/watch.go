@@ -38,6 +38,7 @@ type Watcher struct {
 	say     func(astern.WatchEvent)
 	all     []*watched
 	rounds  int
+	kept    string // what sets apart what it keeps from what others do
 
 	speak   sync.Mutex
 	carried sync.WaitGroup
@@ -277,7 +278,7 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 	slices.SortStableFunc(events, func(a, b astern.Event) int { return a.At.Compare(b.At) })
 	e := events[len(events)-1]
 	newest := slices.MaxFunc(events, func(a, b astern.Event) int { return int(a.Seq - b.Seq) }).Seq
-	if d, _ := h.Of(e.Revision); first && (d.KnownGoodAt != nil && !d.KnownGoodAt.Before(e.At) || now.Sub(e.At) > w.window(x)) {
+	if d, _ := h.Of(e.Revision); first && (d.ProvenAt != nil && !d.ProvenAt.Before(e.At) || now.Sub(e.At) > w.window(x)) {
 		x.known.Known = newest // it was judged before, or is too old for anybody to remember what was before
 		return nil
 	}
@@ -317,20 +318,22 @@ func (w *Watcher) began(x *watched, h astern.History) {
 }
 
 // before returns the revision that ran before the newest deployment and was good as far as anybody knows, "" when there is
-// none: what was taken back is no measure of health.
+// none: what was taken back, or never known to be good where others were, is no measure of health.
 func before(events []astern.Event, h astern.History) string {
 	last := events[len(events)-1]
 	for _, e := range slices.Backward(events) {
 		if e.Revision == last.Revision {
 			continue
 		}
-		if d, _ := h.Of(e.Revision); d.Latched != "" {
+		if d, _ := h.Of(e.Revision); d.Latched != "" || d.KnownGoodAt == nil && slices.ContainsFunc(h.Deployments, known) {
 			return ""
 		}
 		return e.Revision
 	}
 	return ""
 }
+
+func known(d astern.Deployment) bool { return d.KnownGoodAt != nil }
 
 // pasts asks those signals for their past whose source keeps one, where too little of it was kept here.
 func (w *Watcher) pasts(ctx context.Context, x *watched, until time.Time) map[string][]astern.Sample {

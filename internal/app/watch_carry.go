@@ -278,7 +278,7 @@ func (w *Watcher) recall(ctx context.Context, x *watched) error {
 		}
 		return k, nil
 	}
-	known, err := read("watch/known/")
+	known, err := read("watch/known/" + w.kept)
 	if err != nil {
 		return fmt.Errorf("reading what the watch knew of %s: %w", address, err)
 	}
@@ -307,7 +307,7 @@ func (w *Watcher) keep(ctx context.Context, x *watched, past bool) error {
 	for i, k := range kept {
 		b, err := json.Marshal(k)
 		if err == nil {
-			err = w.app.Store.KeepProof(ctx, []string{"watch/known/", "watch/past/"}[i]+x.component.Address(), b, k.At)
+			err = w.app.Store.KeepProof(ctx, []string{"watch/known/" + w.kept, "watch/past/"}[i]+x.component.Address(), b, k.At)
 		}
 		if err != nil {
 			return fmt.Errorf("keeping what the watch knows of %s: %w", x.component.Address(), err)

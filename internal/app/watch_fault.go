@@ -68,7 +68,7 @@ func (w *Watcher) settle(ctx context.Context, x *watched, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if d, _ := h.Of(revision); d.Latched == "" && (d.KnownGoodAt == nil || d.KnownGoodAt.Before(t.Deployed.At)) {
+	if d, _ := h.Of(revision); d.Latched == "" && (d.ProvenAt == nil || d.ProvenAt.Before(t.Deployed.At)) {
 		why := fmt.Sprintf("not worse in %s, by %d signals", shortly(stood), of)
 		if _, err := w.app.Store.AddEvent(ctx, astern.Event{At: now, Address: address, Kind: astern.EventKnownGood, Revision: revision, By: w.app.By,
 			Reason: why, Token: fmt.Sprintf("watch/known-good/%s/%d", address, t.Deployed.Seq)}); err != nil {
@@ -289,13 +289,12 @@ func (w *Watcher) recovered(ctx context.Context, x *watched, in astern.Incident,
 
 // stillWorse asks people when the way was taken and it is worse all the same: astern acts once for one fault.
 func (w *Watcher) stillWorse(ctx context.Context, x *watched, in astern.Incident, e astern.Execution) error {
-	worse := slices.IndexFunc(x.known.Findings(x.component.Signals), func(f watch.Finding) bool { return f.Verdict == watch.Worse })
-	if worse < 0 && e.Outcome == astern.OutcomeDone {
+	f, worse := x.known.StillWorse(x.component.Signals)
+	if !worse && e.Outcome == astern.OutcomeDone {
 		return nil // not known yet
 	}
 	because := fmt.Sprintf("%s ended %s: a person must decide", e.ID, e.Outcome)
 	if e.Outcome == astern.OutcomeDone {
-		f := x.known.Findings(x.component.Signals)[worse]
 		because = fmt.Sprintf("%s is done, and it is worse all the same (%s: %s): once for one fault, a person must decide", e.ID, f.Signal, f.Says)
 	}
 	if d := lastDecision(in); d.Plan == "" && d.Act == astern.ActAsk {

@@ -112,3 +112,41 @@ func TestWatchAgain(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// TestDeployJudged: a deployment goes on when its first share is known not to be worse, and is reversed by itself when it is.
+func TestDeployJudged(t *testing.T) {
+	for revision, c := range map[string]struct {
+		runs    string
+		outcome astern.Outcome
+	}{"v3": {"v3 v3", astern.OutcomeDone}, "v2": {"v1 v1", astern.OutcomeContinued}} {
+		t.Run(revision, func(t *testing.T) {
+			t.Parallel()
+			w := newWatchWorld(t, automatic)
+			w.rate("times", 100) // it judges by the real clock
+			w.with(func(a *app.App) {
+				a.Now = time.Now
+				p, err := a.Plan(t.Context(), app.Ask{Verb: astern.VerbDeploy, Components: []string{"shop"}, Revision: revision, Judge: true, WatchSeconds: 0, Way: "cli"})
+				w.must(err)
+				if !p.Plan.Intent.Judge || p.Plan.Intent.Percent != 50 {
+					t.Errorf("%+v", p.Plan.Intent)
+				}
+				w.must(a.Keep(t.Context(), p))
+				e, _, err := a.Apply(t.Context(), p.Doc, app.Vouch{})
+				w.must(err)
+				_, _, err = a.Run(t.Context(), e.ID, func(_ astern.Plan, r astern.Record) {
+					for _, check := range r.Results {
+						if check.Verdict != astern.Pass {
+							t.Log(check.Check, check.Verdict, check.Evidence)
+						}
+					}
+				})
+				w.must(err)
+			})
+			_, executions, runs := w.state()
+			first := executions[len(executions)-1]
+			if runs != c.runs || first.Outcome != c.outcome {
+				t.Errorf("the members run %s, %+v", runs, executions)
+			}
+		})
+	}
+}

@@ -49,18 +49,20 @@ environments:
 `
 
 // watchMetrics counts a thousand requests of each member each time that it is asked. How many of them fail is in
-// rates/REVISION for the revision that its process was started with, and in rates/everywhere for all.
+// rates/REVISION for the revision that its process was started with, and in rates/everywhere for all; rates/times is how many
+// thousands it counts.
 const watchMetrics = `#!/bin/sh
 set -eu
 cd "$(dirname "$0")"
 [ ! -e blind ] || { echo "the metrics are gone" >&2; exit 1; }
 read -r everywhere <rates/everywhere
+read -r times <rates/times
 before='['
 for m in shop-1 shop-2; do
 	read -r revision <run/$m.revision
 	read -r fails <rates/$revision
 	read -r total bad <run/$m.count || { total=0; bad=0; }
-	total=$((total + 1000)) bad=$((bad + fails + everywhere))
+	total=$((total + 1000 * times)) bad=$((bad + (fails + everywhere) * times))
 	echo "$total $bad" >run/$m.count
 	printf '%s{"member":"%s","total":%d,"bad":%d}' "$before" "$m" "$total" "$bad"
 	before=,
@@ -86,9 +88,9 @@ func newWatchWorld(t *testing.T, policy string) watchWorld {
 	w.write("root/ctl", strings.Replace(killCtl, "echo $! >\"$pid.new\"", "basename \"$(readlink \"current-$2\")\" >\"run/$2.revision\"\n\techo $! >\"$pid.new\"", 1), 0o700)
 	w.write("root/metrics", watchMetrics, 0o700)
 	w.write("root/needed", "#!/bin/sh\n[ ! -e \"$(dirname \"$0\")/needed-is-gone\" ]\n", 0o700)
-	for v, fails := range map[string]int{"v1": 2, "v2": 100, "v3": 2, "everywhere": 0} {
+	for v, fails := range map[string]int{"v1": 2, "v2": 100, "v3": 2, "everywhere": 0, "times": 1} {
 		w.rate(v, fails)
-		if v != "everywhere" {
+		if v[0] == 'v' {
 			w.write("root/releases/"+v+"/serve", "#!/bin/sh\n# "+v+"\nexec sleep 600\n", 0o700)
 		}
 	}

@@ -48,6 +48,9 @@ func (a *App) observe(ctx context.Context, address string, paths []string) (aste
 
 // runCheck makes a bound check, here or on the host that it names.
 func (a *App) runCheck(ctx context.Context, c astern.Check) astern.CheckResult {
+	if c.Judge != nil {
+		return a.beside(ctx, c)
+	}
 	environment, _, _ := astern.SplitAddress(c.Address)
 	r := check.Runner{
 		Command: func(ctx context.Context, name string, argv []string, env map[string]string, timeout time.Duration) (int, string, error) {

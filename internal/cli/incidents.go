@@ -263,6 +263,6 @@ func (s *session) reportOf(ctx context.Context, a *app.App, id, out string) erro
 	if err := writeFile(out, []byte(b.String()), 0o600); err != nil {
 		return err
 	}
-	s.warn(fmt.Sprintf("the report of %s is in %s", id, out))
+	_ = text(s.stderr, fmt.Sprintf("the report of %s is in %s", id, out))
 	return nil
 }

@@ -24,6 +24,7 @@ type askFlags struct {
 	to                 string
 	all                bool
 	percent            int
+	noJudge            bool
 	bake, watch        duration
 	withoutUnreachable bool
 	yes, takeOver      bool
@@ -78,6 +79,9 @@ func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command 
 	flags.StringVar(&f.out, "out", "", "write the plan to this file")
 	flags.BoolVar(&f.withoutUnreachable, "without-unreachable", false, "leave out members that can't be asked; you take that upon yourself")
 	f.percent = 100
+	if in.verb == astern.VerbDeploy {
+		f.percent = 0
+	}
 	switch in.verb {
 	case astern.VerbUndo:
 		cmd.ValidArgsFunction = s.executionArgs(false)
@@ -110,7 +114,17 @@ func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command 
 		flags.BoolVar(&f.all, "all", false, "every component of the environment")
 		_ = cmd.RegisterFlagCompletionFunc("to", s.revisions) // fails only for a flag that does not exist
 	}
-	flags.IntVar(&f.percent, "percent", f.percent, "share of the instances taken first, 1 to 100, rounded up to whole ones")
+	if in.verb == astern.VerbDeploy {
+		flags.Func("percent", "share of the instances taken first, 1 to 100, rounded up to whole ones (default: 50 where signals are judged, else 100)", func(text string) (err error) {
+			if f.percent, err = strconv.Atoi(text); err != nil || f.percent < 1 || f.percent > 100 {
+				return errors.New("it is no whole number from 1 to 100")
+			}
+			return nil
+		})
+		flags.BoolVar(&f.noJudge, "no-judge", false, "the rest follows without waiting for the signals of the first share to be known not to be worse")
+	} else {
+		flags.IntVar(&f.percent, "percent", f.percent, "share of the instances taken first, 1 to 100, rounded up to whole ones")
+	}
 	flags.Var(&f.bake, "bake", "how long that share is watched before the rest follows")
 	return cmd
 }
@@ -123,9 +137,9 @@ func (f *askFlags) ask(s *session, verb astern.Verb, args []string) (app.Ask, er
 		ask.WatchSeconds = f.watch.seconds
 	}
 	switch {
-	case f.percent < 1 || f.percent > 100:
+	case (f.percent < 1 || f.percent > 100) && verb != astern.VerbDeploy:
 		return ask, astern.Errorf(astern.Invalid, "--percent %d is not between 1 and 100", f.percent)
-	case f.bake.seconds > 0 && f.percent == 100:
+	case f.bake.seconds > 0 && (f.percent == 100 || f.percent == 0):
 		return ask, astern.Errorf(astern.Invalid, "--bake needs --percent below 100: it is the time between the first share and the rest").
 			WithHint("to watch the whole at the end: --watch %s", f.bake.String())
 	case verb == astern.VerbRollback && f.all && len(args) > 0:
@@ -147,7 +161,7 @@ func (f *askFlags) ask(s *session, verb astern.Verb, args []string) (app.Ask, er
 			ask.WatchSeconds = 0
 		}
 	case verb == astern.VerbDeploy:
-		ask.Components, ask.Revision = args[:1], args[1]
+		ask.Components, ask.Revision, ask.Judge = args[:1], args[1], !f.noJudge
 	case f.all:
 		moment, err := parseTime(f.to, time.Now())
 		if err != nil {

@@ -110,6 +110,9 @@ func decided(d astern.Decision) string {
 	case astern.ActAutomatic:
 		return "takes " + d.Way
 	case astern.ActAsk:
+		if d.Way == "" {
+			return "asks a person"
+		}
 		return "asks for " + d.Way
 	case astern.ActShadow:
 		return "would take " + d.Way

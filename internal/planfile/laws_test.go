@@ -100,6 +100,15 @@ func TestLawsSayWhere(t *testing.T) {
 		}},
 		{"check : it has no name", ecsPlan, func(p *astern.Plan) { p.Checks = append(p.Checks, httpCheck("", api, astern.HTTPCheck{})) }},
 		{"check health: " + noAddress, ecsPlan, func(p *astern.Plan) { p.Checks[0].Address = "x" }},
+		{"check health: it holds \"v1\" against \"v1\"", ecsPlan, func(p *astern.Plan) {
+			p.Checks[0].HTTP, p.Checks[0].Judge = nil, &astern.JudgeCheck{Revision: "v1", Baseline: "v1", Trial: "x"}
+		}},
+		{"check health: it holds \"../v1\" against \"v1\"", ecsPlan, func(p *astern.Plan) {
+			p.Checks[0].HTTP, p.Checks[0].Judge = nil, &astern.JudgeCheck{Revision: "../v1", Baseline: "v1", Trial: "x"}
+		}},
+		{"check health: it judges as no signal is judged", ecsPlan, func(p *astern.Plan) {
+			p.Checks[0].HTTP, p.Checks[0].Judge = nil, &astern.JudgeCheck{Revision: "v2", Baseline: "v1"}
+		}},
 		{"check health: it has no command", ecsPlan, func(p *astern.Plan) { p.Checks[0].HTTP, p.Checks[0].Command = nil, &astern.CommandCheck{} }},
 		{`check more: effects is "many", not none or some`, ecsPlan, func(p *astern.Plan) {
 			p.Checks = append(p.Checks, httpCheck("more", api, astern.HTTPCheck{}))

@@ -182,13 +182,17 @@ func (l *laws) checks() {
 		seen[c.ID()] = true
 		l.address(c.Address)
 		n := 0
-		for _, set := range []bool{c.HTTP != nil, c.TCP != nil, c.Command != nil} {
+		for _, set := range []bool{c.HTTP != nil, c.TCP != nil, c.Command != nil, c.Judge != nil} {
 			if set {
 				n++
 			}
 		}
-		l.must(n == 1, "it is %d of http, tcp and command, not one", n)
+		l.must(n == 1, "it is %d of http, tcp, command and judge, not one", n)
 		l.must(c.Command == nil || len(c.Command.Argv) > 0, "it has no command")
+		if j := c.Judge; j != nil {
+			l.must(astern.ValidRevision(j.Revision) && astern.ValidRevision(j.Baseline) && j.Revision != j.Baseline, "it holds %q against %q", j.Revision, j.Baseline)
+			l.must(c.Effects == astern.EffectsNone && c.Member == "" && !c.Each && j.Trial != "", "it judges as no signal is judged")
+		}
 		l.must(c.Effects == astern.EffectsNone || c.Effects == astern.EffectsSome, "effects is %q, not none or some", c.Effects)
 		l.must(c.Member == "" || astern.ValidMember(c.Member), "%q is not a member name", c.Member)
 		l.must(c.TimeoutSeconds > 0, "its time-out is %v s", c.TimeoutSeconds)

@@ -50,7 +50,7 @@ func TestLaws(t *testing.T) {
 		`ticked by check "none"`:                    ecs(func(p *astern.Plan) { p.Checklist[0].Items[0].Check = "none" }),
 		`{revision} is not bound`:                   ecs(func(p *astern.Plan) { p.Checks[0].HTTP.URL += "/{revision}" }),
 		`{member} is not bound`:                     ecs(func(p *astern.Plan) { p.Checks[0].HTTP.URL += "/{member}" }),
-		`it is 2 of http, tcp and command`:          ecs(func(p *astern.Plan) { p.Checks[0].TCP = &astern.TCPCheck{} }),
+		`it is 2 of http, tcp, command and judge`:   ecs(func(p *astern.Plan) { p.Checks[0].TCP = &astern.TCPCheck{} }),
 		`check health: it is listed twice`:          ecs(func(p *astern.Plan) { p.Checks[1].Name = "health" }),
 		`check health: its time-out is 0 s`:         ecs(func(p *astern.Plan) { p.Checks[0].TimeoutSeconds = 0 }),
 		`check health: attempts is 0`:               ecs(func(p *astern.Plan) { p.Checks[0].Attempts = 0 }),

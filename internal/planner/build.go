@@ -138,6 +138,9 @@ func (b *builder) move(m move) error {
 		if err != nil {
 			return err
 		}
+		if b.r.Intent.Judge && m.route.Fleet != nil && len(moved) > 0 && len(moved) < len(m.route.Fleet.Members) {
+			gate = b.judged(m, &st, gate)
+		}
 		if secs := b.baking(m.route, i); secs > 0 {
 			if gate == nil {
 				b.note("%s: nothing is checked while stage %d bakes: it has no check for each member that is without effects", c.Name, len(b.plan.Stages)+1)
@@ -527,6 +530,9 @@ func commandOf(c astern.Check) string {
 			line += " --data-binary " + quote(c.HTTP.Body)
 		}
 		return line + " " + quote(c.HTTP.URL)
+	}
+	if c.Judge != nil {
+		return "astern judge " + quote(c.Address) + " " + quote(c.Judge.Revision) + " --against " + quote(c.Judge.Baseline)
 	}
 	return "nc -z " + quote(c.TCP.Address)
 }

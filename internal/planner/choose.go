@@ -28,6 +28,8 @@ func sound(in astern.Intent) error {
 		return astern.Errorf(astern.Invalid, "no component was named")
 	case in.Percent < 1 || in.Percent > 100:
 		return astern.Errorf(astern.Invalid, "%d %% is not between 1 and 100", in.Percent)
+	case in.Judge && in.Verb != astern.VerbDeploy:
+		return astern.Errorf(astern.Invalid, "only a deployment is judged in stages")
 	case in.BakeSeconds < 0 || in.WatchSeconds < 0:
 		return astern.Errorf(astern.Invalid, "bake and watch can't be negative")
 	case in.Revision != "" && in.Moment != nil:

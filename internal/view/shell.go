@@ -43,6 +43,8 @@ func checkCommand(c astern.Check) string {
 			words = append(words, quote(a))
 		}
 		return strings.Join(words, " ")
+	case c.Judge != nil:
+		return strings.Join([]string{"astern judge", quote(c.Address), quote(c.Judge.Revision), "--against", quote(c.Judge.Baseline)}, " ")
 	}
 	return ""
 }
@@ -110,7 +112,7 @@ func checkExpects(c astern.Check) []string {
 		}
 	case c.TCP != nil:
 		out = append(out, "the connection opens (exit code 0)")
-	case c.Command != nil:
+	case c.Command != nil, c.Judge != nil:
 		out = append(out, "the exit code is 0")
 	}
 	return out

@@ -113,6 +113,24 @@ func (w *Watched) Healthy(signals []astern.Signal) (healthy bool, of int) {
 	return of > 0, of
 }
 
+// StillWorse returns what is worse since something was done about the fault; ok is false while nothing is known to be.
+func (w *Watched) StillWorse(signals []astern.Signal) (f Finding, ok bool) {
+	p := w.After
+	if p == nil {
+		p = w.panels()
+	}
+	if p == nil || !worse(p) {
+		return f, false
+	}
+	found := p.verdicts()
+	for _, s := range signals {
+		if f = p.finding(s, found); f.Verdict == Worse {
+			return f, true
+		}
+	}
+	return Finding{}, false
+}
+
 // Cannot returns the signals that can't be judged, a line each.
 func (w *Watched) Cannot() []string {
 	var out []string

@@ -7,11 +7,14 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// What is kept of a signal's past: three hours, as internal/detect wants them, in pieces of a quarter of a minute. A
-// thousand components with three signals each keep some 100 MB so.
+// What is kept of a signal's past: three hours, as internal/detect wants them, in pieces of a quarter of a minute, and the
+// newest minutes in smaller ones, so that a short past tells something as well. A thousand components with three signals each
+// keep some 100 MB so.
 const (
-	pastPiece = 15 * time.Second
 	pastAge   = 3 * time.Hour
+	pieceOld  = 15 * time.Second
+	pieceNew  = 5 * time.Second
+	piecesNew = 120
 )
 
 // Past is what two halves of a component's members did while nothing new ran there, the oldest piece first. It is plain
@@ -54,7 +57,7 @@ func (p *Past) Add(s astern.Sample) {
 		add(p.Open.Candidate, s.Candidate)
 		add(p.Open.Control, s.Control)
 	}
-	if p.Open.To.Sub(p.Open.From) >= pastPiece {
+	if p.Open.To.Sub(p.Open.From) >= pieceNew {
 		p.keep(*p.Open)
 		p.Open = nil
 	}
@@ -112,10 +115,33 @@ func (p *Past) keep(s astern.Sample) {
 		}
 	}
 	p.Pieces = append(p.Pieces, piece)
+	p.merge()
 	oldest := s.To.Add(-pastAge).UnixMilli()
 	if i := slices.IndexFunc(p.Pieces, func(x Piece) bool { return x.From >= oldest }); i > 0 {
 		p.Pieces = slices.Delete(p.Pieces, 0, i)
 	}
+}
+
+// merge joins pieces that are no longer among the newest with the one before them, as long as both are small and nothing lies
+// between them.
+func (p *Past) merge() {
+	i := len(p.Pieces) - piecesNew - 1
+	if i < 1 {
+		return
+	}
+	a, b := &p.Pieces[i-1], &p.Pieces[i]
+	if int64(a.Lasts) >= pieceOld.Milliseconds() || a.From+int64(a.Lasts) != b.From || a.A[0].Members != b.A[0].Members || a.A[1].Members != b.A[1].Members ||
+		len(a.Buckets) != len(b.Buckets) {
+		return
+	}
+	a.Lasts += b.Lasts
+	for k := range a.A {
+		a.A[k].Total, a.A[k].Bad = a.A[k].Total+b.A[k].Total, a.A[k].Bad+b.A[k].Bad
+	}
+	for k := range a.Buckets {
+		a.Buckets[k] += b.Buckets[k]
+	}
+	p.Pieces = slices.Delete(p.Pieces, i, i+1)
 }
 
 func boundsOf(buckets []astern.Bucket) []float64 {

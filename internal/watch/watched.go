@@ -46,6 +46,8 @@ type Trial struct {
 // alarm.
 type Panels struct {
 	Begin time.Time `json:"begin"`
+	// Rests is how much of a past they rest on, where that counts: they judge no longer than that.
+	Rests time.Duration `json:"rests,omitempty"`
 	// Beside holds the new revision against members that run the earlier one, Alone against the past, with a null as wide
 	// as the service's own worst, and Small against the past as it usually was: what only that finds is for a person.
 	Beside *detect.Panel `json:"beside,omitempty"`
@@ -61,12 +63,13 @@ type Panels struct {
 
 const (
 	// leastPast is how much of a past a component is held against when nothing new runs there.
-	leastPast = 10 * time.Minute
+	leastPast = time.Minute
 	// quietFor is how long one such judgement goes on before a new one begins with a newer past.
 	quietFor = 6 * time.Hour
 	// aloneWide is by how many margins more than the worst of its past something must be worse to count while nothing new
 	// runs: a day has a rhythm, and no guarantee holds across it.
 	aloneWide = 2.0
+	aloneSlow = 0.05 // the share of requests that must be slow, beyond that
 )
 
 // NewWatched returns what is kept of a component of which nothing is known.
@@ -208,11 +211,11 @@ func (w *Watched) besides() bool {
 // quiet keeps a sample of halves, and holds their sum against the past.
 func (w *Watched) quiet(s astern.Signal, signals []astern.Signal, sample astern.Sample) {
 	past := w.PastOf(s.Name)
-	if w.Quiet != nil && sample.To.Sub(w.Quiet.Begin) > quietFor && w.Fault.IsZero() {
+	if w.Quiet != nil && sample.To.Sub(w.Quiet.Begin) > min(quietFor, w.Quiet.Rests) && w.Fault.IsZero() {
 		w.Quiet = nil
 	}
 	if w.Quiet == nil && past.Seconds() >= leastPast.Seconds() {
-		w.Quiet = &Panels{Begin: sample.From}
+		w.Quiet = &Panels{Begin: sample.From, Rests: time.Duration(past.Seconds() * float64(time.Second))}
 	}
 	if w.Quiet != nil {
 		w.Quiet.take(s, signals, joined(sample), false, w.makeQuiet)
@@ -283,6 +286,9 @@ func (t *Trial) make(r detect.Rule, begin time.Time, alone, wide bool) (*detect.
 func (w *Watched) makeQuiet(r detect.Rule, begin time.Time, alone, wide bool) (*detect.Judge, error) {
 	past := detect.Measure(r, w.PastOf(r.Name).Samples(begin))
 	past.Worst = max(past.Worst, past.Rate) + aloneWide*r.Margin
+	if r.Kind == astern.SignalLatency { // its margin is one of time, not of requests
+		past.Worst = aloneWide*max(past.Worst, past.Rate) + aloneSlow
+	}
 	return detect.New(r, past, begin, 0, alone)
 }
 
