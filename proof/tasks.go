@@ -23,6 +23,9 @@ var tasks = []task{
 	{Name: "injection", Package: "internal/driver/hostservice", Test: "TestInjection", Trials: 5_000, Chunk: 80},
 	{Name: "command-lines", Package: "cmd/astern", Test: "TestHostileCommandLines", Trials: 50_000, Chunk: 2_000},
 	{Name: "false-alarms", Package: "bench/detect", Test: "TestFalseAlarms", Trials: 2_000, Chunk: 200},
+	{Name: "watch-faults", Package: "internal/app", Test: "TestWatchFaults", Trials: 100, Chunk: 5},
+	{Name: "watch-quiet", Package: "internal/app", Test: "TestWatchQuietly", Trials: 100, Chunk: 10},
+	{Name: "watch-killed", Package: "internal/app", Test: "TestWatchKilled", Trials: 120, Chunk: 12}, // each point, before and after
 	{Name: "audit", Package: "internal/audit", Test: "TestTampering", Trials: 300_000, Chunk: 3_000}, // 120,000 of them change one byte: each of 200 records
 	{Name: "truth", Package: "bench/truth", Test: "TestTruth", Trials: 2_000, Chunk: 160},
 }
