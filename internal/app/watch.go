@@ -56,6 +56,7 @@ type watched struct {
 	said        map[string]string // by topic: what was said last, so that nothing is said each round
 	needs       map[string]need   // by address of what it depends on
 	weighedAt   time.Time         // when its fault was weighed last
+	probes      probes
 
 	lock sync.Mutex
 	// running is the execution that this process carries out for it, ended what came of the last one.

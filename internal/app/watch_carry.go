@@ -176,7 +176,7 @@ const needEvery = 30 * time.Second
 
 // dependencies asks what the component depends on whether it is well: by those of its checks that say that it is ready.
 func (w *Watcher) dependencies(ctx context.Context, x *watched, now time.Time) error {
-	worse := slices.ContainsFunc(x.known.Findings(x.component.Signals), func(f watch.Finding) bool { return f.Verdict == watch.Worse })
+	worse := x.worse()
 	for _, name := range x.component.DependsOn {
 		c, ok := x.environment.Component(name)
 		n := x.needs[c.Address()]

@@ -19,9 +19,9 @@ func (w *Watcher) judge(ctx context.Context, x *watched) error {
 	if err := w.dependencies(ctx, x, now); err != nil {
 		return err
 	}
-	worse := slices.ContainsFunc(x.known.Findings(x.component.Signals), func(f watch.Finding) bool { return f.Verdict == watch.Worse })
+	w.probe(ctx, x, now)
 	switch {
-	case worse && x.known.Fault.IsZero():
+	case x.worse() && x.known.Fault.IsZero():
 		if err := w.notice(ctx, x, now); err != nil {
 			return err
 		}
@@ -273,6 +273,9 @@ func (w *Watcher) recovered(ctx context.Context, x *watched, in astern.Incident,
 			healthy, how = true, fmt.Sprintf("%s is done and its checks pass; the signals can't be judged: %s", acted.ID, strings.Join(x.known.Cannot(), "; "))
 		}
 	}
+	if f := x.probes.find; x.probes.rounds > 0 { // the signals have no data
+		healthy, how = f.Verdict == watch.NotWorse, f.Says
+	}
 	if !healthy {
 		return false, nil
 	}
@@ -289,7 +292,7 @@ func (w *Watcher) recovered(ctx context.Context, x *watched, in astern.Incident,
 
 // stillWorse asks people when the way was taken and it is worse all the same: astern acts once for one fault.
 func (w *Watcher) stillWorse(ctx context.Context, x *watched, in astern.Incident, e astern.Execution) error {
-	f, worse := x.known.StillWorse(x.component.Signals)
+	f, worse := x.stillWorse()
 	if !worse && e.Outcome == astern.OutcomeDone {
 		return nil // not known yet
 	}

@@ -150,3 +150,27 @@ func TestDeployJudged(t *testing.T) {
 		})
 	}
 }
+
+// TestWatchProbes: where the monitoring is gone the component's own checks decide, when they fail for some rounds.
+func TestWatchProbes(t *testing.T) {
+	w := newWatchWorld(t, automatic)
+	w.watch(shortPast, never)
+	w.write("root/blind", "", 0o600)
+	w.deploy("v2", 1, 2)
+	w.watch(10, never)
+	if incidents, _, _ := w.state(); len(incidents) != 0 {
+		t.Fatalf("%+v", incidents)
+	}
+	w.ctl("stop", 1)
+	w.ctl("stop", 2)
+	if !w.watch(40, w.says(astern.WatchResolved)) {
+		t.Error("it was not resolved")
+	}
+	incidents, executions, runs := w.state()
+	if len(incidents) != 1 || len(executions) != 1 || runs != "v1 v1" {
+		t.Fatalf("%d incidents, %d executions, the members run %s", len(incidents), len(executions), runs)
+	}
+	if !strings.Contains(incidents[0].Title, "own checks: the signals have no data, and 2 of 2 instances fail their checks: alive@shop-") {
+		t.Errorf("%+v", incidents[0])
+	}
+}

@@ -113,6 +113,15 @@ func (w *Watched) Healthy(signals []astern.Signal) (healthy bool, of int) {
 	return of > 0, of
 }
 
+// Blind reports whether the last sample of every signal was none.
+func (w *Watched) Blind(signals []astern.Signal) bool {
+	p := w.panels()
+	if p == nil || len(signals) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(signals, func(s astern.Signal) bool { return p.Missing[s.Name] == "" })
+}
+
 // StillWorse returns what is worse since something was done about the fault; ok is false while nothing is known to be.
 func (w *Watched) StillWorse(signals []astern.Signal) (f Finding, ok bool) {
 	p := w.After
