@@ -81,6 +81,17 @@ type Decision struct {
 	// Because is one sentence that a person can check; Against says of each other way why it was not taken.
 	Because string   `json:"because"`
 	Against []string `json:"against,omitempty"`
+	// Ways are all that were weighed, the preferred first.
+	Ways []WeighedWay `json:"ways,omitempty"`
+}
+
+// WeighedWay is a way back that a decision weighed.
+type WeighedWay struct {
+	Way     string  `json:"way"`
+	Command string  `json:"command,omitempty"` // what a person types for it
+	Seconds float64 `json:"seconds"`           // how long it takes, as far as is known
+	Loses   string  `json:"loses,omitempty"`   // "" for nothing
+	Against string  `json:"against,omitempty"` // why it was not taken; "" where nothing speaks against it
 }
 
 // Cost is what a fault has cost. What is not known is zero, and Unknown says so.
@@ -121,8 +132,10 @@ type Incident struct {
 	BeganAt   time.Time `json:"began_at"`
 	OpenedAt  time.Time `json:"opened_at"`
 	// ResolvedAt is nil while it lasts.
-	ResolvedAt *time.Time      `json:"resolved_at,omitempty"`
-	Cause      *Cause          `json:"cause,omitempty"`
+	ResolvedAt *time.Time `json:"resolved_at,omitempty"`
+	Cause      *Cause     `json:"cause,omitempty"`
+	// Blame says why that change is blamed, or why none is.
+	Blame      string          `json:"blame,omitempty"`
 	Decisions  []Decision      `json:"decisions,omitempty"`
 	Executions []string        `json:"executions,omitempty"`
 	Cost       Cost            `json:"cost"`

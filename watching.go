@@ -29,3 +29,12 @@ type WatchEvent struct {
 	Plan      string `json:"plan,omitempty"`
 	Execution string `json:"execution,omitempty"`
 }
+
+// WatchState is what the watch last knew of a component.
+type WatchState struct {
+	At time.Time `json:"at"` // zero when it was never watched
+	// Alive is false when a round is overdue: nobody watches any more.
+	Alive bool `json:"alive"`
+	// Says is one line: what is judged, and what is known of it.
+	Says string `json:"says,omitempty"`
+}

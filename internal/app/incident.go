@@ -67,7 +67,37 @@ func (a *App) Incident(ctx context.Context, id string) (astern.Incident, error) 
 	if err != nil {
 		return astern.Incident{}, fmt.Errorf("reading executions: %w", err)
 	}
-	return a.withExecutions(ctx, incident.Fold(log), all)
+	in, err := a.withExecutions(ctx, incident.Fold(log), all)
+	if err != nil {
+		return in, err
+	}
+	return in, a.addReviews(ctx, []astern.Incident{in}, func(_ int, t astern.Task) { in.Tasks = append(in.Tasks, t) })
+}
+
+// addReviews hands out the reviews of glasses that were broken while an incident lasted, for its components: they are among
+// its tasks.
+func (a *App) addReviews(ctx context.Context, all []astern.Incident, add func(i int, t astern.Task)) error {
+	overrides, err := a.Store.Overrides(ctx)
+	if err != nil {
+		return fmt.Errorf("reading broken glasses: %w", err)
+	}
+	for _, o := range overrides {
+		doc, err := a.Store.Plan(ctx, o.PlanHash)
+		if err != nil {
+			return fmt.Errorf("reading the plan of a broken glass: %w", err)
+		}
+		p, _, err := a.decoded(doc)
+		if err != nil {
+			return fmt.Errorf("reading the plan of a broken glass: %w", err)
+		}
+		for i, in := range all {
+			if incident.Concerns(in, astern.Execution{Addresses: p.Addresses(), CreatedAt: o.At, EndedAt: &o.At}) {
+				due := o.ReviewDue
+				add(i, astern.Task{Item: incident.Review + o.PlanHash[:12], List: "24h", DueAt: &due, DoneAt: o.ReviewedAt, By: o.ReviewedBy})
+			}
+		}
+	}
+	return nil
 }
 
 // Incidents returns all incidents, the newest first.
@@ -80,7 +110,7 @@ func (a *App) Incidents(ctx context.Context) ([]astern.Incident, error) {
 	for i, log := range logs {
 		out[i] = incident.Fold(log)
 	}
-	return out, nil
+	return out, a.addReviews(ctx, out, func(i int, t astern.Task) { out[i].Tasks = append(out[i].Tasks, t) })
 }
 
 // withExecutions adds to the timeline what was done in the time of the incident to the components that it is about,
@@ -168,6 +198,9 @@ func (a *App) ReopenIncident(ctx context.Context, id, reason string) error {
 
 // TickTask says that a task of the incident is done.
 func (a *App) TickTask(ctx context.Context, id, item string) error {
+	if strings.HasPrefix(item, incident.Review) {
+		return astern.Errorf(astern.Refused, "%s is done by the review itself", item).WithHint("astern policy %s --reason …", item)
+	}
 	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentTicked, Item: item}, func(in astern.Incident) error {
 		for _, t := range in.Tasks {
 			switch {

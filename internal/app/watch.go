@@ -38,6 +38,7 @@ type Watcher struct {
 	say     func(astern.WatchEvent)
 	all     []*watched
 	rounds  int
+	beat    time.Time
 	kept    string // what sets apart what it keeps from what others do
 
 	speak   sync.Mutex
@@ -57,6 +58,7 @@ type watched struct {
 	needs       map[string]need   // by address of what it depends on
 	weighedAt   time.Time         // when its fault was weighed last
 	probes      probes
+	busy        bool // something was to be judged when it was kept last
 
 	lock sync.Mutex
 	// running is the execution that this process carries out for it, ended what came of the last one.

@@ -323,15 +323,76 @@ const pastRounds = 60
 func (w *Watcher) keepSome(ctx context.Context) error {
 	w.rounds++
 	for i, x := range w.all {
-		past := (w.rounds+i)%pastRounds == 0
-		if !past && x.known.Trial == nil && x.known.Fault.IsZero() {
+		past, busy := (w.rounds+i)%pastRounds == 0, x.known.Trial != nil || !x.known.Fault.IsZero()
+		if !past && !busy && !x.busy {
 			continue
 		}
 		if err := w.keep(ctx, x, past); err != nil {
 			return err
 		}
+		x.busy = busy
+	}
+	now := w.app.Now()
+	b, err := json.Marshal(heartbeat{Version: watchVersion, At: now, Gap: now.Sub(w.beat)})
+	if err == nil {
+		err = w.app.Store.KeepProof(ctx, heartbeatKey, b, now)
+	}
+	if w.beat = now; err != nil {
+		return fmt.Errorf("keeping that the watch lives: %w", err)
 	}
 	return nil
+}
+
+// heartbeat says that a watch has made a round.
+type heartbeat struct {
+	Version int           `json:"version"`
+	At      time.Time     `json:"at"`
+	Gap     time.Duration `json:"gap"` // since the round before
+}
+
+// heartbeatKey is where it is kept.
+const heartbeatKey = "watch/alive"
+
+// patience is how much later than three gaps a round may come before nobody watches any more.
+const patience = 30 * time.Second
+
+// WatchState returns what the watch last knew of a component; nil where there is nothing to watch.
+func (a *App) WatchState(ctx context.Context, c astern.Component) (*astern.WatchState, error) {
+	if len(c.Signals) == 0 {
+		return nil, nil
+	}
+	out := &astern.WatchState{}
+	b, ok, err := a.Store.Proof(ctx, heartbeatKey)
+	var beat heartbeat
+	if err != nil || !ok || json.Unmarshal(b, &beat) != nil || beat.Version != watchVersion {
+		return out, err
+	}
+	var k keptWatch
+	if b, ok, err = a.Store.Proof(ctx, "watch/known/"+c.Address()); err != nil || !ok || json.Unmarshal(b, &k) != nil || k.Version != watchVersion || k.Watched == nil {
+		return out, err
+	}
+	out.At = beat.At
+	gap := a.Now().Sub(beat.At)
+	out.Alive = gap < 3*min(beat.Gap, time.Minute)+patience
+	out.Says = stateWords(k.Watched, c.Signals)
+	return out, nil
+}
+
+// stateWords is what is known of a component in a line.
+func stateWords(k *watch.Watched, signals []astern.Signal) string {
+	findings := k.Findings(signals)
+	words := make([]string, len(findings))
+	for i, f := range findings {
+		words[i] = f.Signal + " " + string(f.Verdict)
+		if f.Verdict == watch.Unknown {
+			words[i] = f.Signal + " unknown (" + clipped(f.Says) + ")"
+		}
+	}
+	what := strings.Join(words, ", ")
+	if k.Trial != nil {
+		return k.Trial.Deployed.Revision + " is judged: " + what
+	}
+	return what
 }
 
 // Busy reports whether an execution is being carried out.

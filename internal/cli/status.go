@@ -39,7 +39,11 @@ func (s *session) statusOf(ctx context.Context, a *app.App) error {
 		}
 		for _, c := range found {
 			in[c.Component.Address()] = true
-			r.Components = append(r.Components, statusOfComponent(c, a.Now()))
+			line := statusOfComponent(c, a.Now())
+			if line.Watch, err = a.WatchState(ctx, c.Component); err != nil {
+				return err
+			}
+			r.Components = append(r.Components, line)
 		}
 		latches, err := a.Latches(ctx, e)
 		if err != nil {

@@ -14,6 +14,9 @@ import (
 // Watch is who writes the events that no person writes.
 const Watch = "watch"
 
+// Review begins the item of a task that is done by reviewing a broken glass.
+const Review = "review "
+
 // Fold returns the incident that the events tell of. Events of a kind that this version does not know stay in its timeline
 // and change nothing else.
 func Fold(log astern.IncidentLog) astern.Incident {
@@ -42,7 +45,7 @@ func apply(in *astern.Incident, ticked map[string]astern.IncidentEvent, e astern
 	case astern.IncidentOwned:
 		in.Owner = e.By
 	case astern.IncidentBlamed:
-		in.Cause = e.Cause
+		in.Cause, in.Blame = e.Cause, e.Text
 	case astern.IncidentDecided:
 		if e.Decision != nil {
 			in.Decisions = append(in.Decisions, *e.Decision)

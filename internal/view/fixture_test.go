@@ -247,10 +247,12 @@ func statusReport() StatusReport {
 		Incidents: incidentsReport().Incidents[:1],
 		Components: []ComponentStatus{
 			{Address: "production/shop", Kind: "host.service", Current: "v1.2.2+v1.2.3", Since: agoPtr(11 * time.Minute), Back: &t, SeenAt: ago(3 * time.Second),
-				Unknown: []string{"shop-4/process: web-2 did not answer within 5 s"}},
+				Unknown: []string{"shop-4/process: web-2 did not answer within 5 s"},
+				Watch:   &astern.WatchState{At: ago(4 * time.Second), Alive: true, Says: "v1.2.3 is judged: errors worse, latency not worse"}},
 			{Address: "production/stock", Kind: "host.service", Current: "v1.2.0", Since: agoPtr(9 * day), KnownGood: true, SeenAt: ago(3 * time.Second),
-				Back: &astern.Target{Revision: "v1.1.9", Readiness: astern.AtRisk, Estimate: astern.Estimate{MedianSeconds: 60}, Loss: []astern.Loss{{Unit: "seconds", Count: 660}}}},
-			{Address: "production/mail", Kind: "jsonexec", Error: "running ./mail-driver: exit status 2"}},
+				Back:  &astern.Target{Revision: "v1.1.9", Readiness: astern.AtRisk, Estimate: astern.Estimate{MedianSeconds: 60}, Loss: []astern.Loss{{Unit: "seconds", Count: 660}}},
+				Watch: &astern.WatchState{At: ago(2 * time.Hour), Says: "errors not worse"}},
+			{Address: "production/mail", Watch: &astern.WatchState{}, Kind: "jsonexec", Error: "running ./mail-driver: exit status 2"}},
 		Next: []string{"astern show e-91", "astern check"}}
 }
 
@@ -262,7 +264,12 @@ func incidentsReport() IncidentsReport {
 	}
 	first := astern.Incident{ID: "inc-3", Title: "errors 4.1 % (normal 0.3 %)", Addresses: []string{"production/shop"}, Severity: "SEV-3", OpenedBy: "watch",
 		BeganAt: ago(11 * time.Minute), OpenedAt: ago(10 * time.Minute), Cost: astern.Cost{Requests: 1204, Share: 4.1, Unknown: "orders lost"},
-		Cause: &astern.Cause{Address: "production/shop", Revision: "v1.2.3", At: ago(12 * time.Minute)}, Executions: []string{"e-91"}, Tasks: tasks(nil, nil),
+		Cause: &astern.Cause{Address: "production/shop", Revision: "v1.2.3", At: ago(12 * time.Minute), By: "ci"}, Blame: "the fault began 1 min after v1.2.3 was deployed, and nothing else changed",
+		Decisions: []astern.Decision{{Act: astern.ActAsk, Way: "shop back to v1.2.2", Command: "astern approve 8f3c1c2d4e5f --reason …", Plan: "8f3c1c2d4e5f", Because: "the cool-down ends at 03:31",
+			Ways: []astern.WeighedWay{{Way: "new-checkout off", Seconds: 3, Against: "it is off already"},
+				{Way: "shop back to v1.2.2", Command: "astern rollback shop --to v1.2.2 --reason …", Seconds: 120},
+				{Way: "shop back to v1.2.1", Seconds: 120, Loses: "1204 rows", Against: "it loses 1204 rows"}}}},
+		Executions: []string{"e-91"}, Tasks: tasks(nil, nil),
 		Timeline: []astern.TimelineEntry{{At: ago(10 * time.Minute), By: "watch", Text: "opened: errors 4.1 % (production/shop)"},
 			{At: ago(9 * time.Minute), By: "ana", Text: "e-91: rollback production/shop v1.2.3 → v1.2.2 begins", Execution: "e-91"},
 			{At: ago(8 * time.Minute), Text: "e-91: 2.swap@shop-1 failed: no space\x1b[2J", Execution: "e-91"}}}

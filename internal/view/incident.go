@@ -37,7 +37,11 @@ func IncidentOf(in astern.Incident, now time.Time) IncidentReport {
 	case in.Left() > 0:
 		for _, t := range in.Tasks {
 			if t.DoneAt == nil {
-				r.Next = append(r.Next, "astern tick "+in.ID+" "+t.Item)
+				next := "astern tick " + in.ID + " " + t.Item
+				if strings.HasPrefix(t.Item, "review ") {
+					next = "astern policy " + t.Item + " --reason …"
+				}
+				r.Next = append(r.Next, next)
 				break
 			}
 		}

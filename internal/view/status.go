@@ -57,6 +57,8 @@ type ComponentStatus struct {
 	// Apart lists the members whose processes were not started under what their links lead to, one line each.
 	Apart []string `json:"apart,omitempty"`
 	Error string   `json:"error,omitempty"`
+	// Watch is what astern watch last knew of it; nil for a component without signals.
+	Watch *astern.WatchState `json:"watch,omitempty"`
 }
 
 // MarshalJSON adds kind and version.
@@ -109,6 +111,80 @@ func someOf(st Style, lines []string, mark span, what string) (out []text) {
 	return out
 }
 
+// incidentNow writes what is known of an incident that lasts: its cause, what was decided, all ways with time and loss, and why
+// not the others.
+func incidentNow(p *printer, st Style, in astern.Incident) {
+	cause := tx("no change is to blame")
+	if in.Cause != nil {
+		cause = tx(strong(in.Cause.Address+" "+in.Cause.Revision), dim(", deployed "+st.age(in.Cause.At)+" by "+orDash(in.Cause.By)))
+	}
+	if in.Cause != nil || in.Blame != "" {
+		if in.Blame != "" {
+			cause = append(cause, tx("; ", in.Blame)...)
+		}
+		p.field("cause", cause)
+	}
+	if in.Cost.Requests > 0 {
+		p.field("cost", count(int64(in.Cost.Requests)), " requests failed that would not have, as far as was counted")
+	}
+	if len(in.Decisions) == 0 {
+		return
+	}
+	d := in.Decisions[len(in.Decisions)-1]
+	p.field("decided", strong(decisionWord(d)), ": ", d.Because)
+	for i, w := range d.Ways {
+		label := "ways"
+		if i > 0 {
+			label = ""
+		}
+		mark, why := good("✓ "), ""
+		if w.Against != "" {
+			mark, why = warn("! "), ": "+w.Against
+		}
+		p.field(label, mark, strong(w.Way), dim("  ~"+seconds(w.Seconds)+", loses "+orNothing(w.Loses)), why)
+		if w.Against == "" && w.Command != "" {
+			p.command(labelWidth, w.Command)
+		}
+	}
+	if d.Act == astern.ActAsk && d.Plan != "" {
+		p.field("approve", accent(d.Command))
+	}
+}
+
+// decisionWord says what a decision comes to.
+func decisionWord(d astern.Decision) string {
+	switch d.Act {
+	case astern.ActAutomatic:
+		return "astern takes " + d.Way
+	case astern.ActAsk:
+		if d.Way == "" {
+			return "a person must decide"
+		}
+		return "a person is asked for " + d.Way
+	case astern.ActShadow:
+		return "astern would take " + d.Way + " (shadow)"
+	case astern.ActTell:
+		return "told, nothing is done"
+	}
+	return "on hold"
+}
+
+// watchedLines says what the watch knows of a component, and how old that is.
+func watchedLines(st Style, c ComponentStatus) []text {
+	w := c.Watch
+	if w == nil {
+		return nil
+	}
+	if w.At.IsZero() {
+		return []text{tx(warn("! nobody watches it: "), "astern watch")}
+	}
+	line := tx(dim("watched "+st.age(w.At)+": "), w.Says)
+	if !w.Alive {
+		line = tx(warn("! watched last "+st.age(w.At)+", and not since: "), w.Says)
+	}
+	return []text{line}
+}
+
 // Status writes the screen for 3 a.m.: what runs, whether there is a way back, what is under way, what is latched, and
 // how old each figure is.
 func Status(w io.Writer, st Style, r StatusReport) error {
@@ -122,6 +198,7 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		p.field("incident", bad("✗ "+in.ID), "  ", orDash(in.Severity), "  ", strong(in.Title), dim(fmt.Sprintf("  since %s, %s  ", st.clock(in.BeganAt),
 			seconds(in.Harm(st.Now).Round(time.Second).Seconds()))), owner)
 		p.command(labelWidth, "astern show "+in.ID)
+		incidentNow(p, st, in)
 	}
 	for _, e := range r.Executions {
 		t := tx(stateWords(e.State, e.Execution.Outcome), "  ", strong(e.Execution.ID), "  ", e.Title, dim(", began "+st.age(e.Execution.CreatedAt)))
@@ -154,6 +231,7 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		if c.Error != "" {
 			rw.below = append(rw.below, tx(bad("✗ could not be asked: "), c.Error))
 		}
+		rw.below = append(rw.below, watchedLines(st, c)...)
 		rw.below = append(rw.below, someOf(st, c.Apart, warn("! "), "not restarted")...)
 		rw.below = append(rw.below, someOf(st, c.Unknown, warn("? unknown: "), "unknown")...)
 		rows = append(rows, rw)

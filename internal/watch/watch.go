@@ -222,11 +222,14 @@ func decide(s Situation, j Judgement, worse []Finding) (astern.Decision, int) {
 		return none(astern.ActAsk, fmt.Sprintf("%s was taken back in %s already, and %s deployed it again: first stop what deploys it", j.Cause.Revision, in, cmp.Or(j.Cause.By, "somebody")))
 	}
 	i, against := choose(s, *j.Cause)
+	ways := weighed(s, *j.Cause)
 	if i < 0 {
-		return none(astern.ActAsk, "no way back may be taken without a person: "+cmp.Or(strings.Join(against, "; "), "there is none"), against...)
+		d, _ := none(astern.ActAsk, "no way back may be taken without a person: "+cmp.Or(strings.Join(against, "; "), "there is none"), against...)
+		d.Ways = ways
+		return d, -1
 	}
 	way := s.Ways[i]
-	d := astern.Decision{Way: way.Text, Command: way.Command, Against: against}
+	d := astern.Decision{Way: way.Text, Command: way.Command, Against: against, Ways: ways}
 	d.Act, d.Because = most(s, worse)
 	if d.Because == "" {
 		d.Because = fmt.Sprintf("%s: %s; %s; %s is the first way that may be taken: ~%s, loses %s", worse[0].Signal, worse[0].Says, j.Blame, way.Text,
@@ -266,22 +269,36 @@ func automatic(d astern.Decision) bool { return d.Act == astern.ActAutomatic }
 func choose(s Situation, c astern.Cause) (int, []string) {
 	var against []string
 	for i, w := range s.Ways {
-		why := w.Against
-		switch {
-		case why != "":
-		case w.Loses != "":
-			why = "it loses " + w.Loses
-		case w.Revision == c.Revision:
-			why = "it is what is blamed"
-		case w.Revision != "" && blamed(s.Past, w.Revision):
-			why = "it was blamed for a fault before"
-		}
+		why := speaks(s, c, w)
 		if why == "" {
 			return i, against
 		}
 		against = append(against, w.Text+": "+why)
 	}
 	return -1, against
+}
+
+// speaks says what speaks against taking a way without a person, "" for nothing.
+func speaks(s Situation, c astern.Cause, w Way) string {
+	switch {
+	case w.Against != "":
+		return w.Against
+	case w.Loses != "":
+		return "it loses " + w.Loses
+	case w.Revision == c.Revision:
+		return "it is what is blamed"
+	case w.Revision != "" && blamed(s.Past, w.Revision):
+		return "it was blamed for a fault before"
+	}
+	return ""
+}
+
+func weighed(s Situation, c astern.Cause) []astern.WeighedWay {
+	var out []astern.WeighedWay
+	for _, w := range s.Ways {
+		out = append(out, astern.WeighedWay{Way: w.Text, Command: w.Command, Seconds: w.Seconds, Loses: w.Loses, Against: speaks(s, c, w)})
+	}
+	return out
 }
 
 func blamed(past []astern.Incident, revision string) bool {
