@@ -20,9 +20,11 @@ import (
 const (
 	// Where nothing was deployed and nothing is worse, components are looked at one after the other, so often that each has its
 	// turn after lookEach for each of them, within these bounds. A deployment that the ledger tells of is seen at once.
-	lookEach, leastLook, mostLook = 300 * time.Millisecond, 15 * time.Second, 5 * time.Minute
+	lookEach, leastLook, mostLook = 300 * time.Millisecond, 5 * time.Second, 5 * time.Minute
 	// leastWindow is how long after a change a fault may be its fault, where the policy watches no longer.
 	leastWindow = time.Hour
+	// mostPhi is the overdispersion from which on people are told: what is usual lies far below.
+	mostPhi = 20
 	// giveUp is after how long a deployment that can't be judged is left to people.
 	giveUp = 24 * time.Hour
 	// newsLimit is how many of the newest events of the ledger are read each round; more than that many deployments between
@@ -58,7 +60,7 @@ type watched struct {
 	needs       map[string]need   // by address of what it depends on
 	weighedAt   time.Time         // when its fault was weighed last
 	probes      probes
-	busy        bool // something was to be judged when it was kept last
+	knows       string // what was known when it was kept last
 
 	lock sync.Mutex
 	// running is the execution that this process carries out for it, ended what came of the last one.
@@ -296,6 +298,12 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 	}
 	x.known.Try(e, baseline, x.component.Signals, w.pasts(ctx, x, unmixed), unmixed, now)
 	x.known.Known = newest
+	for _, s := range x.component.Signals {
+		if past := x.known.Trial.Past[s.Name]; past.Split && past.Phi > mostPhi {
+			w.tell(x, astern.WatchEvent{Kind: astern.WatchTrouble, Text: fmt.Sprintf("signal %s: two halves of %s that ran the same differed %.0f times more than chance makes them: "+
+				"their traffic is not alike, and a verdict takes that much longer", s.Name, x.component.Name, past.Phi)})
+		}
+	}
 	beside := ", against its past"
 	if baseline != "" {
 		beside = ", beside what still runs " + baseline + ", else against its past"

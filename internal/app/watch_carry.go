@@ -244,7 +244,11 @@ func (x *watched) elsewhere() []watch.Elsewhere {
 	var out []watch.Elsewhere
 	for _, address := range sorted(x.needs) {
 		if n := x.needs[address]; !n.since.IsZero() {
-			out = append(out, watch.Elsewhere{What: n.what, Since: n.since})
+			what := n.what
+			if !n.well.IsZero() {
+				what += ", and was well until " + n.well.UTC().Format("15:04:05Z")
+			}
+			out = append(out, watch.Elsewhere{What: what, Since: n.since})
 		}
 	}
 	return out
@@ -324,13 +328,14 @@ func (w *Watcher) keepSome(ctx context.Context) error {
 	w.rounds++
 	for i, x := range w.all {
 		past, busy := (w.rounds+i)%pastRounds == 0, x.known.Trial != nil || !x.known.Fault.IsZero()
-		if !past && !busy && !x.busy {
+		knows := verdictsOf(x.known, x.component.Signals)
+		if !past && !busy && knows == x.knows {
 			continue
 		}
 		if err := w.keep(ctx, x, past); err != nil {
 			return err
 		}
-		x.busy = busy
+		x.knows = knows
 	}
 	now := w.app.Now()
 	b, err := json.Marshal(heartbeat{Version: watchVersion, At: now, Gap: now.Sub(w.beat)})
@@ -376,6 +381,18 @@ func (a *App) WatchState(ctx context.Context, c astern.Component) (*astern.Watch
 	out.Alive = gap < 3*min(beat.Gap, time.Minute)+patience
 	out.Says = stateWords(k.Watched, c.Signals)
 	return out, nil
+}
+
+// verdictsOf is what is known of each signal, without its numbers, and what is judged.
+func verdictsOf(k *watch.Watched, signals []astern.Signal) string {
+	out := "known:"
+	for _, f := range k.Findings(signals) {
+		out += " " + string(f.Verdict)
+	}
+	if k.Trial != nil {
+		out += " " + k.Trial.Deployed.Revision
+	}
+	return out
 }
 
 // stateWords is what is known of a component in a line.

@@ -105,15 +105,10 @@ func (w *Watcher) notice(ctx context.Context, x *watched, now time.Time) error {
 	if t := x.known.Trial; t != nil {
 		token = fmt.Sprintf("watch/%s/event-%d", address, t.Deployed.Seq)
 	}
-	id, opened, err := w.app.Store.OpenIncident(ctx, astern.IncidentEvent{At: now, Kind: astern.IncidentOpened, By: incident.Watch, Text: clipped(j.Title),
+	id, err := w.openFor(ctx, x, j, astern.IncidentEvent{At: now, Kind: astern.IncidentOpened, By: incident.Watch, Text: clipped(j.Title),
 		Addresses: []string{address}, Began: j.Began, Severity: severity, Token: token})
 	if err != nil {
-		return fmt.Errorf("opening an incident: %w", err)
-	}
-	if !opened { // it was resolved, and is not over
-		if _, err := w.event(ctx, id, astern.IncidentEvent{Kind: astern.IncidentReopened, Text: "worse again: " + clipped(j.Title)}); err != nil {
-			return err
-		}
+		return err
 	}
 	x.known.Incident = id
 	blamed := astern.IncidentEvent{Kind: astern.IncidentBlamed, Cause: j.Cause, Text: j.Blame, Token: id + "/blamed"}
@@ -125,6 +120,38 @@ func (w *Watcher) notice(ctx context.Context, x *watched, now time.Time) error {
 		return err
 	}
 	return w.keep(ctx, x, false)
+}
+
+// openFor opens the incident of a fault. One that was resolved, about the same cause, is not over and opened again; one that had
+// another cause was another fault.
+func (w *Watcher) openFor(ctx context.Context, x *watched, j watch.Judgement, e astern.IncidentEvent) (string, error) {
+	token := e.Token
+	for n := 2; ; n++ {
+		id, opened, err := w.app.Store.OpenIncident(ctx, e)
+		if err != nil || opened {
+			return id, wrapped("opening an incident", err)
+		}
+		log, err := w.app.Store.Incident(ctx, id)
+		if err != nil {
+			return "", fmt.Errorf("reading %s: %w", id, err)
+		}
+		in := incident.Fold(log)
+		if in.ResolvedAt == nil {
+			return id, nil
+		}
+		if (in.Cause == nil) == (j.Cause == nil) && (j.Cause == nil || in.Cause.Address == j.Cause.Address && in.Cause.Event == j.Cause.Event) {
+			_, err := w.event(ctx, id, astern.IncidentEvent{Kind: astern.IncidentReopened, Text: "worse again: " + clipped(j.Title)})
+			return id, err
+		}
+		e.Token = fmt.Sprintf("%s/%d", token, n)
+	}
+}
+
+func wrapped(doing string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
 }
 
 // clipped keeps a text short enough for one line of a list.
@@ -258,6 +285,9 @@ func (w *Watcher) continued(ctx context.Context, e astern.Execution) (*astern.Ex
 	return &e, nil
 }
 
+// calmFor is how long nothing must speak for worse after a plan was carried out where more can't be known.
+const calmFor = 2 * time.Minute
+
 // recovered resolves the incident when nothing is worse any more: by the signals since then, or where those can't be
 // judged, by the validation of the plan that was carried out.
 func (w *Watcher) recovered(ctx context.Context, x *watched, in astern.Incident, acted *astern.Execution, now time.Time) (bool, error) {
@@ -268,6 +298,9 @@ func (w *Watcher) recovered(ctx context.Context, x *watched, in astern.Incident,
 			return false, nil
 		}
 		how = fmt.Sprintf("%s took %s back; %s", acted.ID, x.component.Name, how)
+		if least := max(calmFor, time.Duration(x.environment.Policy.WatchSeconds)*time.Second); !healthy && acted.Outcome == astern.OutcomeDone && x.known.Calm(x.component.Signals, least) {
+			healthy, how = true, fmt.Sprintf("%s took %s back; nothing speaks for worse any more in %s", acted.ID, x.component.Name, shortly(least))
+		}
 		if of == 0 && acted.Outcome == astern.OutcomeDone && !x.known.Judging() && acted.EndedAt != nil &&
 			now.Sub(*acted.EndedAt) >= time.Duration(x.environment.Policy.WatchSeconds)*time.Second {
 			healthy, how = true, fmt.Sprintf("%s is done and its checks pass; the signals can't be judged: %s", acted.ID, strings.Join(x.known.Cannot(), "; "))
@@ -297,6 +330,9 @@ func (w *Watcher) stillWorse(ctx context.Context, x *watched, in astern.Incident
 		return nil // not known yet
 	}
 	because := fmt.Sprintf("%s ended %s: a person must decide", e.ID, e.Outcome)
+	if now := x.elsewhere(); worse && len(now) > 0 && !f.Controlled {
+		f.Says += "; " + now[0].What
+	}
 	if e.Outcome == astern.OutcomeDone {
 		because = fmt.Sprintf("%s is done, and it is worse all the same (%s: %s): once for one fault, a person must decide", e.ID, f.Signal, f.Says)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/detect"
@@ -111,6 +112,31 @@ func (w *Watched) Healthy(signals []astern.Signal) (healthy bool, of int) {
 		}
 	}
 	return of > 0, of
+}
+
+// Calm reports whether nothing speaks for worse, in at least that much time that was counted of every signal that can be judged,
+// since the fault was noticed: less than to know that nothing is worse, where too little comes or too little is known of before.
+func (w *Watched) Calm(signals []astern.Signal, least time.Duration) bool {
+	p := w.panels()
+	if w.After != nil {
+		p = w.After
+	}
+	if p == nil || worse(p) {
+		return false
+	}
+	panel := p.Alone
+	if p.Controlled {
+		panel = p.Beside
+	}
+	if panel == nil {
+		return false
+	}
+	for _, j := range panel.Judges {
+		if j.Seconds < least.Seconds() || j.Missing != "" || j.Value() > 1 {
+			return false
+		}
+	}
+	return true
 }
 
 // Blind reports whether the last sample of every signal was none.

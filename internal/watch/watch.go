@@ -87,7 +87,8 @@ type Situation struct {
 
 // Elsewhere is a fault of something that the component needs.
 type Elsewhere struct {
-	What  string // "stock does not answer"
+	What string // "stock fails its check health, and was well until 03:07:00Z"
+	// Since is the earliest time at which it may have begun.
 	Since time.Time
 }
 
@@ -171,7 +172,7 @@ func blame(s Situation, began time.Time, controlled bool) (*astern.Cause, string
 	if !controlled {
 		for _, e := range s.Elsewhere {
 			if !e.Since.After(began.Add(slack)) {
-				return nil, fmt.Sprintf("%s since %s: it is not the release", e.What, clock(e.Since))
+				return nil, e.What + ": it is not the release"
 			}
 		}
 	}
@@ -318,8 +319,6 @@ func most(s Situation, worse []Finding) (act astern.Act, because string) {
 	}
 	return astern.ActAutomatic, ""
 }
-
-func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }
 
 // span writes a duration in whole seconds, from a minute on in whole minutes.
 func span(d time.Duration) string {

@@ -55,7 +55,7 @@ func TestJudge(t *testing.T) {
 		"a dependency broke first": {func(s *watch.Situation) {
 			s.Findings[0].Controlled, s.Findings[0].Large = false, true
 			s.Elsewhere = []watch.Elsewhere{{"stock does not answer", ago(5)}}
-		}, astern.ActTell, "stock does not answer since 03:07:00Z: it is not the release", ""},
+		}, astern.ActTell, "stock does not answer: it is not the release", ""},
 		"a dependency broke later": {func(s *watch.Situation) {
 			s.Findings[0].Controlled, s.Findings[0].Large = false, true
 			s.Elsewhere = []watch.Elsewhere{{"stock does not answer", ago(1)}}

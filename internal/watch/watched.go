@@ -228,7 +228,7 @@ func (w *Watched) quiet(s astern.Signal, signals []astern.Signal, sample astern.
 
 // afterFor is how long it is judged whether a fault is over before that begins anew: what lasted for some of it would speak
 // against the rest.
-const afterFor = time.Minute
+const afterFor = 30 * time.Second
 
 // after shows a sample to the panels that judge whether the fault is over.
 func (w *Watched) after(now time.Time, s astern.Signal, signals []astern.Signal, sample astern.Sample, beside bool, make maker) {
