@@ -21,8 +21,6 @@ const (
 	// Where nothing was deployed and nothing is worse, components are looked at one after the other, so often that each has its
 	// turn after lookEach for each of them, within these bounds. A deployment that the ledger tells of is seen at once.
 	lookEach, leastLook, mostLook = 300 * time.Millisecond, 5 * time.Second, 5 * time.Minute
-	// leastWindow is how long after a change a fault may be its fault, where the policy watches no longer.
-	leastWindow = time.Hour
 	// mostPhi is the overdispersion from which on people are told: what is usual lies far below.
 	mostPhi = 20
 	// giveUp is after how long a deployment that can't be judged is left to people.
@@ -374,7 +372,7 @@ func (w *Watcher) pasts(ctx context.Context, x *watched, until time.Time) map[st
 
 // window is how long after a change a fault may be its fault.
 func (w *Watcher) window(x *watched) time.Duration {
-	return max(leastWindow, time.Duration(x.environment.Policy.WatchSeconds)*time.Second)
+	return watch.Window(x.environment.Policy)
 }
 
 // sorted returns the keys of a map in order.
