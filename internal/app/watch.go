@@ -13,6 +13,7 @@ import (
 	"github.com/astern-dev/astern/internal/incident"
 	"github.com/astern-dev/astern/internal/inventory"
 	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/replay"
 	"github.com/astern-dev/astern/internal/signal"
 	"github.com/astern-dev/astern/internal/watch"
 )
@@ -40,6 +41,7 @@ type Watcher struct {
 	rounds  int
 	beat    time.Time
 	kept    string // what sets apart what it keeps from what others do
+	record  recorder
 
 	speak   sync.Mutex
 	carried sync.WaitGroup
@@ -147,6 +149,7 @@ func (w *Watcher) Round(ctx context.Context) error {
 		return err
 	}
 	now := w.app.Now()
+	w.record.resume(w)
 	w.look(ctx, func(x *watched) bool { return x.lookedAt.IsZero() })
 	for _, x := range w.all {
 		if err := w.deployed(ctx, x, news[x.component.Address()], now); err != nil {
@@ -165,10 +168,15 @@ func (w *Watcher) Round(ctx context.Context) error {
 		x := w.all[i]
 		part := answers[from[i] : from[i]+len(x.component.Signals)]
 		if x.trouble == "" {
-			x.known.Take(w.app.Now(), runsOf(x.state), x.component.Signals, part)
+			at := w.app.Now()
+			taken := x.known.Take(at, runsOf(x.state), x.component.Signals, part)
+			w.record.took(at, x, taken)
 		}
+		before := replay.MarkOf(x.known)
 		errs[i] = w.judge(ctx, x)
+		w.record.did(w.app.Now(), x, before)
 	})
+	w.record.round(w)
 	for i, err := range errs {
 		if err != nil {
 			return fmt.Errorf("watching %s: %w", w.all[i].component.Address(), err)
@@ -302,6 +310,7 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 				"their traffic is not alike, and a verdict takes that much longer", s.Name, x.component.Name, past.Phi)})
 		}
 	}
+	w.record.tried(now, x)
 	beside := ", against its past"
 	if baseline != "" {
 		beside = ", beside what still runs " + baseline + ", else against its past"

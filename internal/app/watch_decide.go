@@ -20,8 +20,6 @@ import (
 const (
 	// mostPlans is how many plans are made for one fault before people are asked: each time the world had changed.
 	mostPlans = 3
-	// weighEvery is how often a decision to wait is weighed again.
-	weighEvery = 15 * time.Second
 	// mostWays is how many earlier revisions are weighed.
 	mostWays = 5
 	// firstPercent and bakeSeconds are the stages in which astern takes something back by itself.
@@ -102,7 +100,7 @@ func (w *Watcher) decide(ctx context.Context, x *watched, in astern.Incident, la
 			return err
 		}
 	}
-	if last.Act != "" && now.Sub(x.weighedAt) < weighEvery {
+	if last.Act != "" && now.Sub(x.weighedAt) < watch.WeighEvery {
 		return nil
 	}
 	x.weighedAt = now
@@ -125,6 +123,7 @@ func (w *Watcher) decide(ctx context.Context, x *watched, in astern.Incident, la
 		return err
 	}
 	s.Rules = ruled.Rules
+	w.record.weighed(now, x, s)
 	j := watch.Judge(s)
 	if !j.Fault || same(last, j.Decision) {
 		return nil

@@ -352,6 +352,7 @@ func (w *Watcher) decided(ctx context.Context, x *watched, in astern.Incident, d
 	if _, err := w.event(ctx, in.ID, e); err != nil {
 		return err
 	}
+	w.record.decided(w.app.Now(), x, d)
 	text := string(d.Act)
 	if d.Way != "" {
 		text += ", " + d.Way

@@ -112,6 +112,9 @@ type Judgement struct {
 	Harm float64
 }
 
+// WeighEvery is how often a decision to wait is weighed again.
+const WeighEvery = 15 * time.Second
+
 // slack is how much earlier than its change a fault may seem to begin: clocks differ, and a deployment is recorded after it
 // was made.
 const slack = 2 * time.Minute
