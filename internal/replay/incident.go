@@ -161,10 +161,18 @@ func end(f *astern.ReplayFault, in astern.Incident, h History, way watch.Way) {
 		if e.Revision == way.Revision {
 			same = "the same way"
 		}
-		f.People = fmt.Sprintf("%s put %s in place %s later: %s", cmp.Or(e.By, "somebody"), e.Revision, e.At.Sub(in.OpenedAt).Round(time.Second), same)
+		f.People = fmt.Sprintf("%s put %s in place %s later: %s", cmp.Or(e.By, "somebody"), e.Revision, span(e.At.Sub(in.OpenedAt)), same)
 		at(e.At, fmt.Sprintf("%s was put in place by %s", e.Revision, cmp.Or(e.By, "somebody")))
 		break
 	}
+}
+
+// span writes a duration in whole seconds, from two minutes on in whole minutes.
+func span(d time.Duration) string {
+	if d < 2*time.Minute {
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.0f min", d.Minutes())
 }
 
 // costs is what the incident had cost by when. What was counted last had failed by the end of the fault.

@@ -155,6 +155,7 @@ func flat(c *astern.Counts) (counts, hist, bounds []float64) {
 	if c == nil {
 		return nil, nil, nil
 	}
+	bounds = []float64{} // none is written, too
 	for _, b := range c.Buckets {
 		hist = append(hist, b.Count)
 		if b.Upper != nil {

@@ -89,6 +89,15 @@ func renderings() []rendering {
 		{"rehearsal", func(w io.Writer, st Style) error { return Rehearsal(w, st, rehearsalReport()) }, rehearsalReport()},
 		{"reviews", func(w io.Writer, st Style) error { return Reviews(w, st, reviewsReport()) }, reviewsReport()},
 		{"reviews-none", func(w io.Writer, st Style) error { return Reviews(w, st, ReviewsReport{}) }, nil},
+		{"replay", func(w io.Writer, st Style) error { return Replay(w, st, replayReport()) }, replayReport()},
+		{"replay-same", func(w io.Writer, st Style) error {
+			r := replayReport()
+			r.Faults, r.Notes = r.Faults[3:], nil
+			return Replay(w, st, r)
+		}, nil},
+		{"replay-none", func(w io.Writer, st Style) error {
+			return Replay(w, st, ReplayReport{astern.Replay{Of: "monday.jsonl", Policy: "astern.yaml"}})
+		}, nil},
 		{"error", func(w io.Writer, st Style) error { return Error(w, st, sampleError()) }, ErrorDocument(sampleError())},
 	}
 }

@@ -102,15 +102,14 @@ func savingOf(f astern.ReplayFault) text {
 	if s.Seconds == nil {
 		return tx(s.Because)
 	}
-	word := good("saved ")
+	t := tx(good("saved "), strong(seconds(*s.Seconds)), " of harm")
 	if *s.Seconds < 0 {
-		word = bad("lost ")
+		t = tx(bad("lost"), ": ", strong(seconds(-*s.Seconds)), " more of harm")
 	}
-	t := tx(word, strong(seconds(math.Abs(*s.Seconds))), " of harm")
 	if s.Requests != nil {
 		t = tx(t, ", ", strong(requestsOf(*s.Requests)))
 		if s.Low != nil && s.High != nil {
-			t = tx(t, fmt.Sprintf(" (%s to %s)", amountOf(*s.Low), amountOf(*s.High)))
+			t = tx(t, fmt.Sprintf(" (%s to %s)", amountOf(min(math.Abs(*s.Low), math.Abs(*s.High))), amountOf(max(math.Abs(*s.Low), math.Abs(*s.High)))))
 		} else if s.High != nil {
 			t = tx(t, fmt.Sprintf(" (at most %s)", amountOf(*s.High)))
 		}
