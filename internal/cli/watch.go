@@ -37,7 +37,7 @@ is not worse for as long as the policy says becomes known-good.
 Killed at any point, it goes on where it was when it is started again. One line for each event; with -o json one JSON object.
 
 --record FILE appends all that it sees to a file, to be judged again by astern replay: for 100 components with three signals
-each, read every 5 s, some RECORDED a day. What can't be written there never stops the watch.
+each, read every 5 s, some 600 MB a day (at most 16 GB are written). What can't be written there never stops the watch.
 
   astern watch
   astern watch shop --every 1s -o json

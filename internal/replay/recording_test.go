@@ -249,3 +249,39 @@ func FuzzRecording(f *testing.F) {
 		}
 	})
 }
+
+// TestRecordingWeight: what a day of a hundred components with three signals each weighs, read every five seconds: below what
+// the help of astern watch says.
+func TestRecordingWeight(t *testing.T) {
+	var c Encoder
+	c.Start(now)
+	at, bytes := now, 0
+	const rounds = 200
+	total := 0.0
+	for i := range rounds {
+		at = at.Add(5*time.Second + time.Duration(i*7919%1000)*time.Microsecond)
+		var taken []watch.Taken
+		for signal := range 3 {
+			group := func(n float64) *astern.Counts {
+				total += n
+				g := &astern.Counts{Total: n, Bad: float64(i % 17), Members: 3}
+				if signal == 1 {
+					for j, u := range []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10} {
+						g.Buckets = append(g.Buckets, astern.Bucket{Upper: &u, Count: n * float64(j) / 12})
+						g.Buckets[j].Count = float64(int(g.Buckets[j].Count))
+					}
+					g.Buckets = append(g.Buckets, astern.Bucket{Count: n})
+				}
+				return g
+			}
+			taken = append(taken, watch.Taken{Signal: signal, Sample: astern.Sample{From: at.Add(-5001 * time.Millisecond), To: at, Candidate: group(12_000 + float64(i*31%977)), Control: group(11_000 + float64(i*37%977))}})
+		}
+		bytes += len(c.Took(at, "production/checkout-api", nil, taken))
+	}
+	const day = 24 * 3600 / 5 * 100
+	weight := float64(bytes) / rounds * day / (1 << 30)
+	t.Logf("%d bytes a round of one component: %.2f GiB a day of 100", bytes/rounds, weight)
+	if weight > 0.6 {
+		t.Errorf("%.2f GiB a day", weight)
+	}
+}
