@@ -72,7 +72,11 @@ func (r *recorder) decided(at time.Time, x *watched, d astern.Decision) {
 }
 
 func (r *recorder) did(at time.Time, x *watched, before replay.Mark) {
-	r.add(func(e *replay.Encoder) []byte { return e.Did(at, x.component.Address(), before, x.known) })
+	r.add(func(e *replay.Encoder) []byte {
+		address := x.component.Address()
+		probed := x.findings()[len(x.component.Signals):]
+		return append(e.Probed(at, address, probed), e.Did(at, address, before, x.known)...)
+	})
 }
 
 // round writes the lines of the round that is over.

@@ -25,17 +25,14 @@ type History struct {
 // policy makes no sense of it.
 func Incident(h History, p astern.Policy, by string) (astern.ReplayFault, error) {
 	in := incident.Fold(h.Log)
-	f := astern.ReplayFault{Incident: in.ID, Title: in.Title, BeganAt: in.BeganAt, NoticedAt: in.OpenedAt, Cause: in.Cause, Cost: in.Cost}
+	f := astern.ReplayFault{Incident: in.ID, Title: in.Title, BeganAt: in.BeganAt, NoticedAt: in.OpenedAt, Cause: in.Cause, Blame: in.Blame, Cost: in.Cost}
 	if len(in.Addresses) > 0 {
 		f.Address = in.Addresses[0]
 	}
 	var was, would *deed
 	var way watch.Way
 	for _, e := range h.Log.Events {
-		switch {
-		case e.Kind == astern.IncidentBlamed:
-			f.Blame = e.Text
-		case e.Kind == astern.IncidentDecided && e.Decision != nil:
+		if e.Kind == astern.IncidentDecided && e.Decision != nil {
 			r, at, w, err := again(e, p, by)
 			if err != nil {
 				return f, fmt.Errorf("judging %s of %s again: %w", clock(e.At), in.ID, err)

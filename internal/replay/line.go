@@ -28,7 +28,9 @@ type line struct {
 	Weighed json.RawMessage  `json:"weighed,omitempty"`
 	Decided *astern.Decision `json:"decided,omitempty"`
 	Did     deedKind         `json:"did,omitempty"`
-	Round   bool             `json:"round,omitempty"` // the round is over
+	// Probed is what the component's own checks say from now on, where the signals have no data; an empty list is nothing.
+	Probed *[]watch.Finding `json:"probed,omitempty"`
+	Round  bool             `json:"round,omitempty"` // the round is over
 }
 
 // deedKind is what the watch did with what it knew.
@@ -81,6 +83,7 @@ type Encoder struct {
 	bounds  map[string][]float64
 	runs    map[string]string // by address, as it was written last
 	weighed map[string]string
+	probed  map[string]string
 }
 
 func (c *Encoder) line(at time.Time, l line) []byte {
@@ -95,7 +98,7 @@ func (c *Encoder) line(at time.Time, l line) []byte {
 
 // Start begins a recording, or begins it anew after something was lost.
 func (c *Encoder) Start(at time.Time) []byte {
-	*c = Encoder{last: 0, bounds: map[string][]float64{}, runs: map[string]string{}, weighed: map[string]string{}}
+	*c = Encoder{last: 0, bounds: map[string][]float64{}, runs: map[string]string{}, weighed: map[string]string{}, probed: map[string]string{}}
 	return c.line(at, line{Recording: Version})
 }
 
@@ -185,6 +188,18 @@ func (c *Encoder) Weighed(at time.Time, address string, s watch.Situation) []byt
 		c.weighed[address] = same
 	}
 	return c.line(at, line{Address: address, Weighed: kept})
+}
+
+// Probed writes what a component's own checks say, where that has changed.
+func (c *Encoder) Probed(at time.Time, address string, findings []watch.Finding) []byte {
+	text, err := json.Marshal(findings)
+	if err != nil || len(findings) == 0 && c.probed[address] == "" || c.probed[address] == string(text) {
+		return nil
+	}
+	if c.probed[address] = string(text); len(findings) == 0 {
+		c.probed[address], findings = "", []watch.Finding{}
+	}
+	return c.line(at, line{Address: address, Probed: &findings})
 }
 
 // Decided writes a decision.

@@ -73,6 +73,7 @@ type played struct {
 	weighing time.Time
 	fault    *astern.ReplayFault
 	harm     harm
+	probed   []watch.Finding
 	mended   *time.Time // when something was done about it, by the recording
 }
 
@@ -126,6 +127,9 @@ func (p *player) take(l line) error {
 		}
 		c.weighed = &s
 	}
+	if l.Probed != nil {
+		c.probed = *l.Probed
+	}
 	if l.Decided != nil {
 		c.was, c.changed = l.Decided, true
 		if l.Decided.Act == astern.ActAutomatic && c.harm.was == nil {
@@ -153,7 +157,7 @@ func (p *player) begin(l line, at time.Time) error {
 		p.components[l.Address] = c
 		p.order = append(p.order, l.Address)
 	}
-	c.signals, c.known, c.bounds, c.policy = l.Begin.Signals, l.Begin.Watched, map[int][]float64{}, policy
+	c.signals, c.known, c.bounds, c.policy, c.probed = l.Begin.Signals, l.Begin.Watched, map[int][]float64{}, policy, nil
 	c.known.Pasts, c.lasting = l.Begin.Pasts, !c.known.Fault.IsZero()
 	switch {
 	case c.fault != nil && !c.lasting: // it was resolved while nobody recorded
@@ -183,13 +187,13 @@ func (p *player) follow(c *played, did deedKind, at time.Time) {
 
 // judge does at the end of a round what the watch does for one component.
 func (p *player) judge(c *played, at time.Time) error {
-	worse := slices.ContainsFunc(c.known.Findings(c.signals), func(f watch.Finding) bool { return f.Verdict == watch.Worse })
+	worse := slices.ContainsFunc(c.findings(), func(f watch.Finding) bool { return f.Verdict == watch.Worse })
 	healthy, _ := c.known.Healthy(c.signals)
 	defer func() { c.changed, c.over = false, false }()
 	switch {
 	case c.fault == nil && !c.over && worse && c.known.Fault.IsZero():
 		p.notice(c, at)
-	case c.over, c.fault != nil && !c.lasting && healthy && c.mended == nil && !c.known.Fault.IsZero():
+	case c.over, c.fault != nil && !c.lasting && healthy && len(c.probed) == 0 && c.mended == nil && !c.known.Fault.IsZero():
 		if c.fault != nil {
 			c.count(at)
 			p.close(c, at, true)
@@ -207,6 +211,11 @@ func (p *player) judge(c *played, at time.Time) error {
 	return p.decide(c, at)
 }
 
+// findings are those of the signals, and of the component's own checks where they are what is left.
+func (c *played) findings() []watch.Finding {
+	return append(c.known.Findings(c.signals), c.probed...)
+}
+
 // notice begins a fault.
 func (p *player) notice(c *played, at time.Time) {
 	c.known.Noticed(at)
@@ -214,7 +223,7 @@ func (p *player) notice(c *played, at time.Time) {
 	if c.weighed != nil {
 		s = *c.weighed
 	}
-	s.Now, s.Findings, s.Rules = at, c.known.Findings(c.signals), watch.Rules{Act: astern.ActTell, Window: watch.Window(c.policy)}
+	s.Now, s.Findings, s.Rules = at, c.findings(), watch.Rules{Act: astern.ActTell, Window: watch.Window(c.policy)}
 	j := watch.Judge(s)
 	c.fault = &astern.ReplayFault{Address: c.address, Title: j.Title, BeganAt: j.Began, NoticedAt: at, Cause: j.Cause, Blame: j.Blame}
 	if c.weighed == nil {
@@ -251,7 +260,7 @@ func (p *player) decide(c *played, at time.Time) error {
 		return nil
 	}
 	s := *c.weighed
-	s.Now, s.Findings = at, c.known.Findings(c.signals)
+	s.Now, s.Findings = at, c.findings()
 	was := astern.Decision{}
 	if c.was != nil {
 		was = *c.was

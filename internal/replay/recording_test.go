@@ -99,6 +99,28 @@ func TestRecording(t *testing.T) {
 	}
 }
 
+// TestRecordingProbed: where the signals have no data, what the component's own checks said decides again.
+func TestRecordingProbed(t *testing.T) {
+	var c Encoder
+	w := watch.NewWatched("e/shop")
+	text := append(c.Start(now), c.Begin(now, "e/shop", signals, w)...)
+	find := watch.Finding{Signal: "own checks", Kind: astern.SignalErrors, Verdict: watch.Worse, Says: "2 of 2 instances fail", Began: now, Large: true, Harm: 100}
+	s := watch.Situation{Address: "e/shop", Changes: []astern.Event{{Seq: 2, At: now, Address: "e/shop", Kind: astern.EventDeployed, Revision: "v2"}}, Ways: []watch.Way{{Text: "back", Revision: "v1"}}}
+	for i, probed := range [][]watch.Finding{nil, {find}, {find}, nil, nil} {
+		at := minute(float64(i))
+		text = append(text, c.Probed(at, "e/shop", probed)...)
+		if i == 1 {
+			text = append(text, c.Weighed(at, "e/shop", s)...)
+		}
+		text = append(text, c.Round(at)...)
+	}
+	r, err := Recording("file", bytes.NewReader(text), "watch", policies(bold()))
+	if err != nil || bytes.Count(text, []byte("probed")) != 2 || len(r.Faults) != 1 || !r.Faults[0].NoticedAt.Equal(minute(1)) || len(r.Faults[0].Decisions) != 1 ||
+		r.Faults[0].Decisions[0].Would.Act != astern.ActAutomatic || r.Faults[0].Saving == nil || r.Faults[0].Saving.Requests != nil {
+		t.Errorf("%+v, %v\n%s", r, err, text)
+	}
+}
+
 // TestRecordingHostile: what is no recording is refused with the line where that shows.
 func TestRecordingHostile(t *testing.T) {
 	good := strings.Split(strings.TrimSpace(string(recorded())), "\n")

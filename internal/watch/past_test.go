@@ -44,22 +44,29 @@ func totals(samples []astern.Sample) (all, bad float64) {
 	return all, bad
 }
 
-// TestPastRing: pieces of a quarter of a minute, three hours of them, however often it is added to.
+// TestPastRing: pieces of a quarter of a minute, and of five seconds for the newest ten minutes; three hours of them, however
+// often it is added to.
 func TestPastRing(t *testing.T) {
 	var p watch.Past
 	end := filled(&p, now, 5*time.Second, 3*720)
-	if got := p.Samples(end); len(got) != 720 || p.Seconds() != 3*3600 {
+	if got := p.Samples(end); len(got) != 680+120 || p.Seconds() != 3*3600 {
 		t.Fatalf("%d pieces of %v s", len(got), p.Seconds())
 	}
 	if all, bad := totals(p.Samples(end)); all != 3*720*150 || bad != 3*720*3 {
 		t.Errorf("%v, %v", all, bad)
 	}
+	var h watch.Past // buckets are added up as their totals are
+	for _, x := range h.Samples(filled(&h, now, 5*time.Second, 600, 0.1, 0.5)) {
+		if b := x.Control.Buckets; len(b) != 3 || float32(b[2].Count) != float32(x.Control.Total) || float32(b[0].Count) != float32(x.Control.Total/3) {
+			t.Fatalf("%+v", x.Control)
+		}
+	}
 	end = filled(&p, end, 5*time.Second, 5000)
 	got := p.Samples(end)
-	if len(got) > 721 || !got[len(got)-1].To.After(end.Add(-15*time.Second)) || got[0].From.Before(end.Add(-3*time.Hour-15*time.Second)) {
+	if len(got) > 802 || !got[len(got)-1].To.After(end.Add(-15*time.Second)) || got[0].From.Before(end.Add(-3*time.Hour-30*time.Second)) {
 		t.Errorf("%d pieces, from %s to %s, at %s", len(got), got[0].From, got[len(got)-1].To, end)
 	}
-	if got := p.Samples(end.Add(-time.Hour)); len(got) > 481 || got[len(got)-1].To.After(end.Add(-time.Hour)) {
+	if got := p.Samples(end.Add(-time.Hour)); len(got) > 482 || got[len(got)-1].To.After(end.Add(-time.Hour)) {
 		t.Errorf("before an hour ago: %d", len(got))
 	}
 }
@@ -67,11 +74,11 @@ func TestPastRing(t *testing.T) {
 // TestPastGaps: what was not counted is in no piece, and pieces do not reach across it, nor across another number of members.
 func TestPastGaps(t *testing.T) {
 	var p watch.Past
-	at := filled(&p, now, 5*time.Second, 2) // too short for a piece
-	p.Add(astern.Sample{From: at, To: at.Add(5 * time.Second), Missing: "gone"})
-	at = filled(&p, at.Add(5*time.Second), 5*time.Second, 3)
-	p.Add(astern.Sample{From: at, To: at.Add(5 * time.Second), Candidate: counted(7, 0, 3)})
-	at = filled(&p, at.Add(5*time.Second), 5*time.Second, 3)
+	at := filled(&p, now, 2*time.Second, 2) // too short for a piece
+	p.Add(astern.Sample{From: at, To: at.Add(2 * time.Second), Missing: "gone"})
+	at = filled(&p, at.Add(2*time.Second), 2*time.Second, 3)
+	p.Add(astern.Sample{From: at, To: at.Add(2 * time.Second), Candidate: counted(7, 0, 3)})
+	at = filled(&p, at.Add(2*time.Second), 2*time.Second, 3)
 	got := p.Samples(at)
 	if all, _ := totals(got); len(got) != 2 || all != 2*3*150 {
 		t.Errorf("%d pieces of %v", len(got), all)
