@@ -25,8 +25,8 @@ func halves(from time.Time, bad float64) watch.Taken {
 }
 
 // recorded is a recording of a good hour, and of v2, which fails one request of ten beside v1 from its deployment on until it is
-// taken back. The watch that recorded it told people.
-func recorded() []byte {
+// taken back. The watch that recorded it told people, who mended it so many quarters of a minute later.
+func recordedMended(mended int) []byte {
 	var out bytes.Buffer
 	var c Encoder
 	w := watch.NewWatched("e/shop")
@@ -50,12 +50,19 @@ func recorded() []byte {
 	s := watch.Situation{Address: "e/shop", Changes: []astern.Event{{Seq: 2, At: at, Address: "e/shop", Kind: astern.EventDeployed, Revision: "v2", By: "ci"}},
 		Ways: []watch.Way{{Text: "shop back to v1", Revision: "v1", Seconds: 30}}}
 	for i := range 40 {
-		round(100)
+		if i <= mended+1 { // what fails while it is taken back is counted a round later
+			round(100)
+		} else {
+			round(2)
+		}
 		before := MarkOf(w)
 		if f := w.Findings(signals)[0]; f.Verdict == watch.Worse && w.Fault.IsZero() {
 			w.Noticed(at)
 			out.Write(c.Weighed(at, "e/shop", s))
 			out.Write(c.Decided(at, "e/shop", astern.Decision{Act: astern.ActTell, Way: "shop back to v1"}))
+		}
+		if i == mended {
+			w.Again(at)
 		}
 		if i == 39 {
 			w.Over(at)
@@ -65,6 +72,8 @@ func recorded() []byte {
 	}
 	return out.Bytes()
 }
+
+func recorded() []byte { return recordedMended(40) }
 
 func policies(p astern.Policy) func(string) (astern.Policy, bool) {
 	return func(environment string) (astern.Policy, bool) { return p, environment == "e" }
@@ -96,6 +105,56 @@ func TestRecording(t *testing.T) {
 	lines := bytes.SplitAfter(text, []byte("\n"))
 	if r, err := Recording("file", bytes.NewReader(bytes.Join(lines[:len(lines)-20], nil)), "watch", policies(bold())); err != nil || r.Faults[0].EndedAt != nil {
 		t.Errorf("it is cut off in the fault: %+v, %v", r, err)
+	}
+}
+
+// TestRecordingMended: a fault is over when something was done about it, and what was counted after that had failed by then.
+func TestRecordingMended(t *testing.T) {
+	r, err := Recording("file", bytes.NewReader(recordedMended(30)), "watch", policies(bold()))
+	if err != nil || len(r.Faults) != 1 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	f := r.Faults[0]
+	began := now.Add(time.Hour)
+	if want := began.Add(31 * 15 * time.Second); f.EndedAt == nil || !f.EndedAt.Equal(want) {
+		t.Fatalf("over at %s, not %s", f.EndedAt, want)
+	}
+	before := 98 * f.NoticedAt.Sub(began).Seconds() / 15
+	if got, want := *f.Saving.High, 98*32-before; got < want-50 || got > want+50 {
+		t.Errorf("saved at most %v, not %v: %+v", got, want, f)
+	}
+}
+
+// TestRecordingSettled: a deployment that stood its watch is no longer tried: what fails on all members alike is a fault then.
+func TestRecordingSettled(t *testing.T) {
+	var c Encoder
+	w := watch.NewWatched("e/shop")
+	w.Runs = map[string]string{"m1": "v1", "m2": "v1"}
+	at := now
+	text := append(c.Start(at), c.Begin(at, "e/shop", signals, w)...)
+	rounds := func(n int, bad float64) {
+		for range n {
+			x := halves(at, bad)
+			x.Sample.Control.Bad = bad
+			at = at.Add(15 * time.Second)
+			w.Show(at, signals, x)
+			text = append(append(text, c.Took(at, "e/shop", w.Runs, []watch.Taken{x})...), c.Round(at)...)
+		}
+	}
+	rounds(240, 2)
+	w.Try(astern.Event{Seq: 2, At: at, Address: "e/shop", Kind: astern.EventDeployed, Revision: "v2"}, "v1", signals, nil, at, at)
+	text = append(text, c.Tried(at, "e/shop", w.Trial)...)
+	w.Runs = map[string]string{"m1": "v2", "m2": "v1"}
+	rounds(40, 2)
+	before := MarkOf(w)
+	w.Settle()
+	text = append(text, c.Did(at, "e/shop", before, w)...)
+	rounds(40, 2)
+	fails := at
+	rounds(20, 300)
+	r, err := Recording("file", bytes.NewReader(text), "watch", policies(bold()))
+	if err != nil || len(r.Faults) != 1 || r.Faults[0].NoticedAt.Sub(fails) > time.Minute {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

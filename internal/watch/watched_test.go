@@ -263,6 +263,19 @@ func TestWatchedChanges(t *testing.T) {
 	}
 }
 
+// TestWatchedChangesQuietly: neither is it a part of the past, where nothing is tried.
+func TestWatchedChangesQuietly(t *testing.T) {
+	s, w := newService(8, 1), watch.NewWatched("e/c")
+	s.rounds(w, 100)
+	s.rates["v1"] = 1
+	s.round()
+	s.runs["m0"] = "v3"
+	s.rounds(w, 5)
+	if _, bad := totals(w.PastOf("errors").Samples(s.now)); bad > 500 {
+		t.Errorf("%v failures of the last seconds of the revision before are a part of the past", bad)
+	}
+}
+
 // TestWatchedControlVanishes: when no member runs the earlier revision any more, the new one is judged against the past, from
 // then on; what was found beside it stays found.
 func TestWatchedControlVanishes(t *testing.T) {
