@@ -1,6 +1,9 @@
 package astern
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // IncidentEventKind is what an event tells of an incident.
 type IncidentEventKind string
@@ -32,14 +35,16 @@ type IncidentEvent struct {
 	Token     string   `json:"token,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
 	// Began is when the fault began as far as is known; zero means with the event.
-	Began     time.Time `json:"began,omitzero"`
-	Severity  string    `json:"severity,omitempty"`
-	Cause     *Cause    `json:"cause,omitempty"`
-	Decision  *Decision `json:"decision,omitempty"`
-	Execution string    `json:"execution,omitempty"`
-	Cost      *Cost     `json:"cost,omitempty"`
-	Series    *Series   `json:"series,omitempty"`
-	Item      string    `json:"item,omitempty"`
+	Began    time.Time `json:"began,omitzero"`
+	Severity string    `json:"severity,omitempty"`
+	Cause    *Cause    `json:"cause,omitempty"`
+	Decision *Decision `json:"decision,omitempty"`
+	// Situation is what the decision rested on, so that it can be judged again: package watch reads it.
+	Situation json.RawMessage `json:"situation,omitempty"`
+	Execution string          `json:"execution,omitempty"`
+	Cost      *Cost           `json:"cost,omitempty"`
+	Series    *Series         `json:"series,omitempty"`
+	Item      string          `json:"item,omitempty"`
 }
 
 // IncidentLog is an incident as it is stored: all its events in order.

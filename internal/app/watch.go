@@ -13,6 +13,7 @@ import (
 	"github.com/astern-dev/astern/internal/incident"
 	"github.com/astern-dev/astern/internal/inventory"
 	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/replay"
 	"github.com/astern-dev/astern/internal/signal"
 	"github.com/astern-dev/astern/internal/watch"
 )
@@ -21,8 +22,6 @@ const (
 	// Where nothing was deployed and nothing is worse, components are looked at one after the other, so often that each has its
 	// turn after lookEach for each of them, within these bounds. A deployment that the ledger tells of is seen at once.
 	lookEach, leastLook, mostLook = 300 * time.Millisecond, 5 * time.Second, 5 * time.Minute
-	// leastWindow is how long after a change a fault may be its fault, where the policy watches no longer.
-	leastWindow = time.Hour
 	// mostPhi is the overdispersion from which on people are told: what is usual lies far below.
 	mostPhi = 20
 	// giveUp is after how long a deployment that can't be judged is left to people.
@@ -42,6 +41,7 @@ type Watcher struct {
 	rounds  int
 	beat    time.Time
 	kept    string // what sets apart what it keeps from what others do
+	record  recorder
 
 	speak   sync.Mutex
 	carried sync.WaitGroup
@@ -149,6 +149,7 @@ func (w *Watcher) Round(ctx context.Context) error {
 		return err
 	}
 	now := w.app.Now()
+	w.record.resume(w)
 	w.look(ctx, func(x *watched) bool { return x.lookedAt.IsZero() })
 	for _, x := range w.all {
 		if err := w.deployed(ctx, x, news[x.component.Address()], now); err != nil {
@@ -167,10 +168,15 @@ func (w *Watcher) Round(ctx context.Context) error {
 		x := w.all[i]
 		part := answers[from[i] : from[i]+len(x.component.Signals)]
 		if x.trouble == "" {
-			x.known.Take(w.app.Now(), runsOf(x.state), x.component.Signals, part)
+			at := w.app.Now()
+			taken := x.known.Take(at, runsOf(x.state), x.component.Signals, part)
+			w.record.took(at, x, taken)
 		}
+		before := replay.MarkOf(x.known)
 		errs[i] = w.judge(ctx, x)
+		w.record.did(w.app.Now(), x, before)
 	})
+	w.record.round(w)
 	for i, err := range errs {
 		if err != nil {
 			return fmt.Errorf("watching %s: %w", w.all[i].component.Address(), err)
@@ -304,6 +310,7 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 				"their traffic is not alike, and a verdict takes that much longer", s.Name, x.component.Name, past.Phi)})
 		}
 	}
+	w.record.tried(now, x)
 	beside := ", against its past"
 	if baseline != "" {
 		beside = ", beside what still runs " + baseline + ", else against its past"
@@ -374,7 +381,7 @@ func (w *Watcher) pasts(ctx context.Context, x *watched, until time.Time) map[st
 
 // window is how long after a change a fault may be its fault.
 func (w *Watcher) window(x *watched) time.Duration {
-	return max(leastWindow, time.Duration(x.environment.Policy.WatchSeconds)*time.Second)
+	return watch.Window(x.environment.Policy)
 }
 
 // sorted returns the keys of a map in order.

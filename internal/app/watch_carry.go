@@ -71,7 +71,7 @@ func (w *Watcher) notBegun(ctx context.Context, x *watched, in astern.Incident, 
 	if d.Act != astern.ActAutomatic {
 		return nil // people will see
 	}
-	return w.decided(ctx, x, in, astern.Decision{Act: astern.ActHold, Because: d.Way + " could not be begun: " + clipped(err.Error())})
+	return w.decided(ctx, x, in, astern.Decision{Act: astern.ActHold, Because: d.Way + " could not be begun: " + clipped(err.Error())}, watch.Situation{})
 }
 
 // after says how the execution ended that this process carried out.
@@ -127,7 +127,7 @@ func (w *Watcher) answered(ctx context.Context, x *watched, in astern.Incident, 
 	}
 	w.once(x, "answer", astern.WatchEvent{Kind: astern.WatchDecided, Text: "nobody answered: " + alone.Because, Incident: in.ID, Plan: hash})
 	d.Act, d.Because = astern.ActAutomatic, "everybody was called and nobody answered; "+alone.Because
-	if err := w.decided(ctx, x, in, d); err != nil {
+	if err := w.decided(ctx, x, in, d, watch.Situation{}); err != nil {
 		return true, err
 	}
 	in.Decisions = append(in.Decisions, d)

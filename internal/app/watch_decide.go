@@ -20,8 +20,6 @@ import (
 const (
 	// mostPlans is how many plans are made for one fault before people are asked: each time the world had changed.
 	mostPlans = 3
-	// weighEvery is how often a decision to wait is weighed again.
-	weighEvery = 15 * time.Second
 	// mostWays is how many earlier revisions are weighed.
 	mostWays = 5
 	// firstPercent and bakeSeconds are the stages in which astern takes something back by itself.
@@ -102,7 +100,7 @@ func (w *Watcher) decide(ctx context.Context, x *watched, in astern.Incident, la
 			return err
 		}
 	}
-	if last.Act != "" && now.Sub(x.weighedAt) < weighEvery {
+	if last.Act != "" && now.Sub(x.weighedAt) < watch.WeighEvery {
 		return nil
 	}
 	x.weighedAt = now
@@ -117,9 +115,15 @@ func (w *Watcher) decide(ctx context.Context, x *watched, in astern.Incident, la
 	for _, way := range ways {
 		s.Ways = append(s.Ways, way.Way)
 	}
-	if s.Rules, err = w.rules(ctx, x, s, now); err != nil {
+	if s.Acted, err = w.app.acted(ctx); err != nil {
 		return err
 	}
+	ruled, err := watch.Rule(x.environment.Policy, s, w.app.By)
+	if err != nil {
+		return err
+	}
+	s.Rules = ruled.Rules
+	w.record.weighed(now, x, s)
 	j := watch.Judge(s)
 	if !j.Fault || same(last, j.Decision) {
 		return nil
@@ -131,13 +135,13 @@ func (w *Watcher) decide(ctx context.Context, x *watched, in astern.Incident, la
 		}
 	}
 	if j.Way >= 0 && j.Decision.Act != astern.ActTell && j.Decision.Act != astern.ActHold {
-		return w.decideWith(ctx, x, in, last, j, ways[j.Way].ask)
+		return w.decideWith(ctx, x, in, last, s, j, ways[j.Way].ask)
 	}
-	return w.decided(ctx, x, in, j.Decision)
+	return w.decided(ctx, x, in, j.Decision, s)
 }
 
 // decideWith makes the plan of a way before the decision for it is written down.
-func (w *Watcher) decideWith(ctx context.Context, x *watched, in astern.Incident, last astern.Decision, j watch.Judgement, ask Ask) error {
+func (w *Watcher) decideWith(ctx context.Context, x *watched, in astern.Incident, last astern.Decision, s watch.Situation, j watch.Judgement, ask Ask) error {
 	d := j.Decision
 	ask.Severity, ask.At, ask.Reason = in.Severity, in.OpenedAt, clipped(fmt.Sprintf("%s: %s", in.ID, j.Title))
 	p, err := w.app.Plan(ctx, ask)
@@ -158,13 +162,13 @@ func (w *Watcher) decideWith(ctx context.Context, x *watched, in astern.Incident
 		if same(last, d) {
 			return nil
 		}
-		return w.decided(ctx, x, in, d)
+		return w.decided(ctx, x, in, d, s)
 	}
 	d.Plan = p.Hash
 	if d.Act == astern.ActAsk {
 		d.Command = fmt.Sprintf("astern approve %s --reason …", p.Hash[:12])
 	}
-	if err := w.decided(ctx, x, in, d); err != nil || d.Act != astern.ActAutomatic {
+	if err := w.decided(ctx, x, in, d, s); err != nil || d.Act != astern.ActAutomatic {
 		return err
 	}
 	in.Decisions = append(in.Decisions, d)
@@ -174,29 +178,6 @@ func (w *Watcher) decideWith(ctx context.Context, x *watched, in astern.Incident
 // same reports whether a decision says nothing new: what it rests on is told in numbers that change each round.
 func same(a, b astern.Decision) bool {
 	return a.Act == b.Act && a.Way == b.Way && (a.Act != astern.ActHold || a.Because == b.Because)
-}
-
-// rules are what the policy says of the first way that may be taken. A policy that says nothing of so small a harm is asked.
-func (w *Watcher) rules(ctx context.Context, x *watched, s watch.Situation, now time.Time) (watch.Rules, error) {
-	r := watch.Rules{Act: astern.ActAsk, Window: w.window(x)}
-	severity := w.severity(x, watch.Judge(s).Harm)
-	if severity == "" {
-		return r, nil
-	}
-	past, err := w.app.acted(ctx)
-	if err != nil {
-		return r, err
-	}
-	a, err := policy.Alone(x.environment.Policy, policy.Matter{Severity: severity, Components: []string{x.component.Name}, By: w.app.By}, past, false, now)
-	if err != nil {
-		return r, err
-	}
-	r.Act = map[astern.Mode]astern.Act{astern.ModeAutomatic: astern.ActAutomatic, astern.ModeAsk: astern.ActAsk, astern.ModeTell: astern.ActTell,
-		astern.ModeShadow: astern.ActShadow}[a.Mode]
-	if a.Mode == astern.ModeAutomatic && !a.May {
-		r.Not = a.Because
-	}
-	return r, nil
 }
 
 // ways are all ways back, in the order in which what is known prefers them for what is worse.

@@ -339,15 +339,20 @@ func (w *Watcher) stillWorse(ctx context.Context, x *watched, in astern.Incident
 	if d := lastDecision(in); d.Plan == "" && d.Act == astern.ActAsk {
 		return nil // it was said
 	}
-	return w.decided(ctx, x, in, astern.Decision{Act: astern.ActAsk, Because: because})
+	return w.decided(ctx, x, in, astern.Decision{Act: astern.ActAsk, Because: because}, watch.Situation{})
 }
 
-// decided writes a decision down and says it.
-func (w *Watcher) decided(ctx context.Context, x *watched, in astern.Incident, d astern.Decision) error {
-	if _, err := w.event(ctx, in.ID, astern.IncidentEvent{Kind: astern.IncidentDecided, Decision: &d,
-		Token: fmt.Sprintf("%s/decided/%d", in.ID, len(in.Decisions)+1)}); err != nil {
+// decided writes a decision down with the situation that it rests on, and says it. The zero situation says that it follows
+// from another decision.
+func (w *Watcher) decided(ctx context.Context, x *watched, in astern.Incident, d astern.Decision, s watch.Situation) error {
+	e := astern.IncidentEvent{Kind: astern.IncidentDecided, Decision: &d, Token: fmt.Sprintf("%s/decided/%d", in.ID, len(in.Decisions)+1)}
+	if s.Address != "" {
+		e.Situation = s.Kept()
+	}
+	if _, err := w.event(ctx, in.ID, e); err != nil {
 		return err
 	}
+	w.record.decided(w.app.Now(), x, d)
 	text := string(d.Act)
 	if d.Way != "" {
 		text += ", " + d.Way

@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -77,13 +78,14 @@ type watchWorld struct {
 	now    *time.Time
 	mu     *sync.Mutex
 	events *[]astern.WatchEvent
+	record io.Writer // what the watch records to, nil for nothing
 }
 
 // newWatchWorld returns one in which v1 runs and is known-good, and v2 is there and not deployed.
 func newWatchWorld(t *testing.T, policy string) watchWorld {
 	t.Helper()
 	now := time.Now().Truncate(time.Second)
-	w := watchWorld{world{t: t, folder: t.TempDir()}, &now, new(sync.Mutex), new([]astern.WatchEvent)}
+	w := watchWorld{world{t: t, folder: t.TempDir()}, &now, new(sync.Mutex), new([]astern.WatchEvent), nil}
 	w.write("astern.yaml", strings.Replace(watchConfig, "POLICY", policy, 1), 0o600)
 	w.write("root/ctl", strings.Replace(killCtl, "echo $! >\"$pid.new\"", "basename \"$(readlink \"current-$2\")\" >\"run/$2.revision\"\n\techo $! >\"$pid.new\"", 1), 0o700)
 	w.write("root/metrics", watchMetrics, 0o700)
@@ -178,6 +180,9 @@ func (w watchWorld) watch(n int, until func() bool) bool {
 			w.t.Logf("%s %-10s %s: %s %s", e.At.Format("15:04:05"), e.Kind, e.Address, e.Text, e.Incident)
 		})
 		w.must(err)
+		if w.record != nil {
+			watcher.Record(w.record, 1<<30)
+		}
 		for range n {
 			w.pass(roundEvery)
 			w.must(watcher.Round(ctx))

@@ -71,8 +71,8 @@ type Autonomy struct {
 
 // Acted is an automatic action in the past.
 type Acted struct {
-	At         time.Time
-	Components []string
+	At         time.Time `json:"at"`
+	Components []string  `json:"components"`
 }
 
 // Alone says whether astern may carry out a plan by itself: the mode, the cool-down, the daily limit, freezes, loss, and

@@ -92,6 +92,15 @@ func renderings() []rendering {
 		{"outbox-none", func(w io.Writer, st Style) error { return Outbox(w, st, OutboxReport{}) }, nil},
 		{"delivery", func(w io.Writer, st Style) error { return Delivery(w, st, deliveryReport()) }, deliveryReport()},
 		{"reviews-none", func(w io.Writer, st Style) error { return Reviews(w, st, ReviewsReport{}) }, nil},
+		{"replay", func(w io.Writer, st Style) error { return Replay(w, st, replayReport()) }, replayReport()},
+		{"replay-same", func(w io.Writer, st Style) error {
+			r := replayReport()
+			r.Faults, r.Notes = r.Faults[3:], nil
+			return Replay(w, st, r)
+		}, nil},
+		{"replay-none", func(w io.Writer, st Style) error {
+			return Replay(w, st, ReplayReport{astern.Replay{Of: "monday.jsonl", Policy: "astern.yaml"}})
+		}, nil},
 		{"error", func(w io.Writer, st Style) error { return Error(w, st, sampleError()) }, ErrorDocument(sampleError())},
 	}
 }

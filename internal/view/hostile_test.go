@@ -106,6 +106,7 @@ func TestHostileValues(t *testing.T) {
 		"ledger":     func(b *bytes.Buffer, st Style) error { return Ledger(b, st, poisoned(LedgerReport{})) },
 		"release":    func(b *bytes.Buffer, st Style) error { return Release(b, st, poisoned(ReleaseReport{})) },
 		"latches":    func(b *bytes.Buffer, st Style) error { return Latches(b, st, poisoned(LatchesReport{})) },
+		"replay":     func(b *bytes.Buffer, st Style) error { return Replay(b, st, poisoned(replayReport())) },
 		"kinds":      func(b *bytes.Buffer, st Style) error { return Kinds(b, st, poisoned(KindsReport{})) },
 		"runbook":    func(b *bytes.Buffer, st Style) error { return Runbook(b, st, poisonedPlan()) },
 	}

@@ -2,12 +2,13 @@ package watch
 
 import (
 	"slices"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/detect"
 )
 
-// Graph is what signals did since the trial began, for the incident: their points, and how many requests failed.
+// Graph is what signals did, for the incident: their points, and how many requests failed since the fault may have begun.
 type Graph struct {
 	Series []astern.Series `json:"series,omitempty"`
 	// Total and Bad are requests and failed ones of the members that run what is judged, OldTotal and OldBad those beside
@@ -19,12 +20,21 @@ type Graph struct {
 	Counted  string  `json:"counted,omitempty"` // the signal that they are of
 }
 
-// mostPoints is how many points a graph has; with more, every other one goes.
-const mostPoints = 600
+const (
+	// mostPoints is how many points a graph has; with more, every other one goes.
+	mostPoints = 600
+	// graphBefore is how much a graph shows of the time before a fault.
+	graphBefore = time.Hour
+)
 
-func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet bool, v detect.Verdict) {
+// add goes on with the graph. Quiet says that the sample is of halves, still that no fault lasts: then what speaks for none
+// is not counted as its cost.
+func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet, still bool, v detect.Verdict) {
 	if quiet {
 		sample = joined(sample)
+	}
+	if still && s.Name == g.Counted && v.EValue <= 1 {
+		g.Total, g.Bad, g.OldTotal, g.OldBad = 0, 0, 0, 0
 	}
 	unit := unitOf(s)
 	i := slices.IndexFunc(g.Series, func(x astern.Series) bool { return x.Name == s.Name })
@@ -39,10 +49,11 @@ func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet bool, v detect.
 	}
 	x := &g.Series[i]
 	if x.Points = append(x.Points, at); len(x.Points) > mostPoints {
-		for j := range len(x.Points) / 2 {
-			x.Points[j] = x.Points[2*j+1]
-		}
-		x.Points = x.Points[:len(x.Points)/2]
+		j := len(x.Points)
+		x.Points = slices.DeleteFunc(x.Points, func(astern.Point) bool { j--; return j%2 == 1 }) // the newest stays
+	}
+	if i := slices.IndexFunc(x.Points, func(p astern.Point) bool { return !p.At.Before(sample.To.Add(-graphBefore)) }); still && i > 0 {
+		x.Points = slices.Delete(x.Points, 0, i)
 	}
 	g.count(s, sample)
 }

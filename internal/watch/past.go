@@ -114,6 +114,9 @@ func (p *Past) keep(s astern.Sample) {
 			p.Pieces[i].Buckets = nil
 		}
 	}
+	for n := len(p.Pieces); n > 0 && p.Pieces[n-1].From+int64(p.Pieces[n-1].Lasts) > piece.From; n-- {
+		p.Pieces = p.Pieces[:n-1] // of a clock that was ahead, and was set back
+	}
 	p.Pieces = append(p.Pieces, piece)
 	p.merge()
 	oldest := s.To.Add(-pastAge).UnixMilli()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/policy"
 )
 
 // Verdict is what a judge says of a signal.
@@ -26,70 +27,72 @@ const (
 
 // Finding is what the judge of one signal says.
 type Finding struct {
-	Signal  string
-	Kind    astern.SignalKind
-	Verdict Verdict
+	Signal  string            `json:"signal"`
+	Kind    astern.SignalKind `json:"kind"`
+	Verdict Verdict           `json:"verdict"`
 	// Says is the judge's sentence, with its numbers: "errors 4.1 % of 1204 requests, 0.3 % on v1.2.2".
-	Says string
+	Says string `json:"says"`
 	// Began is when the signal became worse, as far as can be told.
-	Began time.Time
+	Began time.Time `json:"began,omitzero"`
 	// Controlled is true when the earlier revision was measured at the same time; without it an incident can't be told
 	// from a change, and only Large faults act by themselves.
-	Controlled bool
-	Large      bool
+	Controlled bool `json:"controlled,omitempty"`
+	Large      bool `json:"large,omitempty"`
 	// Harm is by how much it is worse, in percent of the requests (of the orders, of the traffic).
-	Harm float64
+	Harm float64 `json:"harm,omitempty"`
 	// EValue is what the judge's level is held against, and Guarantee says what that is worth here.
-	EValue    float64
-	Guarantee string
+	EValue    float64 `json:"e_value,omitempty"`
+	Guarantee string  `json:"guarantee,omitempty"`
 }
 
 // Way is something that may bring the component back.
 type Way struct {
-	Text    string  // "shop back to v1.2.2"
-	Command string  // what a person types for it
-	Seconds float64 // how long it takes, as far as is known
-	Loses   string  // what data it loses, "" for nothing
+	Text    string  `json:"text"`              // "shop back to v1.2.2"
+	Command string  `json:"command,omitempty"` // what a person types for it
+	Seconds float64 `json:"seconds,omitempty"` // how long it takes, as far as is known
+	Loses   string  `json:"loses,omitempty"`   // what data it loses, "" for nothing
 	// Revision is where it goes; "" for a flag that is turned off.
-	Revision string
+	Revision string `json:"revision,omitempty"`
 	// Against says why it can't or must not be taken: not ready, not known-good, a migration forbids it.
-	Against string
+	Against string `json:"against,omitempty"`
 }
 
 // Rules are what the policy says for this component and severity.
 type Rules struct {
 	// Act is the most that may be done: ActAutomatic, ActAsk, ActTell or ActShadow.
-	Act astern.Act
+	Act astern.Act `json:"act"`
 	// Not says why nothing may be done without a person although Act is automatic: a freeze, the cool-down, the daily limit,
 	// approvals that only people can give. "" when it may.
-	Not string
+	Not string `json:"not,omitempty"`
 	// Window is how long after a change a fault may be its fault.
-	Window time.Duration
+	Window time.Duration `json:"window"`
 }
 
 // Situation is all that a decision rests on.
 type Situation struct {
-	Now      time.Time
-	Address  string
-	Findings []Finding
+	Now      time.Time `json:"now"`
+	Address  string    `json:"address"`
+	Findings []Finding `json:"findings"`
 	// Changes are the ledger's deployments of the component and of what it needs, the oldest first.
-	Changes []astern.Event
+	Changes []astern.Event `json:"changes,omitempty"`
 	// Elsewhere says what else is wrong that this component needs, each with since when: its dependencies, the network.
-	Elsewhere []Elsewhere
+	Elsewhere []Elsewhere `json:"elsewhere,omitempty"`
 	// Ways are in the order in which they are preferred.
-	Ways []Way
+	Ways []Way `json:"ways,omitempty"`
 	// Busy are the executions under way on the component.
-	Busy []string
+	Busy []string `json:"busy,omitempty"`
 	// Past are the component's incidents, the newest first.
-	Past  []astern.Incident
-	Rules Rules
+	Past []astern.Incident `json:"past,omitempty"`
+	// Acted is what was done by itself before, for the cool-down and the daily limit.
+	Acted []policy.Acted `json:"acted,omitempty"`
+	Rules Rules          `json:"rules"`
 }
 
 // Elsewhere is a fault of something that the component needs.
 type Elsewhere struct {
-	What string // "stock fails its check health, and was well until 03:07:00Z"
+	What string `json:"what"` // "stock fails its check health, and was well until 03:07:00Z"
 	// Since is the earliest time at which it may have begun.
-	Since time.Time
+	Since time.Time `json:"since"`
 }
 
 // Judgement is what came of a situation.
@@ -108,6 +111,9 @@ type Judgement struct {
 	// Harm is the most that any signal is worse by, in percent.
 	Harm float64
 }
+
+// WeighEvery is how often a decision to wait is weighed again.
+const WeighEvery = 15 * time.Second
 
 // slack is how much earlier than its change a fault may seem to begin: clocks differ, and a deployment is recorded after it
 // was made.

@@ -104,7 +104,12 @@ func (w *Watched) Try(deployed astern.Event, baseline string, signals []astern.S
 		}
 		t.Past[s.Name] = detect.Measure(rule, kept)
 	}
-	w.Trial, w.Quiet, w.Known, w.After = t, nil, deployed.Seq, nil
+	w.Begin(t)
+}
+
+// Begin begins a trial that was made.
+func (w *Watched) Begin(t *Trial) {
+	w.Trial, w.Quiet, w.Known, w.After = t, nil, t.Deployed.Seq, nil
 	if w.Fault.IsZero() {
 		w.Graph = Graph{}
 	}
@@ -163,9 +168,15 @@ func (w *Watched) groups() signal.Groups {
 	return signal.Compare(w.Runs, w.Trial.Deployed.Revision, w.Trial.Baseline)
 }
 
-// Take takes in one answer for each signal, in their order. Runs is what each member was seen to run after the answers had
-// come.
-func (w *Watched) Take(now time.Time, runs map[string]string, signals []astern.Signal, answers []signal.Answer) {
+// Taken is a sample of one of the signals that were declared.
+type Taken struct {
+	Signal int // its place among them
+	Sample astern.Sample
+}
+
+// Take takes in one answer for each signal, in their order, and returns the samples that it made of them. Runs is what each
+// member was seen to run after the answers had come.
+func (w *Watched) Take(now time.Time, runs map[string]string, signals []astern.Signal, answers []signal.Answer) []Taken {
 	for m, revision := range w.Runs {
 		if runs[m] != revision { // what was read up to now may be of either
 			for _, meter := range w.Meters {
@@ -175,24 +186,31 @@ func (w *Watched) Take(now time.Time, runs map[string]string, signals []astern.S
 	}
 	w.Runs = runs
 	groups := w.groups()
+	var taken []Taken
 	for i, s := range signals {
 		m := w.Meters[s.Name]
 		if m == nil {
 			m = &signal.Meter{}
 			w.Meters[s.Name] = m
 		}
-		sample, ok := m.Add(now, answers[i], groups)
-		if !ok {
-			continue
+		if sample, ok := m.Add(now, answers[i], groups); ok {
+			w.Show(now, signals, Taken{i, sample})
+			taken = append(taken, Taken{i, sample})
 		}
-		if w.Trial != nil {
-			w.Trial.Panels.take(s, signals, sample, w.besides(), w.Trial.make)
-			w.after(now, s, signals, sample, w.besides(), w.Trial.make)
-		} else {
-			w.quiet(s, signals, sample)
-		}
-		w.Graph.add(s, sample, w.Trial == nil, w.verdictOf(s.Name))
 	}
+	return taken
+}
+
+// Show shows a sample to those who judge. Its groups are those of the trial; without one they are halves.
+func (w *Watched) Show(now time.Time, signals []astern.Signal, t Taken) {
+	s := signals[t.Signal]
+	if w.Trial != nil {
+		w.Trial.Panels.take(s, signals, t.Sample, w.besides(), w.Trial.make)
+		w.after(now, s, signals, t.Sample, w.besides(), w.Trial.make)
+	} else {
+		w.quiet(s, signals, t.Sample)
+	}
+	w.Graph.add(s, t.Sample, w.Trial == nil, w.Fault.IsZero(), w.verdictOf(s.Name))
 }
 
 // besides reports whether a member still runs the baseline.
