@@ -15,7 +15,7 @@ import (
 // Config says how many customers come, and what counts as slow.
 type Config struct {
 	URL     string        // of the shop
-	Rate    float64       // requests a second; every second one is an order
+	Rate    float64       // requests a second; every second one is an order, three in ten of them in a hurry
 	Timeout time.Duration // a customer's patience; an answer that comes later is a failed request
 	Slow    time.Duration // an answer that takes longer is slow
 }
@@ -115,7 +115,7 @@ func (g *Generator) ask(n int) error {
 	if n%2 == 0 {
 		res, err = g.client.Get(g.config.URL + "/product/" + product)
 	} else {
-		res, err = g.client.Post(g.config.URL+"/order?product="+product, "application/json", nil)
+		res, err = g.client.Post(g.config.URL+"/order?product="+product+hurry(n/2), "application/json", nil)
 	}
 	if err != nil {
 		return err
@@ -128,6 +128,14 @@ func (g *Generator) ask(n int) error {
 		return fmt.Errorf("the shop answered %s", res.Status)
 	}
 	return nil
+}
+
+// hurry asks for express checkout in three of ten orders.
+func hurry(order int) string {
+	if order%10 < 3 {
+		return "&express=1"
+	}
+	return ""
 }
 
 func (g *Generator) add(s sample) {
