@@ -15,6 +15,13 @@ import (
 
 const theShop = "production/shop"
 
+// The names of the stories in which astern watches; their reports are named like them.
+const (
+	autoRollback = "auto-rollback"
+	flagOff      = "flag-off"
+	notOurs      = "not-ours"
+)
+
 // How long astern may take in the stories in which it watches.
 const (
 	quietTime   = 60 * time.Second // before the first deployment: what the judge compares with
@@ -27,7 +34,7 @@ const (
 // goes back and proves it.
 func (d *demo) tellAutoRollback(ctx context.Context) Story {
 	d.timeline.chapter("Story 3, auto-rollback: %s goes out to all instances, and nobody does anything", badRelease)
-	return d.tell(ctx, "auto-rollback", releaseBoth, watched, normalLoad, badRollout, wentBack, backToNormal, latched)
+	return d.tell(ctx, autoRollback, releaseBoth, watched, normalLoad, badRollout, wentBack, backToNormal, latched)
 }
 
 // releaseBoth lifts the latches of the stories before, and takes the stock forward. From here on revisions are watched for

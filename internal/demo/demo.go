@@ -9,8 +9,10 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,8 +144,12 @@ func (d *demo) run(ctx context.Context, source string) (report Report, err error
 
 // secrets looks for those of the environment in everything that was said and left so far: state, plans, journals, logs.
 func (d *demo) secrets() error {
+	folders := []string{d.shop.folder}
+	if reports, err := filepath.Glob(filepath.Join(d.reports, "*.html")); err == nil && len(reports) > 0 {
+		folders = append(folders, d.reports)
+	}
 	files, found := 0, []string(nil)
-	for _, folder := range []string{d.shop.folder, d.reports} {
+	for _, folder := range folders {
 		n, leaks, err := canary.Search(folder)
 		if err != nil {
 			return astern.Errorf(astern.Internal, "searching %s for secrets: %w", folder, err)
@@ -192,6 +198,11 @@ func reportFolder(o Options, source string) (string, error) {
 	folder, err := filepath.Abs(folder)
 	if err == nil {
 		err = os.MkdirAll(folder, 0o755)
+	}
+	for _, story := range []string{autoRollback, flagOff, notOurs} {
+		if e := os.Remove(filepath.Join(folder, story+".html")); err == nil && !errors.Is(e, fs.ErrNotExist) {
+			err = e // an older one must not be taken for that of this run
+		}
 	}
 	if err != nil {
 		return "", astern.Errorf(astern.Internal, "making the folder for reports: %w", err)

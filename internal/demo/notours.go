@@ -13,7 +13,7 @@ import (
 // tellNotOurs: something that the shop needs dies, and no release is to blame: astern tells, and leaves everything alone.
 func (d *demo) tellNotOurs(ctx context.Context) Story {
 	d.timeline.chapter("Story 5, not-ours: the payment dies, and nothing was changed")
-	return d.tell(ctx, "not-ours", watched, normalLoad, paymentDies, leftAlone, paymentBack, quietAgain)
+	return d.tell(ctx, notOurs, watched, normalLoad, paymentDies, leftAlone, paymentBack, quietAgain)
 }
 
 // paymentDies kills the payment without a warning.

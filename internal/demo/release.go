@@ -26,6 +26,13 @@ func recordGood(ctx context.Context, t *telling) error {
 			return err
 		}
 	}
+	flags, err := t.shop.flagsRevision()
+	if err != nil {
+		return err
+	}
+	if err := t.must(ctx, "record", "deploy", "features", flags, "--reason", "as they are"); err != nil {
+		return err
+	}
 	t.goodMoment = time.Now().Truncate(time.Second).Add(time.Second).UTC() // while the load is measured
 	return nil
 }

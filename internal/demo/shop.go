@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -181,6 +182,15 @@ func (s *shop) switchExpress(state string) error {
 		return astern.Errorf(astern.Internal, "writing the flags: %w", err)
 	}
 	return nil
+}
+
+// flagsRevision is how astern names the present state of the file of flags.
+func (s *shop) flagsRevision() (string, error) {
+	text, err := os.ReadFile(s.site.Flags)
+	if err != nil {
+		return "", astern.Errorf(astern.Internal, "reading the flags: %w", err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))[:12], nil
 }
 
 // express returns the state of the feature's flag.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -113,37 +114,33 @@ func buildAstern(t *testing.T, source string) *asternCommand {
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return &asternCommand{program: program, timeline: newTimeline(io.Discard)}
+	return &asternCommand{program: program, timeline: newTimeline(t.Output())}
 }
 
 // checkSignals has astern read what the shop declares of itself: every member can be read, and the buckets show the margin.
 func checkSignals(t *testing.T, s *shop, a *asternCommand) {
 	t.Helper()
 	a.shop = s
-	out, err := a.ask(t.Context(), "check", "shop", "-o", "json")
+	out, err := a.ask(t.Context(), "check", "-o", "json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	type check struct {
-		Components []struct {
-			Signals []struct {
-				Check    string
-				Verdict  string
-				Evidence string
-			}
-			Findings []string
-		}
+	type component struct {
+		Address  string
+		Signals  []struct{ Check, Verdict, Evidence string }
+		Findings []string
 	}
-	c, err := decode[check]("astern check", out)
-	if err != nil || len(c.Components) != 1 || len(c.Components[0].Signals) != 2 {
+	c, err := decode[struct{ Components []component }]("astern check", out)
+	i := slices.IndexFunc(c.Components, func(x component) bool { return x.Address == theShop })
+	if err != nil || i < 0 || len(c.Components[i].Signals) != 2 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, x := range c.Components[0].Signals {
+	for _, x := range c.Components[i].Signals {
 		if x.Verdict != "pass" || !strings.Contains(x.Evidence, "2 of 2 members") {
 			t.Errorf("signal %s: %s: %s", x.Check, x.Verdict, x.Evidence)
 		}
 	}
-	for _, f := range c.Components[0].Findings {
+	for _, f := range c.Components[i].Findings {
 		if strings.Contains(f, "bucket") {
 			t.Error(f)
 		}
