@@ -28,6 +28,8 @@ const (
 	noticeLimit = 60 * time.Second
 	actLimit    = 20 * time.Second
 	proveLimit  = 90 * time.Second
+	// The judge needs some seconds of health until it says that nothing is worse any more.
+	resolveLimit = 60 * time.Second
 )
 
 // tellAutoRollback: a release that is bad everywhere goes out to all instances, and nobody does anything: astern notices,
@@ -108,6 +110,11 @@ func (t *telling) dealtWith(ctx context.Context, revision string) error {
 	t.proven = end.At
 	t.story.Incident.ProvenSeconds = end.At.Sub(t.fault).Seconds()
 	t.stage("until astern has proven the recovery", t.noticed, t.proven)
+	over, err := t.says(ctx, resolveLimit, act.At, resolved, theShop)
+	if err != nil {
+		return err
+	}
+	t.story.Incident.ResolvedSeconds = over.At.Sub(t.fault).Seconds()
 	in, err := t.opened(ctx, first.Incident)
 	if err != nil {
 		return err

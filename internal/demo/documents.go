@@ -60,7 +60,8 @@ const (
 	noticed  = "noticed"  // something is worse
 	decided  = "decided"  // what to do about it, or why nothing
 	acted    = "acted"    // an execution begins
-	proven   = "proven"   // it is done, and health is proven
+	proven   = "proven"   // it is done, and its checks pass
+	resolved = "resolved" // nothing is worse any more, by the signals
 )
 
 // shown is `astern show ID -o json`.

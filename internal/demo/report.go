@@ -61,6 +61,7 @@ type Incident struct {
 	FirstBackSeconds float64 `json:"first_back_seconds,omitempty"`
 	AllBackSeconds   float64 `json:"all_back_seconds,omitempty"`
 	ProvenSeconds    float64 `json:"proven_seconds,omitempty"`
+	ResolvedSeconds  float64 `json:"resolved_seconds,omitempty"`
 	// Because is astern's reason for what it did, or did not do.
 	Because string `json:"because"`
 	// Report is the file of its report.
@@ -153,7 +154,7 @@ func (in Incident) String() string {
 		what    string
 		seconds float64
 	}{{"noticed", in.NoticedSeconds}, {"planned", in.PlannedSeconds}, {"first instance back", in.FirstBackSeconds},
-		{"all back", in.AllBackSeconds}, {"proven", in.ProvenSeconds}} {
+		{"all back", in.AllBackSeconds}, {"proven", in.ProvenSeconds}, {"over by the signals", in.ResolvedSeconds}} {
 		if t.seconds > 0 {
 			text += fmt.Sprintf(", %s %.1f s", t.what, t.seconds)
 		}
