@@ -39,7 +39,7 @@ type Options struct {
 const (
 	customersPerSecond = 100
 	patience           = 10 * time.Second
-	slowAfter          = 100 * time.Millisecond
+	slowAfter          = 220 * time.Millisecond
 	goodRelease        = "v1.2.2"
 	badRelease         = "v1.2.3"
 	expressRelease     = "v1.2.4"
