@@ -24,7 +24,7 @@ const (
 
 // How long astern may take in the stories in which it watches.
 const (
-	quietTime   = 60 * time.Second // before the first deployment: what the judge compares with
+	quietTime   = 80 * time.Second // before the first deployment: what the judge compares with
 	noticeLimit = 60 * time.Second
 	actLimit    = 20 * time.Second
 	proveLimit  = 90 * time.Second
@@ -39,19 +39,19 @@ func (d *demo) tellAutoRollback(ctx context.Context) Story {
 	return d.tell(ctx, autoRollback, releaseBoth, watched, normalLoad, badRollout, wentBack, backToNormal, latched)
 }
 
-// releaseBoth lifts the latches of the stories before, and takes the stock forward. From here on revisions are watched for
+// releaseBoth lifts the latches of the stories before, and takes the stock forward. From then on revisions are watched for
 // longer.
 func releaseBoth(ctx context.Context, t *telling) error {
-	t.shop.site.Watch = longWatch
-	if err := t.shop.declare(); err != nil {
-		return err
-	}
 	for _, service := range []string{"stock", "shop"} {
 		if err := t.must(ctx, "latch", "release", service, badRelease, "--reason", "the fault is said to be mended at the bank"); err != nil {
 			return err
 		}
 	}
-	return forward(ctx, t)
+	if err := forward(ctx, t); err != nil {
+		return err
+	}
+	t.shop.site.Watch = longWatch
+	return t.shop.declare()
 }
 
 // watched has astern watch, and gives it a quiet time, unless it watches already.
@@ -75,7 +75,7 @@ func watched(ctx context.Context, t *telling) error {
 		return err
 	}
 	words := t.vigil.since(began, noticed, acted)
-	t.find("nothing is noticed in a quiet minute", len(words) == 0, "%s", heard(words))
+	t.find("nothing is noticed while nothing happens", len(words) == 0, "%s", heard(words))
 	return nil
 }
 
