@@ -62,6 +62,7 @@ const (
 	acted    = "acted"    // an execution begins
 	proven   = "proven"   // it is done, and its checks pass
 	resolved = "resolved" // nothing is worse any more, by the signals
+	good     = "known-good"
 )
 
 // shown is `astern show ID -o json`.

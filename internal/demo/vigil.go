@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -101,8 +102,8 @@ func (v *vigil) since(at time.Time, kinds ...string) []spoken {
 	return out
 }
 
-// says waits until the watch says something of the kind about a component, and returns it.
-func (t *telling) says(ctx context.Context, limit time.Duration, at time.Time, kind, address string) (spoken, error) {
+// says waits until the watch says something of the kind about a component, with these words in it, and returns it.
+func (t *telling) says(ctx context.Context, limit time.Duration, at time.Time, kind, address string, words ...string) (spoken, error) {
 	v := t.vigil
 	if v == nil {
 		return spoken{}, fmt.Errorf("astern does not watch")
@@ -110,7 +111,8 @@ func (t *telling) says(ctx context.Context, limit time.Duration, at time.Time, k
 	var found *spoken
 	err := until(ctx, limit, "astern watch says "+kind, func() bool {
 		for _, s := range v.since(at, kind) {
-			if s.Address == address {
+			missing := func(word string) bool { return !strings.Contains(s.Text, word) }
+			if s.Address == address && !slices.ContainsFunc(words, missing) {
 				found = &s
 				return true
 			}
