@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -57,7 +58,7 @@ func TestShop(t *testing.T) {
 	if err := s.start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	g, err := load.Start(ctx, load.Config{URL: "http://" + s.service("shop").Front, Rate: 50, Timeout: 5 * time.Second, Slow: time.Second})
+	g, err := load.Start(ctx, load.Config{URL: "http://" + s.service("shop").Front, Rate: 100, Timeout: 5 * time.Second, Slow: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +94,7 @@ func TestShop(t *testing.T) {
 	checkSignals(t, s, program)
 	checkExpress(t, s, g, program)
 	checkPayment(t, s, g)
+	checkWatch(t, s, g, program)
 	if left := s.leftOver(); left != "" {
 		t.Errorf("left over: %s", left)
 	}
@@ -217,6 +219,62 @@ func checkPayment(t *testing.T, s *shop, g *load.Generator) {
 	}
 	if f := failsAfter(t, g, time.Now().Add(time.Second), 60); f.Failed > 1 {
 		t.Errorf("with the payment back: %+v", f)
+	}
+}
+
+// checkWatch has astern watch the shop for a moment, and deploys a release that needs a newer stock: half of the requests fail,
+// and astern takes the shop back.
+func checkWatch(t *testing.T, s *shop, g *load.Generator, a *asternCommand) {
+	t.Helper()
+	ctx := t.Context()
+	for _, service := range []string{"shop", "stock"} {
+		if err := s.deploy(ctx, service, goodRelease); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := &demo{timeline: a.timeline, shop: s, astern: a, load: g, watch: startWatch(ctx, s, a.timeline)}
+	defer d.watch.stop()
+	defer d.endVigil()
+	story := &telling{demo: d}
+	steps := []func() error{
+		func() error { return recordGood(ctx, story) },
+		func() error { return d.startVigil(ctx) },
+		func() error {
+			_, err := story.says(ctx, 30*time.Second, time.Time{}, watching, theShop)
+			return err
+		},
+		func() error { // as much of a past as a large fault needs
+			began := time.Now()
+			return until(ctx, 2*time.Minute, "customers come", func() bool { return g.Between(began, time.Now()).Total >= 1800 })
+		},
+		func() error { return story.ships(ctx, badRelease, "3f1c9ae", "reservations") },
+		func() error {
+			first, err := story.says(ctx, 2*time.Minute, story.fault, noticed, theShop, badRelease)
+			if err != nil || first.Incident == "" {
+				return fmt.Errorf("%+v, %w", first, err)
+			}
+			if _, err = story.says(ctx, time.Minute, story.fault, acted, theShop); err != nil {
+				return err
+			}
+			in, err := a.incident(ctx, first.Incident)
+			if err == nil && (in.Cause == nil || in.Cause.Revision != badRelease || len(in.Executions) != 1) {
+				t.Errorf("%+v", in)
+			}
+			return err
+		},
+		func() error {
+			return until(ctx, 2*time.Minute, "the shop is back", func() bool { return s.all("shop", goodRelease) })
+		},
+	}
+	for i, step := range steps {
+		if err := step(); err != nil {
+			t.Fatalf("step %d: %v", i+1, err)
+		}
+	}
+	v := d.vigil
+	d.endVigil()
+	if v.code != 0 || v.err != nil {
+		t.Errorf("astern watch ended with exit code %d, %v", v.code, v.err)
 	}
 }
 
