@@ -190,12 +190,18 @@ func wentBack(ctx context.Context, t *telling) error {
 		}
 		in.AllBackSeconds = at
 	}
-	t.timeline.say("%s", in)
+	t.summary()
 	t.runs("shop", goodRelease)
 	t.runs("stock", badRelease)
 	t.find("the instances went back one after the other", in.AllBackSeconds > in.FirstBackSeconds && in.FirstBackSeconds > 0,
 		"the first %.1f s, the last %.1f s after the fault", in.FirstBackSeconds, in.AllBackSeconds)
 	return t.executed(ctx, theShop)
+}
+
+// summary says when what happened, and what it cost the customers.
+func (t *telling) summary() {
+	f := t.load.Between(t.fault, t.proven)
+	t.timeline.say("%s; %d of %d requests failed from the fault to the proof", t.story.Incident, f.Failed, f.Total)
 }
 
 // executed reads where the time of the incident's execution went.

@@ -26,7 +26,7 @@ func expressRollout(ctx context.Context, t *telling) error {
 
 // switchedOff finds out whether the flag is off and the release still there.
 func switchedOff(ctx context.Context, t *telling) error {
-	t.timeline.say("%s", t.story.Incident)
+	t.summary()
 	state, err := t.shop.express()
 	if err != nil {
 		return err

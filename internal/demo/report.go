@@ -125,7 +125,7 @@ func (r Report) WriteTable(w io.Writer) error {
 func (s Story) writeDetails(w io.Writer) error {
 	fmt.Fprintf(w, "\n%s\n", s.Name)
 	if in := s.Incident; in != nil {
-		fmt.Fprintf(w, "  %s\n", in)
+		fmt.Fprintf(w, "  %s\n  %d of %d requests failed from the fault to its end\n", in, s.Requests.Failed, s.Requests.Total)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, g := range s.Stages {

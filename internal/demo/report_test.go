@@ -119,8 +119,8 @@ func TestIncidentInReport(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	var b bytes.Buffer
-	r := Report{Kind: "Demo", Version: 1, Stories: []Story{{Name: "auto-rollback", OK: true, Incident: &in}}}
-	if err := r.WriteTable(&b); err != nil || !strings.Contains(b.String(), "\nauto-rollback\n  "+want+"\n") {
+	r := Report{Kind: "Demo", Version: 1, Stories: []Story{{Name: "auto-rollback", OK: true, Incident: &in, Requests: load.Figures{Total: 2689, Failed: 49}}}}
+	if err := r.WriteTable(&b); err != nil || !strings.Contains(b.String(), "\nauto-rollback\n  "+want+"\n  49 of 2689 requests failed from the fault to its end\n") {
 		t.Errorf("%v: %s", err, b.String())
 	}
 }
