@@ -1,5 +1,5 @@
-// Package webshop is a small real web shop, for practice, the demo and the tests: two services of two instances each, a
-// balancer in front of them, and a load of customers. A service is laid out as the kind host.service expects:
+// Package webshop is a small real web shop, for practice, the demo and the tests: a shop and a stock of two instances each,
+// a payment of one, a balancer in front of them, a file of feature flags, and a load of customers. A service is laid out as the kind host.service expects:
 //
 //	ROOT/releases/v1.2.2/shopd     the program of one release
 //	ROOT/current-shop-1            link to the release that the instance runs
@@ -10,6 +10,7 @@ package webshop
 import (
 	_ "embed"
 	"text/template"
+	"time"
 )
 
 // Ctl is the script that starts, stops and asks instances; it lies in the root folder of a service.
@@ -26,6 +27,9 @@ var Declaration = template.Must(template.New("astern.yaml").Parse(declaration))
 // Site is where a web shop lives.
 type Site struct {
 	Services []Service // in the order in which they depend on each other, the independent first
+	Flags    string    // file of feature flags
+	// Watch is how long a revision is watched before it is known-good.
+	Watch time.Duration
 }
 
 // Service is one of the shop's services.
@@ -35,8 +39,14 @@ type Service struct {
 	Dist  string // folder of built releases, "…/{revision}"
 	Front string // host:port of the balancer for it
 	// Probe is a request that shows that the service does its business, and changes nothing.
-	Probe     Probe
+	Probe Probe
+	// Flow is the path of the way that a customer takes, through the balancer.
+	Flow      string
 	DependsOn []string
+	// Signals says that the service's own counters tell a bad release.
+	Signals bool
+	// Flags are the features of it that a flag switches off.
+	Flags     []Flag
 	Instances []Instance
 }
 
@@ -45,6 +55,12 @@ type Probe struct {
 	Method string
 	Path   string
 	Status int
+}
+
+// Flag is a feature behind a flag.
+type Flag struct {
+	Name    string
+	Affects string // what is gone when it is off
 }
 
 // Instance is one process of a service.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -27,7 +26,6 @@ type asternCommand struct {
 type process struct {
 	command *exec.Cmd
 	line    string
-	stdout  bytes.Buffer
 	quote   *quote // nil when the output is not shown
 	cancel  context.CancelFunc
 }
@@ -45,44 +43,49 @@ func (a *asternCommand) run(ctx context.Context, args ...string) (int, error) {
 func (a *asternCommand) start(ctx context.Context, args ...string) (*process, error) {
 	a.timeline.say("$ astern %s", typed(args))
 	q := a.timeline.quote()
-	return a.launch(ctx, q, q, args)
+	p := a.command(ctx, commandLimit, args)
+	p.quote, p.command.Stdout, p.command.Stderr = q, q, q
+	return p, p.launch()
 }
 
 // ask runs a command without showing it and returns what it wrote to stdout.
 func (a *asternCommand) ask(ctx context.Context, args ...string) ([]byte, error) {
-	p, err := a.launch(ctx, nil, io.Discard, args)
-	if err != nil {
+	var out bytes.Buffer
+	p := a.command(ctx, commandLimit, args)
+	p.command.Stdout = &out
+	if err := p.launch(); err != nil {
 		return nil, err
 	}
 	code, err := p.wait(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if code != 0 && p.stdout.Len() == 0 {
+	if code != 0 && out.Len() == 0 {
 		return nil, astern.Errorf(astern.Internal, "%s exited with %d and printed nothing", p.line, code)
 	}
-	return p.stdout.Bytes(), nil
+	return out.Bytes(), nil
 }
 
-// launch starts astern in a process group of its own, so that a Ctrl-C at the terminal reaches the demo alone, which
+// command prepares astern in a process group of its own, so that a Ctrl-C at the terminal reaches the demo alone, which
 // then ends what it started.
-func (a *asternCommand) launch(ctx context.Context, q *quote, stderr io.Writer, args []string) (*process, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandLimit)
-	p := &process{command: exec.CommandContext(ctx, a.program, args...), line: "astern " + typed(args), quote: q, cancel: cancel}
+func (a *asternCommand) command(ctx context.Context, limit time.Duration, args []string) *process {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	p := &process{command: exec.CommandContext(ctx, a.program, args...), line: "astern " + typed(args), cancel: cancel}
 	p.command.Dir = a.shop.folder
 	p.command.Env = a.shop.environment()
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
 	p.command.WaitDelay = 5 * time.Second
-	p.command.Stdout, p.command.Stderr = &p.stdout, stderr
-	if q != nil {
-		p.command.Stdout = q
-	}
+	return p
+}
+
+// launch starts it; after an error nothing is left to wait for.
+func (p *process) launch() error {
 	if err := p.command.Start(); err != nil {
-		cancel()
-		return nil, astern.Errorf(astern.Internal, "starting %s: %w", p.line, err)
+		p.cancel()
+		return astern.Errorf(astern.Internal, "starting %s: %w", p.line, err)
 	}
-	return p, nil
+	return nil
 }
 
 // wait returns the exit code; -1 with an error when it was ended by ctx or its limit, -1 alone by another's signal.
@@ -130,6 +133,25 @@ func (a *asternCommand) show(ctx context.Context, id string) (shown, error) {
 		return shown{}, err
 	}
 	return decode[shown]("astern show", out)
+}
+
+// incident returns what is known of an incident.
+func (a *asternCommand) incident(ctx context.Context, id string) (astern.Incident, error) {
+	out, err := a.ask(ctx, "show", id, "-o", "json")
+	if err != nil {
+		return astern.Incident{}, err
+	}
+	return decode[astern.Incident]("astern show", out)
+}
+
+// carriedOut returns the ids of all executions.
+func (a *asternCommand) carriedOut(ctx context.Context) ([]string, error) {
+	out, err := a.ask(ctx, "executions", "-o", "json")
+	if err != nil {
+		return nil, err
+	}
+	e, err := decode[executions]("astern executions", out)
+	return e.ids(), err
 }
 
 // typed prints arguments as a person would type them.

@@ -1,15 +1,18 @@
-// Package demo tells two stories with real processes, for people and for tests: a small web shop runs under load, a bad
-// release is deployed, and astern brings it back. What it says went well, it has seen for itself: it asks every instance
-// for its version, counts every customer's request, reads exit codes, and looks for processes left over.
+// Package demo tells stories with real processes, for people and for tests: a small web shop runs under load, something goes
+// wrong, and astern brings it back, on command or by itself, or says why it leaves it alone. What it says went well, it has
+// seen for itself: it asks every instance for its version, counts every customer's request, reads exit codes, and looks for
+// processes left over.
 //
-// A reading order: demo.go, release.go and system.go (the stories), shop.go (the shop), astern.go and documents.go (the
-// command line), report.go.
+// A reading order: demo.go, release.go, system.go, auto.go, flagoff.go and notours.go (the stories), shop.go (the shop),
+// astern.go, vigil.go and documents.go (the command line), report.go.
 package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +29,8 @@ type Options struct {
 	Work   string // folder to work in, which must not hold a demo; "" for a new temporary one
 	Keep   bool   // leave the work folder
 	Source string // folder of astern's source code; "" to look for it from the working directory upwards
+	// Reports is the folder in which the reports of the incidents stay; "" for build/demo in the source code's folder.
+	Reports string
 	// Timeline takes what happens while it happens.
 	Timeline io.Writer
 }
@@ -34,9 +39,13 @@ type Options struct {
 const (
 	customersPerSecond = 100
 	patience           = 10 * time.Second
-	slowAfter          = 100 * time.Millisecond
+	slowAfter          = 220 * time.Millisecond
 	goodRelease        = "v1.2.2"
 	badRelease         = "v1.2.3"
+	expressRelease     = "v1.2.4"
+	expressFlag        = "express-checkout"
+	shortWatch         = 2 * time.Second  // of a revision, before it is known-good
+	longWatch          = 10 * time.Second // the same while astern watches: time enough to find it bad
 )
 
 // demo is one run.
@@ -46,11 +55,13 @@ type demo struct {
 	astern   *asternCommand
 	load     *load.Generator
 	watch    *watch
+	vigil    *vigil // nil until astern watches
+	reports  string
 	// goodMoment is a time at which both services ran the good release, known-good.
 	goodMoment time.Time
 }
 
-// Run tells both stories and returns what was seen. An error means that the demo itself could not be carried out; a
+// Run tells all stories and returns what was seen. An error means that the demo itself could not be carried out; a
 // story that did not end well is no error but a Story that is not OK. All processes that it started have ended and,
 // unless asked otherwise, the work folder is gone when it returns.
 func Run(ctx context.Context, o Options) (report Report, err error) {
@@ -63,6 +74,10 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 		return report, astern.Errorf(astern.Invalid, "finding astern: %w", err).WithHint("build it with: make build")
 	}
 	source, err := findSource(o.Source)
+	if err != nil {
+		return report, err
+	}
+	reports, err := reportFolder(o, source)
 	if err != nil {
 		return report, err
 	}
@@ -82,14 +97,15 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	if d.shop, err = newShop(folder); err != nil {
 		return report, err
 	}
+	d.reports = reports
 	d.astern = &asternCommand{program: program, shop: d.shop, timeline: d.timeline}
 	return d.run(ctx, source)
 }
 
 // run builds and starts the shop, tells the stories and stops everything.
 func (d *demo) run(ctx context.Context, source string) (report Report, err error) {
-	d.timeline.chapter("A web shop: two services, four instances, a balancer, %d customers a second", customersPerSecond)
-	d.timeline.say("building releases %s and %s of both services", goodRelease, badRelease)
+	d.timeline.chapter("A web shop: three services, five instances, a balancer, %d customers a second", customersPerSecond)
+	d.timeline.say("building releases %s, %s and %s", goodRelease, badRelease, expressRelease)
 	if err := d.shop.build(ctx, source); err != nil {
 		return report, err
 	}
@@ -110,7 +126,8 @@ func (d *demo) run(ctx context.Context, source string) (report Report, err error
 	d.watch = startWatch(ctx, d.shop, d.timeline)
 	defer d.watch.stop()
 	report = Report{Kind: "Demo", Version: 1}
-	for _, tell := range []func(context.Context) Story{d.tellBadRelease, d.tellWholeSystem} {
+	defer d.endVigil() // also when a story ends early
+	for _, tell := range []func(context.Context) Story{d.tellBadRelease, d.tellWholeSystem, d.tellAutoRollback, d.tellFlagOff, d.tellNotOurs} {
 		if ctx.Err() != nil {
 			return report, astern.Errorf(astern.Interrupted, "the demo was interrupted")
 		}
@@ -127,9 +144,17 @@ func (d *demo) run(ctx context.Context, source string) (report Report, err error
 
 // secrets looks for those of the environment in everything that was said and left so far: state, plans, journals, logs.
 func (d *demo) secrets() error {
-	files, found, err := canary.Search(d.shop.folder)
-	if err != nil {
-		return astern.Errorf(astern.Internal, "searching %s for secrets: %w", d.shop.folder, err)
+	folders := []string{d.shop.folder}
+	if reports, err := filepath.Glob(filepath.Join(d.reports, "*.html")); err == nil && len(reports) > 0 {
+		folders = append(folders, d.reports)
+	}
+	files, found := 0, []string(nil)
+	for _, folder := range folders {
+		n, leaks, err := canary.Search(folder)
+		if err != nil {
+			return astern.Errorf(astern.Internal, "searching %s for secrets: %w", folder, err)
+		}
+		files, found = files+n, append(found, leaks...)
 	}
 	for _, leak := range d.timeline.leaks() {
 		found = append(found, "the timeline holds "+leak)
@@ -162,6 +187,27 @@ func findSource(folder string) (string, error) {
 		}
 		at = up
 	}
+}
+
+// reportFolder makes the folder for the reports.
+func reportFolder(o Options, source string) (string, error) {
+	folder := o.Reports
+	if folder == "" {
+		folder = filepath.Join(source, "build", "demo")
+	}
+	folder, err := filepath.Abs(folder)
+	if err == nil {
+		err = os.MkdirAll(folder, 0o755)
+	}
+	for _, story := range []string{autoRollback, flagOff, notOurs} {
+		if e := os.Remove(filepath.Join(folder, story+".html")); err == nil && !errors.Is(e, fs.ErrNotExist) {
+			err = e // an older one must not be taken for that of this run
+		}
+	}
+	if err != nil {
+		return "", astern.Errorf(astern.Internal, "making the folder for reports: %w", err)
+	}
+	return folder, nil
 }
 
 // workFolder makes the folder to work in, and says whether to remove it at the end.

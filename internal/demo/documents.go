@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 )
@@ -32,6 +33,37 @@ func (e executions) running() string {
 	}
 	return ""
 }
+
+// ids returns those of all executions.
+func (e executions) ids() []string {
+	var out []string
+	for _, x := range e.Executions {
+		out = append(out, x.Execution.ID)
+	}
+	return out
+}
+
+// spoken is one line of `astern watch -o json`.
+type spoken struct {
+	At        time.Time `json:"at"`
+	Address   string    `json:"address"`
+	Kind      string    `json:"kind"`
+	Text      string    `json:"text"`
+	Incident  string    `json:"incident"`
+	Plan      string    `json:"plan"`
+	Execution string    `json:"execution"`
+}
+
+// The kinds of what the watch says.
+const (
+	watching = "watching" // one for each component, in the beginning
+	noticed  = "noticed"  // something is worse
+	decided  = "decided"  // what to do about it, or why nothing
+	acted    = "acted"    // an execution begins
+	proven   = "proven"   // it is done, and its checks pass
+	resolved = "resolved" // nothing is worse any more, by the signals
+	good     = "known-good"
+)
 
 // shown is `astern show ID -o json`.
 type shown struct {

@@ -41,9 +41,9 @@ func marked(folder string) []running {
 	return out
 }
 
-// leftOver returns what runs besides the shop's four instances and the balancer, "" when nothing does.
+// leftOver returns what runs besides the shop's instances, the balancer and the astern that watches, "" when nothing does.
 func (s *shop) leftOver() string {
-	known := map[int]bool{s.front.Process.Pid: true}
+	known := map[int]bool{s.front.Process.Pid: true, s.watch: true}
 	for _, v := range s.site.Services {
 		for _, in := range v.Instances {
 			if pid := pidOf(filepath.Join(v.Root, "run", in.Name+".pid")); pid != 0 {

@@ -17,14 +17,21 @@ func (d *demo) tellBadRelease(ctx context.Context) Story {
 
 // recordGood tells astern what runs, and that it is good.
 func recordGood(ctx context.Context, t *telling) error {
-	t.timeline.say("%s of both services runs; astern is told so", goodRelease)
-	for _, service := range []string{"stock", "shop"} {
+	t.timeline.say("%s of all services runs; astern is told so", goodRelease)
+	for _, service := range []string{"stock", "payment", "shop"} {
 		if err := t.must(ctx, "record", "deploy", service, goodRelease, "--commit", "a81b7d0", "--reason", "monthly release"); err != nil {
 			return err
 		}
 		if err := t.must(ctx, "record", "known-good", service, goodRelease, "--reason", "served a month"); err != nil {
 			return err
 		}
+	}
+	flags, err := t.shop.flagsRevision()
+	if err != nil {
+		return err
+	}
+	if err := t.must(ctx, "record", "deploy", "features", flags, "--reason", "as they are"); err != nil {
+		return err
 	}
 	t.goodMoment = time.Now().Truncate(time.Second).Add(time.Second).UTC() // while the load is measured
 	return nil

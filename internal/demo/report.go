@@ -18,14 +18,17 @@ type Report struct {
 	Stories []Story `json:"stories"`
 }
 
-// OK reports whether both stories were told and ended well.
+// stories is how many there are to tell.
+const stories = 5
+
+// OK reports whether all stories were told and ended well.
 func (r Report) OK() bool {
 	for _, s := range r.Stories {
 		if !s.OK {
 			return false
 		}
 	}
-	return len(r.Stories) == 2
+	return len(r.Stories) == stories
 }
 
 // Story is what was seen of one story.
@@ -33,8 +36,10 @@ type Story struct {
 	Name string `json:"name"`
 	// OK is true when every finding is.
 	OK bool `json:"ok"`
-	// NoticeSeconds is the time from the first bad instance until the load showed the fault.
+	// NoticeSeconds is the time from the first bad instance until the load showed the fault, or astern noticed it.
 	NoticeSeconds float64 `json:"notice_seconds"`
+	// Incident is what astern did by itself, where it watched.
+	Incident *Incident `json:"incident,omitempty"`
 	// Phases are those that astern measured.
 	Phases astern.Phases `json:"phases"`
 	// TotalSeconds is the time from the first bad instance until astern had proven the recovery.
@@ -46,6 +51,21 @@ type Story struct {
 	// Stages are the requests part by part, in the order of the story.
 	Stages   []Stage   `json:"stages"`
 	Findings []Finding `json:"findings"`
+}
+
+// Incident is one that astern opened by itself. Times are seconds after the fault began; zero is never.
+type Incident struct {
+	ID               string  `json:"id"`
+	NoticedSeconds   float64 `json:"noticed_seconds"`
+	PlannedSeconds   float64 `json:"planned_seconds,omitempty"`
+	FirstBackSeconds float64 `json:"first_back_seconds,omitempty"`
+	AllBackSeconds   float64 `json:"all_back_seconds,omitempty"`
+	ProvenSeconds    float64 `json:"proven_seconds,omitempty"`
+	ResolvedSeconds  float64 `json:"resolved_seconds,omitempty"`
+	// Because is astern's reason for what it did, or did not do.
+	Because string `json:"because"`
+	// Report is the file of its report.
+	Report string `json:"report,omitempty"`
 }
 
 // Shares is a share before, during and after a fault, 0 to 100.
@@ -104,6 +124,9 @@ func (r Report) WriteTable(w io.Writer) error {
 // writeDetails writes the load part by part, and what was found; commands that exited as they should are only counted.
 func (s Story) writeDetails(w io.Writer) error {
 	fmt.Fprintf(w, "\n%s\n", s.Name)
+	if in := s.Incident; in != nil {
+		fmt.Fprintf(w, "  %s\n  %d of %d requests failed from the fault to its end\n", in, s.Requests.Failed, s.Requests.Total)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, g := range s.Stages {
 		fmt.Fprintf(t, "  %s\t%5.1f s\t%5d requests\t%4d lost\t%5.1f %%\t%4d slow\n", g.What, g.Seconds, g.Requests.Total,
@@ -122,6 +145,24 @@ func (s Story) writeDetails(w io.Writer) error {
 	}
 	fmt.Fprintf(t, "  yes\t%d astern commands exited with the code that they should\n", commands)
 	return t.Flush()
+}
+
+// String lists the times, and where the report is.
+func (in Incident) String() string {
+	text := in.ID + ": the fault began at 0.0 s"
+	for _, t := range []struct {
+		what    string
+		seconds float64
+	}{{"noticed", in.NoticedSeconds}, {"planned", in.PlannedSeconds}, {"first instance back", in.FirstBackSeconds},
+		{"all back", in.AllBackSeconds}, {"proven", in.ProvenSeconds}, {"over by the signals", in.ResolvedSeconds}} {
+		if t.seconds > 0 {
+			text += fmt.Sprintf(", %s %.1f s", t.what, t.seconds)
+		}
+	}
+	if in.Report != "" {
+		text += "; report: " + in.Report
+	}
+	return text
 }
 
 func yesNo(b bool) string {

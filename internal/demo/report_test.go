@@ -109,6 +109,60 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+func TestIncidentInReport(t *testing.T) {
+	in := Incident{ID: "inc-1", NoticedSeconds: 7.04, PlannedSeconds: 7.2, FirstBackSeconds: 9, AllBackSeconds: 12.5, ProvenSeconds: 24, Report: "/r/a.html"}
+	want := "inc-1: the fault began at 0.0 s, noticed 7.0 s, planned 7.2 s, first instance back 9.0 s, all back 12.5 s, proven 24.0 s; report: /r/a.html"
+	if in.String() != want {
+		t.Errorf("got %s", in)
+	}
+	if got := (Incident{ID: "inc-2", NoticedSeconds: 3}).String(); got != "inc-2: the fault began at 0.0 s, noticed 3.0 s" {
+		t.Errorf("got %s", got)
+	}
+	var b bytes.Buffer
+	r := Report{Kind: "Demo", Version: 1, Stories: []Story{{Name: "auto-rollback", OK: true, Incident: &in, Requests: load.Figures{Total: 2689, Failed: 49}}}}
+	if err := r.WriteTable(&b); err != nil || !strings.Contains(b.String(), "\nauto-rollback\n  "+want+"\n  49 of 2689 requests failed from the fault to its end\n") {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}
+
+// What astern watch prints comes in pieces; what is no event of it is told, and ends the story that waits for one.
+func TestVigilReadsLines(t *testing.T) {
+	var out bytes.Buffer
+	v := &vigil{timeline: newTimeline(&out), ended: make(chan struct{})}
+	for _, part := range []string{`{"at":"2026-11-21T12:00:05Z","address":"production/shop","kind":"watch`, "ing\",\"text\":\"three signals\"}\n",
+		`{"at":"2026-11-21T12:00:07Z","address":"production/shop","kind":"noticed","text":"worse","incident":"inc-1"}` + "\n" + `{"at":`} {
+		if n, err := v.Write([]byte(part)); n != len(part) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	at := time.Date(2026, 11, 21, 12, 0, 5, 0, time.UTC)
+	if got := v.since(at, watching, noticed); len(got) != 2 || got[1].Incident != "inc-1" {
+		t.Errorf("heard %+v", got)
+	}
+	if got := v.since(at.Add(time.Second), watching); len(got) != 0 {
+		t.Errorf("heard again %+v", got)
+	}
+	if !strings.Contains(out.String(), "watch: production/shop: noticed: worse\n") {
+		t.Error(out.String())
+	}
+	d := &demo{vigil: v, timeline: v.timeline}
+	said, err := (&telling{demo: d}).says(t.Context(), time.Minute, at, noticed, "production/shop")
+	if err != nil || said.Incident != "inc-1" || v.over() != nil {
+		t.Errorf("%+v, %v, %v", said, err, v.over())
+	}
+	if _, err := v.Write([]byte("12}\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&telling{demo: d}).says(t.Context(), time.Minute, at, acted, "production/shop"); err == nil || !strings.Contains(err.Error(), `{\"at\":12}`) {
+		t.Errorf("what was printed is no event, but: %v", err)
+	}
+	v.wrong, v.code = nil, 7
+	close(v.ended)
+	if _, err := (&telling{demo: d}).says(t.Context(), time.Minute, at, acted, "production/shop"); err == nil || !strings.Contains(err.Error(), "exit code 7") {
+		t.Errorf("the watch has ended, but: %v", err)
+	}
+}
+
 func TestTimelineQuotes(t *testing.T) {
 	var b bytes.Buffer
 	l := newTimeline(&b)

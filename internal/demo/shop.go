@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ const marker = "ASTERN_DEMO"
 //	dist/SERVICE/REVISION/     built releases
 //	SERVICE/                   root of a service, see package webshop
 //	front.json, front.log      the balancer
+//	flags.json                 feature flags
 //	astern.yaml, .astern/      what astern knows
 type shop struct {
 	folder string
@@ -37,25 +39,44 @@ type shop struct {
 	client *http.Client
 	front  *exec.Cmd
 	ended  chan struct{} // closed when the balancer has ended
+	watch  int           // process id of the astern that watches, 0 when none does
+}
+
+// releases are what is built, and what the linker puts into each.
+var releases = []struct{ service, revision, flags string }{
+	{"stock", goodRelease, ""},
+	{"stock", badRelease, "-X main.reserve=yes"},
+	{"payment", goodRelease, ""},
+	{"shop", goodRelease, ""},
+	{"shop", badRelease, `-X main.reserve=yes -X "main.defect=fail=8 slow=20 delay=150ms"`},
+	{"shop", expressRelease, "-X main.reserve=yes -X main.express=broken"},
 }
 
 // newShop chooses free ports and lays the shop out in the folder; nothing runs yet.
 func newShop(folder string) (*shop, error) {
-	ports, err := freePorts(6)
+	s := &shop{folder: folder, client: &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
+	s.site = webshop.Site{Flags: filepath.Join(folder, "flags.json"), Watch: shortWatch, Services: []webshop.Service{
+		{Name: "stock", Probe: webshop.Probe{Method: "GET", Path: "/product/mug", Status: 200}, Flow: "/product/mug"},
+		{Name: "payment", Probe: webshop.Probe{Method: "GET", Path: "/fee", Status: 200}, Flow: "/fee"},
+		{Name: "shop", Probe: webshop.Probe{Method: "POST", Path: "/order?product=mug&rehearse=1", Status: 201}, Flow: "/product/mug",
+			DependsOn: []string{"stock", "payment"}, Signals: true, Flags: []webshop.Flag{{Name: expressFlag, Affects: "express checkout"}}},
+	}}
+	ports, err := freePorts(8)
 	if err != nil {
 		return nil, err
 	}
-	s := &shop{folder: folder, client: &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}}
-	probes := []webshop.Probe{{Method: "GET", Path: "/product/mug", Status: 200},
-		{Method: "POST", Path: "/order?product=mug&rehearse=1", Status: 201}}
-	for i, name := range []string{"stock", "shop"} {
-		service := webshop.Service{Name: name, Root: filepath.Join(folder, name),
-			Dist: filepath.Join(folder, "dist", name, "{revision}"), Front: ports[3*i], Probe: probes[i],
-			Instances: []webshop.Instance{{Name: name + "-1", Address: ports[3*i+1]}, {Name: name + "-2", Address: ports[3*i+2]}}}
-		if name == "shop" {
-			service.DependsOn = []string{"stock"}
+	take := func() string {
+		p := ports[0]
+		ports = ports[1:]
+		return p
+	}
+	for i := range s.site.Services {
+		v := &s.site.Services[i]
+		v.Root, v.Dist, v.Front = filepath.Join(folder, v.Name), filepath.Join(folder, "dist", v.Name, "{revision}"), take()
+		v.Instances = []webshop.Instance{{Name: v.Name + "-1", Address: take()}}
+		if v.Name != "payment" {
+			v.Instances = append(v.Instances, webshop.Instance{Name: v.Name + "-2", Address: take()})
 		}
-		s.site.Services = append(s.site.Services, service)
 	}
 	return s, nil
 }
@@ -81,22 +102,13 @@ func (s *shop) environment() []string {
 	return append(append(out, canary.Environ()...), marker+"="+s.folder, "NO_COLOR=1", "TERM=dumb")
 }
 
-// build makes both releases of both services, and the balancer.
+// build makes all releases, and the balancer.
 func (s *shop) build(ctx context.Context, source string) error {
 	type program struct{ out, command, flags string }
 	list := []program{{filepath.Join(s.folder, "frontd"), "frontd", ""}}
-	for _, v := range s.site.Services {
-		for _, r := range []string{goodRelease, badRelease} {
-			flags := "-X main.version=" + r
-			if r == badRelease {
-				flags += " -X main.reserve=yes"
-				if v.Name == "shop" {
-					flags += ` -X "main.defect=fail=8 slow=20 delay=150ms"`
-				}
-			}
-			dist := strings.ReplaceAll(v.Dist, "{revision}", r)
-			list = append(list, program{filepath.Join(dist, v.Name+"d"), v.Name + "d", flags})
-		}
+	for _, r := range releases {
+		dist := strings.ReplaceAll(s.service(r.service).Dist, "{revision}", r.revision)
+		list = append(list, program{filepath.Join(dist, r.service+"d"), r.service + "d", "-X main.version=" + r.revision + " " + r.flags})
 	}
 	for _, p := range list {
 		c := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w "+p.flags, "-o", p.out,
@@ -110,8 +122,11 @@ func (s *shop) build(ctx context.Context, source string) error {
 	return nil
 }
 
-// start lays out the good release of both services, starts their instances and the balancer, and waits until they work.
+// start lays out the good release of all services, starts their instances and the balancer, and waits until they work.
 func (s *shop) start(ctx context.Context) error {
+	if err := s.switchExpress("DISABLED"); err != nil {
+		return err
+	}
 	for _, v := range s.site.Services {
 		if err := s.layOut(v); err != nil {
 			return err
@@ -125,11 +140,7 @@ func (s *shop) start(ctx context.Context) error {
 	if err := s.startFront(); err != nil {
 		return err
 	}
-	var yaml bytes.Buffer
-	if err := webshop.Declaration.Execute(&yaml, s.site); err != nil {
-		return astern.Errorf(astern.Internal, "writing astern.yaml: %w", err)
-	}
-	if err := write(filepath.Join(s.folder, "astern.yaml"), yaml.Bytes(), 0o644); err != nil {
+	if err := s.declare(); err != nil {
 		return err
 	}
 	return until(ctx, 10*time.Second, "the shop works", func() bool {
@@ -137,8 +148,64 @@ func (s *shop) start(ctx context.Context) error {
 		if err != nil {
 			return false
 		}
-		return res.Body.Close() == nil && res.StatusCode == http.StatusCreated && s.all("stock", goodRelease) && s.all("shop", goodRelease)
+		ok := res.Body.Close() == nil && res.StatusCode == http.StatusCreated
+		for _, v := range s.site.Services {
+			ok = ok && s.all(v.Name, goodRelease)
+		}
+		return ok
 	})
+}
+
+// declare writes astern.yaml.
+func (s *shop) declare() error {
+	var yaml bytes.Buffer
+	if err := webshop.Declaration.Execute(&yaml, s.site); err != nil {
+		return astern.Errorf(astern.Internal, "writing astern.yaml: %w", err)
+	}
+	return write(filepath.Join(s.folder, "astern.yaml"), yaml.Bytes(), 0o644)
+}
+
+// switchExpress writes the file of flags, as whoever switches features on does: ENABLED or DISABLED.
+func (s *shop) switchExpress(state string) error {
+	text := fmt.Sprintf(`{
+  "$schema": "https://flagd.dev/schema/v0/flags.json",
+  "flags": {
+    %q: {"state": %q, "variants": {"on": true, "off": false}, "defaultVariant": "on"}
+  }
+}
+`, expressFlag, state)
+	part := s.site.Flags + ".new"
+	if err := write(part, []byte(text), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(part, s.site.Flags); err != nil {
+		return astern.Errorf(astern.Internal, "writing the flags: %w", err)
+	}
+	return nil
+}
+
+// flagsRevision is how astern names the present state of the file of flags.
+func (s *shop) flagsRevision() (string, error) {
+	text, err := os.ReadFile(s.site.Flags)
+	if err != nil {
+		return "", astern.Errorf(astern.Internal, "reading the flags: %w", err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))[:12], nil
+}
+
+// express returns the state of the feature's flag.
+func (s *shop) express() (string, error) {
+	text, err := os.ReadFile(s.site.Flags)
+	if err != nil {
+		return "", astern.Errorf(astern.Internal, "reading the flags: %w", err)
+	}
+	var file struct {
+		Flags map[string]struct{ State string }
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		return "", astern.Errorf(astern.Internal, "reading the flags: %w", err)
+	}
+	return file.Flags[expressFlag].State, nil
 }
 
 // layOut makes the root folder of a service, with its first release and its instances' links and settings.
@@ -150,7 +217,8 @@ func (s *shop) layOut(v webshop.Service) error {
 		return err
 	}
 	for _, in := range v.Instances {
-		settings := fmt.Sprintf("PROGRAM=%sd\nLISTEN=%s\nSTOCK_URL=http://%s\n", v.Name, in.Address, s.service("stock").Front)
+		settings := fmt.Sprintf("PROGRAM=%sd\nLISTEN=%s\nSTOCK_URL=http://%s\nPAYMENT_URL=http://%s\nFLAGS=%s\n", v.Name, in.Address,
+			s.service("stock").Front, s.service("payment").Front, typed([]string{s.site.Flags})) // a shell reads it
 		if err := write(filepath.Join(v.Root, "etc", in.Name+".env"), []byte(settings), 0o644); err != nil {
 			return err
 		}
@@ -223,6 +291,15 @@ func (s *shop) ctl(ctx context.Context, v webshop.Service, command, instance str
 		return astern.Errorf(astern.Internal, "ctl %s %s: %w: %s", command, instance, err, bytes.TrimSpace(out))
 	}
 	return nil
+}
+
+// pid returns the process id of an instance that runs.
+func (s *shop) pid(service, instance string) (int, error) {
+	pid := pidOf(filepath.Join(s.service(service).Root, "run", instance+".pid"))
+	if pid == 0 {
+		return 0, astern.Errorf(astern.Internal, "looking for %s: it does not run", instance)
+	}
+	return pid, nil
 }
 
 // startFront starts the balancer, as a child in a process group of its own.

@@ -25,6 +25,8 @@ type telling struct {
 	// fault is when the first instance ran the bad release, noticed when the load showed it, proven when astern had
 	// proven the recovery.
 	fault, noticed, proven time.Time
+	// before are the executions that there were before the fault.
+	before []string
 }
 
 // tell tells a story by carrying out its parts in order, and judges it by what was found.
@@ -146,20 +148,8 @@ func normalLoad(ctx context.Context, t *telling) error {
 // badDeployment deploys the bad release of the shop by a CI job that only tells astern what it did, and waits until the
 // load shows that something is wrong.
 func badDeployment(ctx context.Context, t *telling) error {
-	began := time.Now()
-	t.timeline.say("CI deploys shop %s, and records it", badRelease)
-	if err := t.shop.deploy(ctx, "shop", badRelease); err != nil {
+	if err := t.ships(ctx, badRelease, "3f1c9ae", "reservations"); err != nil {
 		return err
-	}
-	if err := t.must(ctx, "record", "deploy", "shop", badRelease, "--commit", "3f1c9ae", "--reason", "reservations"); err != nil {
-		return err
-	}
-	t.fault = began
-	for _, c := range t.watch.since(began) {
-		if c.service == "shop" && c.version == badRelease {
-			t.fault = c.at
-			break
-		}
 	}
 	err := until(ctx, 20*time.Second, "the load shows the fault", func() bool {
 		f := t.load.Between(t.fault, time.Now())
@@ -171,6 +161,27 @@ func badDeployment(ctx context.Context, t *telling) error {
 	t.noticed = time.Now()
 	t.story.NoticeSeconds = t.noticed.Sub(t.fault).Seconds()
 	t.stage(during, t.fault, t.noticed)
+	return nil
+}
+
+// ships deploys a release of the shop to all its instances by a CI job that only tells astern what it did. The fault begins
+// with the first instance that runs it.
+func (t *telling) ships(ctx context.Context, revision, commit, reason string) error {
+	began := time.Now()
+	t.timeline.say("CI deploys shop %s, and records it", revision)
+	if err := t.shop.deploy(ctx, "shop", revision); err != nil {
+		return err
+	}
+	if err := t.must(ctx, "record", "deploy", "shop", revision, "--commit", commit, "--reason", reason); err != nil {
+		return err
+	}
+	t.fault = began
+	for _, c := range t.watch.since(began) {
+		if c.service == "shop" && c.version == revision {
+			t.fault = c.at
+			break
+		}
+	}
 	return nil
 }
 

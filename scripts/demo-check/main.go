@@ -1,5 +1,5 @@
 // Command demo-check reads what `make demo JSON=1` printed, finds the JSON document that stands last in it, and exits 1
-// unless both stories are there, ended well, and were measured.
+// unless all stories are there, ended well, and were measured.
 package main
 
 import (
@@ -22,7 +22,21 @@ type story struct {
 	OK       bool
 	Phases   map[string]float64
 	Requests struct{ Total, Failed int64 }
+	Incident *incident
 }
+
+type incident struct {
+	ID             string
+	NoticedSeconds float64 `json:"noticed_seconds"`
+	ProvenSeconds  float64 `json:"proven_seconds"`
+	Because        string
+}
+
+// wanted are the stories, whether astern carries something out in them, and whether it watches.
+var wanted = []struct {
+	name              string
+	carries, watching bool
+}{{"bad-release", true, false}, {"whole-system", true, false}, {"auto-rollback", true, true}, {"flag-off", true, true}, {"not-ours", false, true}}
 
 func main() {
 	text, err := io.ReadAll(os.Stdin)
@@ -43,7 +57,8 @@ func check(w io.Writer, text []byte) error {
 	if d.Kind != "Demo" || d.Version != 1 {
 		return fmt.Errorf("the document is %q version %d, not \"Demo\" version 1", d.Kind, d.Version)
 	}
-	for _, name := range []string{"bad-release", "whole-system"} {
+	for _, want := range wanted {
+		name := want.name
 		i := slices.IndexFunc(d.Stories, func(s story) bool { return s.Name == name })
 		if i < 0 {
 			return fmt.Errorf("the story %s is missing", name)
@@ -56,8 +71,12 @@ func check(w io.Writer, text []byte) error {
 		switch {
 		case !s.OK:
 			return fmt.Errorf("the story %s did not end well", name)
-		case total <= 0:
-			return fmt.Errorf("the story %s has no measured phases", name)
+		case want.carries != (total > 0):
+			return fmt.Errorf("the story %s has phases of %.1f s", name, total)
+		case want.watching && (s.Incident == nil || s.Incident.ID == "" || s.Incident.NoticedSeconds <= 0 || s.Incident.Because == ""):
+			return fmt.Errorf("the story %s tells of no incident that astern noticed", name)
+		case want.watching && want.carries && s.Incident.ProvenSeconds < s.Incident.NoticedSeconds:
+			return fmt.Errorf("the incident of the story %s was proven to be over before it was noticed", name)
 		case s.Requests.Total <= 0 || s.Requests.Failed < 0 || s.Requests.Failed > s.Requests.Total:
 			return fmt.Errorf("the story %s counts %d of %d requests as failed", name, s.Requests.Failed, s.Requests.Total)
 		}

@@ -146,7 +146,7 @@ func TestStatusOfTheLastSeconds(t *testing.T) {
 		t.Errorf("one failure in a hundred: %+v", s)
 	}
 	later := now.Add(window + time.Millisecond)
-	r.add(answer{at: later, took: 200 * time.Millisecond})
+	r.add(answer{at: later, took: 250 * time.Millisecond})
 	if s := r.status(later); s.Requests != 1 || s.Errors != "normal" || s.Latency != "high" {
 		t.Errorf("a window later: %+v", s)
 	}

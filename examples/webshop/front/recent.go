@@ -16,7 +16,7 @@ import (
 const (
 	window       = 2 * time.Second
 	normalErrors = 1.0                    // percent
-	normalP95    = 120 * time.Millisecond // of all requests
+	normalP95    = 220 * time.Millisecond // of all requests
 )
 
 // Status is how a route did in the last seconds.

@@ -15,7 +15,7 @@ import (
 // Config says how many customers come, and what counts as slow.
 type Config struct {
 	URL     string        // of the shop
-	Rate    float64       // requests a second; every second one is an order
+	Rate    float64       // requests a second; half of them are orders, three in ten of those in a hurry
 	Timeout time.Duration // a customer's patience; an answer that comes later is a failed request
 	Slow    time.Duration // an answer that takes longer is slow
 }
@@ -112,10 +112,10 @@ func (g *Generator) ask(n int) error {
 	product := products[n/2%len(products)]
 	var res *http.Response
 	var err error
-	if n%2 == 0 {
+	if !orders(n) {
 		res, err = g.client.Get(g.config.URL + "/product/" + product)
 	} else {
-		res, err = g.client.Post(g.config.URL+"/order?product="+product, "application/json", nil)
+		res, err = g.client.Post(g.config.URL+"/order?product="+product+hurry(n/2), "application/json", nil)
 	}
 	if err != nil {
 		return err
@@ -128,6 +128,27 @@ func (g *Generator) ask(n int) error {
 		return fmt.Errorf("the shop answered %s", res.Status)
 	}
 	return nil
+}
+
+// orders reports whether customer n orders: one of each two, but not every second one. With a balancer that takes its
+// instances in turn, one of them would get all orders, and the other one none.
+func orders(n int) bool { return mixed(n/2)&1 == uint64(n&1) }
+
+// hurry asks for express checkout in three of ten orders.
+func hurry(order int) string {
+	if mixed(order)>>1%10 < 3 {
+		return "&express=1"
+	}
+	return ""
+}
+
+// mixed is a number without any order in it, the same in each run (G. Steele, D. Lea, C. Flood, "Fast splittable
+// pseudorandom number generators", OOPSLA 2014: the finalizer of SplitMix).
+func mixed(n int) uint64 {
+	z := uint64(n+1) * 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
 }
 
 func (g *Generator) add(s sample) {

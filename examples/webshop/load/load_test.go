@@ -76,6 +76,26 @@ func TestSlowShopGetsNoFewerCustomers(t *testing.T) {
 	}
 }
 
+// However many instances a balancer goes through in turn, each gets its part of the orders, and of those in a hurry.
+func TestOrdersComeToEveryInstance(t *testing.T) {
+	for instances := 1; instances <= 4; instances++ {
+		all, hurried := make([]int, instances), make([]int, instances)
+		for n := range 2400 * instances {
+			if orders(n) {
+				all[n%instances]++
+				if hurry(n/2) != "" {
+					hurried[n%instances]++
+				}
+			}
+		}
+		for i := range instances {
+			if all[i] < 1100 || all[i] > 1300 || hurried[i] < 300 || hurried[i] > 420 {
+				t.Errorf("of %d instances, number %d gets %d orders, %d of them in a hurry, of 2,400 customers", instances, i, all[i], hurried[i])
+			}
+		}
+	}
+}
+
 func TestSettled(t *testing.T) {
 	goOn := make(chan struct{})
 	inside := make(chan struct{}, 1)

@@ -1,5 +1,5 @@
-// Package server is what the two services of the web shop share: a small HTTP server with health, version and metrics
-// that stops gracefully, and the shop's and the stock's own business. It uses the standard library only.
+// Package server is what the three services of the web shop share: a small HTTP server with health, version and metrics
+// that stops gracefully, and the business of the shop, the stock and the payment. It uses the standard library only.
 package server
 
 import (
@@ -29,6 +29,9 @@ type Build struct {
 	Defect string
 	// Reserve is "yes" when the release books goods by reservation: the stock offers it, the shop needs it.
 	Reserve string
+	// Express is "yes" when the shop's release has express checkout, behind a flag, and "broken" when it has it and each
+	// express order fails.
+	Express string
 }
 
 // Options are what one instance of a service is started with.
@@ -36,10 +39,13 @@ type Options struct {
 	Listen   string // host:port
 	Instance string // "shop-1"
 	Stock    string // URL of the stock; the shop needs it
+	Payment  string // URL of the payment; the shop needs it
+	Flags    string // file of feature flags; "" means that all are off
 }
 
 // Main runs one instance of a service until SIGTERM or SIGINT and returns the process's exit code: 0 stopped, 1 failed,
-// 2 wrong usage. Flags come first, then the environment (LISTEN, INSTANCE, STOCK_URL).
+// 2 wrong usage. Flags come first, then the environment (LISTEN, INSTANCE, STOCK_URL,
+// PAYMENT_URL, FLAGS).
 func Main(b Build, args []string) int {
 	o, err := options(b, args, os.Getenv, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -71,6 +77,8 @@ func options(b Build, args []string, env func(string) string, out io.Writer) (Op
 	fs.StringVar(&o.Listen, "listen", env("LISTEN"), "address to listen on, host:port")
 	fs.StringVar(&o.Instance, "instance", env("INSTANCE"), "name of this instance")
 	fs.StringVar(&o.Stock, "stock", env("STOCK_URL"), "URL of the stock")
+	fs.StringVar(&o.Payment, "payment", env("PAYMENT_URL"), "URL of the payment")
+	fs.StringVar(&o.Flags, "flags", env("FLAGS"), "file of feature flags, in flagd's format")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -116,7 +124,7 @@ type service struct {
 	metrics *metrics
 }
 
-// New returns the handler of one instance of the service "shop" or "stock".
+// New returns the handler of one instance of the service "shop", "stock" or "payment".
 func New(b Build, o Options) (http.Handler, error) {
 	defect, err := ParseDefect(b.Defect)
 	if err != nil {
@@ -126,14 +134,16 @@ func New(b Build, o Options) (http.Handler, error) {
 	mux := http.NewServeMux()
 	switch b.Service {
 	case "shop":
-		if o.Stock == "" {
-			return nil, errors.New("the shop needs -stock (or STOCK_URL)")
+		if o.Stock == "" || o.Payment == "" {
+			return nil, errors.New("the shop needs -stock and -payment (or STOCK_URL and PAYMENT_URL)")
 		}
 		newShop(s).routes(mux)
 	case "stock":
 		newStock(s).routes(mux)
+	case "payment":
+		newPayment(s).routes(mux)
 	default:
-		return nil, fmt.Errorf("unknown service %q: shop or stock", b.Service)
+		return nil, fmt.Errorf("unknown service %q: shop, stock or payment", b.Service)
 	}
 	root := http.NewServeMux()
 	root.Handle("/", s.metrics.measure(mux))

@@ -43,9 +43,19 @@ func TestDefectStrikesTheShareItSays(t *testing.T) {
 	}
 }
 
+// start starts an instance; a shop also gets a payment of its own.
 func start(t *testing.T, b Build, stock string) *httptest.Server {
 	t.Helper()
-	h, err := New(b, Options{Instance: b.Service + "-1", Stock: stock})
+	o := Options{Instance: b.Service + "-1", Stock: stock}
+	if b.Service == "shop" {
+		o.Payment = start(t, Build{Service: "payment", Version: "v1"}, "").URL
+	}
+	return startWith(t, b, o)
+}
+
+func startWith(t *testing.T, b Build, o Options) *httptest.Server {
+	t.Helper()
+	h, err := New(b, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +103,7 @@ func TestShopAndStock(t *testing.T) {
 		{"POST", newShop.URL + "/order?product=lamp", 201, `"order":1`},
 		{"POST", oldShop.URL + "/order", 404, "no product"},
 		{"POST", wrongPair.URL + "/order?product=mug", 502, "404"},
+		{"POST", newShop.URL + "/order?product=lamp&express=1", 201, `"order":2`}, // it has no express checkout
 		{"GET", oldStock.URL + "/product/mug", 200, "left"},
 		{"GET", oldStock.URL + "/product/ship", 404, "no product"},
 	} {
@@ -101,7 +112,7 @@ func TestShopAndStock(t *testing.T) {
 		}
 	}
 	_, text := ask(t, "GET", oldShop.URL+"/metrics")
-	for _, line := range []string{`requests_total{code="201"} 2`, `requests_total{code="404"} 2`, "request_seconds_count 5",
+	for _, line := range []string{`requests_total{code="201"} 2`, `requests_total{code="500"} 0`, `requests_total{code="404"} 2`, "request_seconds_count 5",
 		`request_seconds_bucket{le="+Inf"} 5`} {
 		if !strings.Contains(text, line+"\n") {
 			t.Errorf("metrics miss %s:\n%s", line, text)
@@ -180,6 +191,9 @@ func TestWrongUsage(t *testing.T) {
 		if _, err := options(Build{Service: "shop"}, args, env, io.Discard); err == nil {
 			t.Errorf("%q is accepted", args)
 		}
+	}
+	if _, err := New(Build{Service: "shop"}, Options{Stock: "http://127.0.0.1:1"}); err == nil {
+		t.Error("a shop without a payment is accepted")
 	}
 	for _, b := range []Build{{Service: "shop"}, {Service: "bakery"}, {Service: "stock", Defect: "all"}} {
 		if _, err := New(b, Options{}); err == nil {

@@ -10,14 +10,18 @@ import (
 )
 
 // shop sells what the stock has. Each order is asked of the stock over HTTP; since the release that reserves, by a
-// reservation, which only a stock of that release or a newer one offers.
+// reservation, which only a stock of that release or a newer one offers. Then it is paid for.
 type shop struct {
 	*service
 	client *http.Client
+	flags  *flags
 }
 
+// expressFlag switches express checkout on, in the releases that have it.
+const expressFlag = "express-checkout"
+
 func newShop(s *service) *shop {
-	return &shop{service: s, client: &http.Client{Timeout: 5 * time.Second}}
+	return &shop{service: s, client: &http.Client{Timeout: 5 * time.Second}, flags: &flags{file: s.options.Flags}}
 }
 
 func (s *shop) routes(mux *http.ServeMux) {
@@ -38,7 +42,8 @@ func (s *shop) product(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]any{"id": id, "price_cents": price})
 }
 
-// order takes ?product=ID. With rehearse=1 nothing is booked: the stock is only asked, by the same way.
+// order takes ?product=ID, and express=1 from who is in a hurry. With rehearse=1 nothing is booked or paid: stock and
+// payment are only asked, by the same way.
 func (s *shop) order(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("product")
 	price, ok := prices[id]
@@ -55,9 +60,16 @@ func (s *shop) order(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, "order %d: total is not a number", n)
 		return
 	}
-	if err := s.book(r.Context(), id, r.URL.Query().Get("rehearse") == "1"); err != nil {
-		refuse(w, http.StatusBadGateway, "order %d: %v", n, err)
+	if s.express(r) && s.build.Express == "broken" {
+		refuse(w, http.StatusInternalServerError, "order %d: no courier drives to zone %q", n, "")
 		return
+	}
+	rehearse := r.URL.Query().Get("rehearse") == "1"
+	for _, step := range []func(context.Context, string, bool) error{s.book, s.pay} {
+		if err := step(r.Context(), id, rehearse); err != nil {
+			refuse(w, http.StatusBadGateway, "order %d: %v", n, err)
+			return
+		}
 	}
 	reply(w, http.StatusCreated, map[string]any{"order": n, "product": id, "price_cents": price})
 }
@@ -71,22 +83,40 @@ func (s *shop) book(ctx context.Context, id string, rehearse bool) error {
 	case s.build.Reserve == "yes":
 		path = "/reservation/" + url.PathEscape(id)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, s.options.Stock+path, nil)
+	return s.ask(ctx, "stock", method, s.options.Stock, path)
+}
+
+// pay asks the payment for the money.
+func (s *shop) pay(ctx context.Context, id string, rehearse bool) error {
+	if rehearse {
+		return s.ask(ctx, "payment", http.MethodGet, s.options.Payment, "/fee")
+	}
+	return s.ask(ctx, "payment", http.MethodPost, s.options.Payment, fmt.Sprintf("/charge?cents=%d", prices[id]))
+}
+
+// ask makes one request of another service.
+func (s *shop) ask(ctx context.Context, whom, method, base, path string) error {
+	req, err := http.NewRequestWithContext(ctx, method, base+path, nil)
 	if err != nil {
-		return fmt.Errorf("asking the stock: %w", err)
+		return fmt.Errorf("asking the %s: %w", whom, err)
 	}
 	res, err := s.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("asking the stock: %w", err)
+		return fmt.Errorf("asking the %s: %w", whom, err)
 	}
 	defer func() { _ = res.Body.Close() }() // everything that matters has been read
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		return fmt.Errorf("reading the stock's answer: %w", err)
+		return fmt.Errorf("reading the %s's answer: %w", whom, err)
 	}
 	if res.StatusCode >= 300 {
-		return fmt.Errorf("the stock answered %s to %s %s", res.Status, method, path)
+		return fmt.Errorf("the %s answered %s to %s %s", whom, res.Status, method, path)
 	}
 	return nil
+}
+
+// express reports whether the order takes the way of express checkout.
+func (s *shop) express(r *http.Request) bool {
+	return s.build.Express != "" && r.URL.Query().Get("express") == "1" && s.flags.on(expressFlag, time.Now())
 }
 
 // pause waits for d and reports whether ctx lived that long.

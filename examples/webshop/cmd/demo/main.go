@@ -1,5 +1,5 @@
-// Command demo tells two stories of a small web shop whose bad release astern brings back, with real processes and no
-// cloud. Exit codes: 0 both stories ended well, 1 one did not, 2 wrong usage, 130 interrupted.
+// Command demo tells stories of a small web shop in which something goes wrong and astern brings it back, with real processes
+// and no cloud. Exit codes: 0 all stories ended well, 1 one did not, 2 wrong usage, 130 interrupted.
 package main
 
 import (
@@ -30,6 +30,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs.StringVar(&o.Astern, "astern", "bin/astern", "the astern program")
 	fs.StringVar(&o.Work, "work", "", "folder to work in (default: a new temporary one)")
 	fs.StringVar(&o.Source, "source", "", "astern's source code (default: looked for from here upwards)")
+	fs.StringVar(&o.Reports, "reports", "", "folder for the reports of incidents (default: build/demo in astern's source code)")
 	fs.BoolVar(&o.Keep, "keep", false, "leave the work folder")
 	asJSON := fs.Bool("json", false, "print one JSON document instead; the timeline goes to stderr")
 	switch err := fs.Parse(args); {
