@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
@@ -63,7 +64,22 @@ func (s *session) with(ctx context.Context, m access, f func(a *app.App) error) 
 			defer func() { s.warnBehind(log) }()
 		}
 	}
-	return f(a)
+	err = f(a)
+	if m == writing && len(a.System.Channels) > 0 && ctx.Err() == nil {
+		s.post(ctx, a)
+	}
+	return err
+}
+
+// post sends the notices that the command has queued: one short try, after all is done. What can't be sent waits for the watch,
+// or for astern notify send.
+func (s *session) post(ctx context.Context, a *app.App) {
+	const atMost = 3 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	if d, err := a.Deliver(ctx); err != nil || len(d.Failed) > 0 {
+		s.warn("people were not told yet: astern notify list says whom, astern notify send tries again")
+	}
 }
 
 // scope returns the environments that a knowing command shows, and the name for its report: "" for several.

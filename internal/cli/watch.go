@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,10 +108,17 @@ const recordingHead = "\n{\"recording\":"
 // watchOver makes round after round until it is interrupted. A round that fails is told, and tried again: who watches must
 // not stop because a disk was full for a minute.
 func (s *session) watchOver(ctx context.Context, a *app.App, names []string, every time.Duration, to *os.File, room int64) error {
-	w, err := a.NewWatcher(ctx, s.environment, names, s.watchLine)
+	var speak sync.Mutex
+	say := func(e astern.WatchEvent) {
+		speak.Lock()
+		defer speak.Unlock()
+		s.watchLine(e)
+	}
+	w, err := a.NewWatcher(ctx, s.environment, names, say)
 	if err != nil {
 		return err
 	}
+	p := &poster{app: a, say: say}
 	if to != nil {
 		w.Record(to, room)
 	}
@@ -119,8 +129,9 @@ func (s *session) watchOver(ctx context.Context, a *app.App, names []string, eve
 			failed = 0
 		} else if ctx.Err() == nil {
 			failed = min(failed+1, mostTrouble)
-			s.watchLine(astern.WatchEvent{At: a.Now(), Kind: astern.WatchTrouble, Text: err.Error()})
+			say(astern.WatchEvent{At: a.Now(), Kind: astern.WatchTrouble, Text: err.Error()})
 		}
+		p.sending.Go(func() { p.send(ctx) })
 		for range 1 + failed {
 			select {
 			case <-ctx.Done():
@@ -130,7 +141,52 @@ func (s *session) watchOver(ctx context.Context, a *app.App, names []string, eve
 			break
 		}
 	}
-	return w.Close(context.WithoutCancel(ctx))
+	err = w.Close(context.WithoutCancel(ctx))
+	p.sending.Wait()
+	p.last(context.WithoutCancel(ctx))
+	return err
+}
+
+// poster sends notices beside the rounds: a channel that hangs delays nothing.
+type poster struct {
+	app     *app.App
+	say     func(astern.WatchEvent)
+	sending sync.WaitGroup
+	lock    sync.Mutex
+	said    string
+}
+
+// lastPost is how long is sent what came up at the very end.
+const lastPost = 5 * time.Second
+
+func (p *poster) last(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastPost)
+	defer cancel()
+	p.send(ctx)
+}
+
+// send makes one pass, and says when it begins or ceases to fail.
+func (p *poster) send(ctx context.Context) {
+	d, err := p.app.Deliver(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	text := ""
+	for _, channel := range slices.Sorted(maps.Keys(d.Failed)) {
+		text += fmt.Sprintf("channel %s: %s; ", channel, d.Failed[channel])
+	}
+	if d.GivenUp > 0 {
+		text += fmt.Sprintf("%d notices were given up: astern notify list; ", d.GivenUp)
+	}
+	if err != nil {
+		text = err.Error()
+	}
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	if text = strings.TrimSuffix(text, "; "); text != p.said && text != "" {
+		p.say(astern.WatchEvent{At: p.app.Now(), Kind: astern.WatchTrouble, Text: "notices wait: " + text})
+	}
+	p.said = text
 }
 
 // watchLine writes one event. Nobody who reads it is no reason to stop watching.
