@@ -17,6 +17,8 @@ type System struct {
 	// neither it has no second place.
 	AuditCopy    string   `json:"-"`
 	AuditCommand []string `json:"-"`
+	// Channels are how people are told what happens, in the order of the file.
+	Channels []Channel `json:"channels,omitempty"`
 }
 
 // Environment is production, staging …: a set of components that run together.

@@ -65,6 +65,7 @@ type Store interface {
 	Approvals
 	Incidents
 	Overrides
+	Notices
 	engine.Journal
 	ledger.Events
 	hostservice.Proofs
@@ -94,6 +95,7 @@ type App struct {
 	seen    map[string]claims // by execution: what was seen when its plan's facts were read
 	drivers []astern.Driver
 	pool    *host.Pool
+	post    *post
 	log     Recorder                                                 // nil where nothing is audited
 	decode  func(doc []byte) (p astern.Plan, hash string, err error) // in place of planfile.Decode, where a test has its reasons
 }
@@ -130,7 +132,7 @@ func (p proofs) KeepProof(ctx context.Context, key string, proof []byte, at time
 // Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
 func Open(path string, store Store) (*App, error) {
 	self := proc.Self()
-	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self, Alive: proc.Alive}
+	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self, Alive: proc.Alive, post: &post{}}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "finding %s: %w", path, err)

@@ -230,6 +230,9 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 		}
 		eng.release(context.WithoutCancel(ctx), result.Outcome)
 		if result.Child == "" {
+			if result.Outcome == "" && a.tellHold(context.WithoutCancel(ctx), id) != nil {
+				a.post.unqueued.Store(true)
+			}
 			return result, id, ended(id, result)
 		}
 		next, err := a.childExecution(ctx, result.Child)

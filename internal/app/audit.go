@@ -20,10 +20,10 @@ type Recorder interface {
 }
 
 // Audit has everything that the App writes from now on recorded first: what can't be recorded is not done. It is called
-// once, with the store set.
+// once, with the store set. What was recorded and done is told to people (told).
 func (a *App) Audit(log Recorder) {
-	a.log = log
-	a.Store = audited{Store: a.Store, app: a}
+	a.log, a.post = log, &post{}
+	a.Store = told{Store: audited{Store: a.Store, app: a}, app: a}
 }
 
 // AuditCopy returns the second place of the audit log, as astern.yaml declares it.

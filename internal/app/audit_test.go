@@ -17,6 +17,7 @@ import (
 var unaudited = map[string]string{
 	"Plan": "reads", "Documents": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
 	"Read": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "Signed": "reads", "Overrides": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
+	"QueueNotice": "follows from a record", "Dispatches": "reads", "TryDispatch": "sends what follows from a record", "SettleDispatch": "the same", "Subscribe": "follows from astern.yaml",
 }
 
 // unwritable is an audit log that can't be written.

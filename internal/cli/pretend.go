@@ -51,5 +51,23 @@ func (pretend) AddOverride(context.Context, astern.Override) error { return nil 
 // AddReview writes nothing.
 func (pretend) AddReview(context.Context, string, string, string, time.Time) error { return nil }
 
+// QueueNotice writes nothing.
+func (pretend) QueueNotice(context.Context, astern.Notice, []string, time.Time) error { return nil }
+
+// TryDispatch takes nothing.
+func (pretend) TryDispatch(context.Context, int64, []int64, time.Time, time.Time) (bool, error) {
+	return false, nil
+}
+
+// SettleDispatch writes nothing.
+func (pretend) SettleDispatch(context.Context, int64, astern.DispatchState, string, time.Time, time.Time) error {
+	return nil
+}
+
+// Subscribe notes nothing.
+func (pretend) Subscribe(context.Context, []string, time.Time) (map[string]time.Time, error) {
+	return nil, nil
+}
+
 // KeepProof writes nothing.
 func (pretend) KeepProof(context.Context, string, []byte, time.Time) error { return nil }

@@ -93,7 +93,7 @@ func (s *session) addCommands(root *cobra.Command, args []string) {
 		groupDoing: doing,
 		groupRunning: {"executions": s.executions, "show": s.show, "follow": s.follow, "pause": s.pause, "resume": s.resume,
 			"cancel": s.cancel, "skip": s.skip, "settle": s.settle, "allow": s.allow, "approve": s.approve, "reject": s.reject, "tick": s.tick},
-		groupWatching:  {"watch": s.watching, "judge": s.judge, "incidents": s.incidents, "report": s.report},
+		groupWatching:  {"watch": s.watching, "judge": s.judge, "incidents": s.incidents, "report": s.report, "notify": s.notifyGroup},
 		groupRecording: {"record": s.record, "latch": s.latch},
 	}
 	add := func(group string, make func() *cobra.Command) {

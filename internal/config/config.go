@@ -67,6 +67,7 @@ func parse(name string, src []byte, folder string, drivers []astern.Driver, sche
 	f.validate(schema, drivers)
 	system := f.translate(&doc, folder)
 	f.judgePolicies(system)
+	f.judgeChannels(system)
 	f.askDrivers(system, drivers)
 	if err := f.errors(); err != nil {
 		return astern.System{}, err

@@ -11,6 +11,7 @@ type Document struct {
 	RevokedSigners string                 `json:"revoked_signers,omitempty" jsonschema:"minLength=1,description=file of the SSH keys whose signatures no longer count\\, one public key a line"`
 	Audit          Audit                  `json:"audit,omitempty" jsonschema:"description=the audit log"`
 	Knowledge      []astern.Advice        `json:"knowledge,omitempty" jsonschema:"description=which way back to prefer at which symptom; comes before what astern knows by itself"`
+	Notify         map[string]Channel     `json:"notify,omitempty" jsonschema:"description=how people are told what happens\\, by name"`
 	Environments   map[string]Environment `json:"environments" jsonschema:"description=production\\, staging …: each with its components"`
 }
 

@@ -60,6 +60,9 @@ func (f *file) judge(doc *Document, drivers []astern.Driver) {
 	for i, a := range doc.Knowledge {
 		f.judgeAdvice(join("knowledge", strconv.Itoa(i)), a, drivers)
 	}
+	for _, name := range f.root.get("notify").keys() {
+		f.judgeChannel(join("notify", name), name, doc.Notify[name])
+	}
 	for _, name := range f.root.get("environments").keys() {
 		f.judgeEnvironment(join("environments", name), name, doc.Environments[name], drivers)
 	}

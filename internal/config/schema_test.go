@@ -151,8 +151,14 @@ func structural(list []config.Problem) bool {
 	return slices.ContainsFunc(list, func(p config.Problem) bool {
 		return strings.Contains(p.What, "unknown key") || strings.Contains(p.What, "missing key") ||
 			strings.Contains(p.What, ", but is") || strings.HasSuffix(p.What, " is empty") ||
-			strings.Contains(p.What, "none of the forms") && (strings.Contains(p.Path, "/headers/") || strings.Contains(p.Path, "/signals/"))
+			strings.Contains(p.What, "none of the forms") && mayBeSecret(p.Path) ||
+			strings.Contains(p.What, "is not the name of an environment variable")
 	})
+}
+
+// mayBeSecret reports whether a value is plain or a reference to a secret: there the decoder sees the form, too.
+func mayBeSecret(path string) bool {
+	return strings.Contains(path, "/headers/") || strings.Contains(path, "/command/env/") || strings.HasSuffix(path, "/webhook/url")
 }
 
 // toJSON returns the example as JSON, which is YAML, too.

@@ -19,6 +19,9 @@ const (
 func (f *file) translate(doc *Document, folder string) astern.System {
 	system := astern.System{Name: doc.System, Folder: folder, AllowedSigners: doc.AllowedSigners, RevokedSigners: doc.RevokedSigners,
 		AuditCopy: doc.Audit.Copy, AuditCommand: doc.Audit.Command, Knowledge: doc.Knowledge}
+	for _, name := range f.root.get("notify").keys() {
+		system.Channels = append(system.Channels, channelOf(name, doc.Notify[name]))
+	}
 	for _, name := range f.root.get("environments").keys() {
 		e := doc.Environments[name]
 		env := astern.Environment{

@@ -82,6 +82,8 @@ func read(ctx context.Context, db *sql.DB) (model, error) {
 		`SELECT 'event ' || seq, doc ->> 'revision' FROM events`, `SELECT 'token ' || token, seq FROM events`,
 		`SELECT 'approval ' || plan || ' ' || by, verdict FROM approvals`,
 		`SELECT 'proof ' || key, proof FROM proofs`,
+		`SELECT 'dispatch ' || token || ' ' || channel, state || ' ' || tries || ' ' || together FROM dispatches`,
+		`SELECT 'channel ' || name, since FROM channels`,
 	} {
 		rows, err := db.QueryContext(ctx, query)
 		if err != nil {

@@ -81,7 +81,9 @@ func deniedStore(t *testing.T) *Store {
 	_, err4 := s.Take(ctx, "ex-2", astern.Runner{Host: "h"}, nobody, at)
 	_, err5 := s.AddEvent(ctx, astern.Event{At: at, Token: "event-one"})
 	_, _, err6 := s.OpenIncident(ctx, astern.IncidentEvent{At: at, Token: "fault-one"})
-	if err := errors.Join(err, err1, err2, err3, err4, err5, err6); err != nil {
+	err7 := s.QueueNotice(ctx, astern.Notice{Token: "told-one"}, []string{"a", "b"}, at)
+	_, err8 := s.Subscribe(ctx, []string{"a"}, at)
+	if err := errors.Join(err, err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -138,6 +140,25 @@ func TestEveryStatementFails(t *testing.T) {
 		},
 		"read an incident": func(ctx context.Context, s *Store) error { _, err := s.Incident(ctx, "inc-1"); return err },
 		"read incidents":   func(ctx context.Context, s *Store) error { _, err := s.Incidents(ctx); return err },
+		"queue a notice": func(ctx context.Context, s *Store) error {
+			return s.QueueNotice(ctx, astern.Notice{Token: "told-two"}, []string{"a", "b"}, at)
+		},
+		"take a notice": func(ctx context.Context, s *Store) error {
+			taken, err := s.TryDispatch(ctx, 1, []int64{2}, at, at.Add(time.Minute))
+			if err == nil && !taken {
+				err = errors.New("it was not taken")
+			}
+			return err
+		},
+		"settle a notice": func(ctx context.Context, s *Store) error {
+			return s.SettleDispatch(ctx, 1, astern.DispatchSent, "", at, at)
+		},
+		"note channels": func(ctx context.Context, s *Store) error {
+			_, err := s.Subscribe(ctx, []string{"a", "b"}, at)
+			return err
+		},
+		"read the outbox":  func(ctx context.Context, s *Store) error { _, err := s.Dispatches(ctx, at); return err },
+		"read channels":    func(ctx context.Context, s *Store) error { _, err := s.Subscribe(ctx, nil, at); return err },
 		"keep a proof":     func(ctx context.Context, s *Store) error { return s.KeepProof(ctx, "key", []byte("x"), at) },
 		"read a journal":   func(ctx context.Context, s *Store) error { _, err := s.Read(ctx, "ex-2", 0); return err },
 		"read executions":  func(ctx context.Context, s *Store) error { _, err := s.Executions(ctx, 0, true); return err },
@@ -404,6 +425,15 @@ func TestOddRows(t *testing.T) {
 	}
 	if fence, err := s.Take(ctx, "ex-2", astern.Runner{Host: "i"}, nobody, at); err == nil {
 		t.Errorf("taken from a runner that can't be read: %d", fence)
+	}
+	if _, err := s.db.Exec(`UPDATE dispatches SET queued_at = 'noon'; UPDATE channels SET since = 'noon'`); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.Dispatches(ctx, at); err == nil {
+		t.Errorf("a notice that was queued at noon: %v", list)
+	}
+	if since, err := s.Subscribe(ctx, nil, at); err == nil {
+		t.Errorf("a channel that is told since noon: %v", since)
 	}
 	if err := refuseLoneLog(filepath.Join(t.TempDir(), fileName)); err != nil {
 		t.Errorf("an empty folder: %v", err)

@@ -44,10 +44,12 @@ var (
 	third string
 	//go:embed migrations/0004_signed.sql
 	fourth string
+	//go:embed migrations/0005_notices.sql
+	fifth string
 )
 
 // migrations are the texts that bring a database from version n to n+1.
-func migrations() []string { return []string{first, second, third, fourth} }
+func migrations() []string { return []string{first, second, third, fourth, fifth} }
 
 // medium is what the files lie on: the machine's own disk, or one of a test that cuts the power.
 type medium struct {

@@ -30,6 +30,9 @@ type Store struct {
 	incidents  []astern.IncidentLog
 	signed     []astern.Approval
 	overrides  []astern.Override
+	dispatches []astern.Dispatch
+	dispatched int64                // the last number given out
+	channels   map[string]time.Time // since when each is told
 }
 
 // execution is one execution with its journal.
@@ -42,7 +45,7 @@ type execution struct {
 }
 
 // New returns an empty store.
-func New() *Store { return &Store{leases: map[string]int{}} }
+func New() *Store { return &Store{leases: map[string]int{}, channels: map[string]time.Time{}} }
 
 // StoreID returns the id of the store.
 func (s *Store) StoreID(context.Context) (string, error) { return "model-of-a-store", nil }

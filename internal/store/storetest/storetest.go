@@ -27,6 +27,7 @@ type Store interface {
 	Incidents
 	Signed
 	Overrides
+	Notices
 }
 
 // Plans keeps plans under their hash.
@@ -105,6 +106,10 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"signed approvals", signed},
 		{"race of approvals", raceOfApprovals},
 		{"overrides", overrides},
+		{"outbox", outbox},
+		{"outbox, told together", toldTogether},
+		{"outbox in many hands", raceToSend},
+		{"channels", subscribe},
 		{"cancelled context", cancelled},
 		{"race for a lease", raceForLease},
 		{"race to take", raceToTake},
