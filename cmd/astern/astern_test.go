@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"astern": main, "mirror": mirror})
+	testscript.Main(m, map[string]func(){"astern": main, "mirror": mirror, "receiver": receiver})
 }
 
 // The scripts in testdata/script run the program on the system in testdata/system: real processes under a small ctl

@@ -88,6 +88,9 @@ func renderings() []rendering {
 		{"kinds", func(w io.Writer, st Style) error { return Kinds(w, st, kindsReport()) }, kindsReport()},
 		{"rehearsal", func(w io.Writer, st Style) error { return Rehearsal(w, st, rehearsalReport()) }, rehearsalReport()},
 		{"reviews", func(w io.Writer, st Style) error { return Reviews(w, st, reviewsReport()) }, reviewsReport()},
+		{"outbox", func(w io.Writer, st Style) error { return Outbox(w, st, outboxReport()) }, outboxReport()},
+		{"outbox-none", func(w io.Writer, st Style) error { return Outbox(w, st, OutboxReport{}) }, nil},
+		{"delivery", func(w io.Writer, st Style) error { return Delivery(w, st, deliveryReport()) }, deliveryReport()},
 		{"reviews-none", func(w io.Writer, st Style) error { return Reviews(w, st, ReviewsReport{}) }, nil},
 		{"error", func(w io.Writer, st Style) error { return Error(w, st, sampleError()) }, ErrorDocument(sampleError())},
 	}
