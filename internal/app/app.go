@@ -29,8 +29,9 @@ type Plans interface {
 	PutPlan(ctx context.Context, hash string, doc []byte, at time.Time) error
 	// Plan returns the plan whose hash begins with prefix, of at least 8 characters.
 	Plan(ctx context.Context, prefix string) ([]byte, error)
-	// Documents returns the stored plans, the newest first.
+	// Documents returns the stored plans, the newest first; RecentPlans those that were stored since a moment, by hash.
 	Documents(ctx context.Context) ([][]byte, error)
+	RecentPlans(ctx context.Context, since time.Time) (map[string][]byte, error)
 }
 
 // Executions keeps executions and their leases.

@@ -15,7 +15,7 @@ import (
 // unaudited are the methods of a store that write nothing that a person or astern did, with the reason. Whatever else a
 // store is given has to be recorded by audited, or to stand here.
 var unaudited = map[string]string{
-	"Plan": "reads", "Documents": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
+	"Plan": "reads", "Documents": "reads", "RecentPlans": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
 	"Read": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "Signed": "reads", "Overrides": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
 	"QueueNotice": "follows from a record", "Dispatches": "reads", "TryDispatch": "sends what follows from a record", "SettleDispatch": "the same", "Subscribe": "follows from astern.yaml",
 }

@@ -32,7 +32,7 @@ import (
 // untold are the methods of a store of which people are not told, with the reason. Whatever else a store is given has to be
 // told by told, or to stand here.
 var untold = map[string]string{
-	"Plan": "reads", "Documents": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
+	"Plan": "reads", "Documents": "reads", "RecentPlans": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
 	"Read": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "Signed": "reads", "Overrides": "reads",
 	"KeepProof": "nobody's doing", "Take": "the beginning was told", "AddApproval": "who asked follows the plan", "AddSigned": "the same",
 	"AddReview": "good news can wait; what is late is told", "AddEvent": "what CI records, at each deployment", "AddEventUnder": "a step of what was told",

@@ -12,7 +12,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
-	"github.com/astern-dev/astern/internal/incident"
 	"github.com/astern-dev/astern/internal/notice"
 )
 
@@ -147,11 +146,9 @@ func (a *App) tellIncident(ctx context.Context, id string, seq int64) error {
 	if err != nil {
 		return err
 	}
-	for i, e := range log.Events {
-		if e.Seq == seq {
-			log.Events = log.Events[:i+1]
-			n, ok := notice.OfIncident(incident.Fold(log), e)
-			return a.queue(ctx, n, ok)
+	for _, n := range notice.OfLog(log) {
+		if n.Seq == seq {
+			return a.queue(ctx, n.Notice, true)
 		}
 	}
 	return nil

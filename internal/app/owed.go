@@ -86,55 +86,53 @@ func (a *App) owed(ctx context.Context, since time.Time) ([]astern.Notice, error
 		for _, t := range in.Overdue(a.Now()) {
 			add(notice.OfTask(in, t), true)
 		}
-		if last := len(log.Events) - 1; last < 0 || log.Events[last].At.Before(since) {
-			continue
-		}
-		for n, e := range log.Events {
-			if notice.Told(e.Kind) && !e.At.Before(since) {
-				add(notice.OfIncident(incident.Fold(astern.IncidentLog{ID: log.ID, Events: log.Events[:n+1]}), e))
-			}
+		for _, n := range notice.OfLog(log) {
+			add(n.Notice, true)
 		}
 	}
 	with := func(n astern.Notice, ok bool) { add(notice.Belongs(n, incidents), ok) }
-	if err := a.owedOfExecutions(ctx, since, with); err != nil {
+	begun, err := a.owedOfExecutions(ctx, since, with)
+	if err != nil {
 		return nil, err
 	}
-	err = a.owedOfPlans(ctx, since, with)
+	err = a.owedOfPlans(ctx, since, begun, with)
 	slices.SortStableFunc(out, func(x, y astern.Notice) int { return x.At.Compare(y.At) })
 	return out, err
 }
 
-// owedOfExecutions adds what is told of executions that are open or have ended since.
-func (a *App) owedOfExecutions(ctx context.Context, since time.Time, add func(astern.Notice, bool)) error {
+// owedOfExecutions adds what is told of executions that are open or have ended since. It returns which plans have begun: they
+// ask for nobody any more.
+func (a *App) owedOfExecutions(ctx context.Context, since time.Time, add func(astern.Notice, bool)) (begun map[string]bool, err error) {
 	all, err := a.Store.Executions(ctx, 0, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	begun = map[string]bool{}
 	for _, e := range all {
+		begun[e.PlanHash] = true
 		if e.EndedAt != nil && e.EndedAt.Before(since) {
 			continue
 		}
 		p, err := a.noticePlan(ctx, e.PlanHash)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		add(notice.OfBegin(p, e))
-		switch {
-		case e.EndedAt != nil:
+		if e.EndedAt != nil {
 			add(notice.OfEnd(p, e.ID, astern.Record{At: *e.EndedAt, Outcome: e.Outcome}), true)
-		default:
-			l, err := a.load(ctx, e.ID)
-			if err != nil {
-				return err
-			}
-			n, ok := a.holdOf(l)
-			if !ok {
-				n, ok = a.lostOf(ctx, l)
-			}
-			add(n, ok)
+			continue
 		}
+		l, err := a.load(ctx, e.ID)
+		if err != nil {
+			return nil, err
+		}
+		n, ok := a.holdOf(l)
+		if !ok {
+			n, ok = a.lostOf(ctx, l)
+		}
+		add(n, ok)
 	}
-	return nil
+	return begun, nil
 }
 
 // lostOf is what is told of an execution that nobody carries out, though it could go on.
@@ -153,7 +151,7 @@ func (a *App) lostOf(ctx context.Context, l loaded) (n astern.Notice, ok bool) {
 }
 
 // owedOfPlans adds plans that wait for approvals, and broken glasses with their reviews.
-func (a *App) owedOfPlans(ctx context.Context, since time.Time, add func(astern.Notice, bool)) error {
+func (a *App) owedOfPlans(ctx context.Context, since time.Time, begun map[string]bool, add func(astern.Notice, bool)) error {
 	all, err := a.Store.Overrides(ctx)
 	if err != nil {
 		return err
@@ -170,18 +168,17 @@ func (a *App) owedOfPlans(ctx context.Context, since time.Time, add func(astern.
 		add(notice.OfOverride(p, o), true)
 		add(notice.OfLateReview(p, o), late)
 	}
-	docs, err := a.Store.Documents(ctx)
+	docs, err := a.Store.RecentPlans(ctx, since)
 	if err != nil {
 		return err
 	}
-	for _, doc := range docs { // the newest first
-		p, err := notice.ReadPlan("", doc)
-		if err != nil || p.CreatedAt.Before(since) {
+	for hash, doc := range docs {
+		p, err := notice.ReadPlan(hash, doc)
+		if err != nil {
 			return err
 		}
-		if _, hash, err := a.decoded(doc); err == nil {
-			p.Hash = hash
-			add(notice.OfPlan(p))
+		if n, ok := notice.OfPlan(p); ok && !begun[hash] {
+			add(n, true)
 		}
 	}
 	return nil

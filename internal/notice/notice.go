@@ -26,9 +26,32 @@ func Told(k astern.IncidentEventKind) bool {
 	return false
 }
 
-// OfIncident returns what is told of an event of an incident, which folds all events up to it. The event must have its
-// number: it is part of the token.
-func OfIncident(in astern.Incident, e astern.IncidentEvent) (n astern.Notice, ok bool) {
+// OfEvent is a notice of the event of an incident that has that number.
+type OfEvent struct {
+	Seq int64
+	astern.Notice
+}
+
+// OfLog returns what is told of an incident, event by event, as it was then.
+func OfLog(log astern.IncidentLog) []OfEvent {
+	var out []OfEvent
+	in := astern.Incident{ID: log.ID}
+	for _, e := range log.Events {
+		switch e.Kind {
+		case astern.IncidentOpened:
+			in.Title, in.Addresses, in.Severity = e.Text, e.Addresses, e.Severity
+		case astern.IncidentSeverity:
+			in.Severity = e.Severity
+		}
+		if n, ok := ofIncident(in, e); ok {
+			out = append(out, OfEvent{e.Seq, n})
+		}
+	}
+	return out
+}
+
+// ofIncident returns what is told of an event of an incident as it was then. The event's number is part of the token.
+func ofIncident(in astern.Incident, e astern.IncidentEvent) (n astern.Notice, ok bool) {
 	n = astern.Notice{Token: fmt.Sprintf("%s/%d", in.ID, e.Seq), Topic: in.ID, At: e.At, Severity: in.Severity, Addresses: in.Addresses, By: e.By,
 		Incident: in.ID, Command: "astern show " + in.ID}
 	about := in.ID + " " + in.Title

@@ -11,7 +11,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/astern-dev/astern"
-	"github.com/astern-dev/astern/internal/incident"
 )
 
 var start = time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
@@ -37,11 +36,16 @@ func TestIncidentIsTold(t *testing.T) {
 	var got []string
 	for i := range log.Events {
 		log.Events[i].Seq, log.Events[i].At = int64(i+1), after(time.Duration(i)*time.Minute)
-		n, ok := OfIncident(incident.Fold(astern.IncidentLog{ID: log.ID, Events: log.Events[:i+1]}), log.Events[i])
-		if !ok {
-			continue
+	}
+	told := OfLog(log)
+	for _, e := range log.Events {
+		one := slices.ContainsFunc(told, func(n OfEvent) bool { return n.Seq == e.Seq })
+		if one != (Told(e.Kind) && (e.Kind != astern.IncidentDecided || e.Decision != nil)) {
+			t.Errorf("event %d, %s, is told: %t", e.Seq, e.Kind, one)
 		}
-		if n.Topic != "inc-1" || n.Incident != "inc-1" || !n.At.Equal(log.Events[i].At) || n.Command == "" || !slices.Equal(n.Addresses, []string{"production/shop"}) || !Told(log.Events[i].Kind) {
+	}
+	for _, n := range told {
+		if n.Topic != "inc-1" || n.Incident != "inc-1" || !n.At.Equal(log.Events[n.Seq-1].At) || n.Command == "" || !slices.Equal(n.Addresses, []string{"production/shop"}) {
 			t.Errorf("%+v", n)
 		}
 		got = append(got, fmt.Sprintf("%s %s %s %s|%s", n.Event, n.Token, n.Severity, n.Title, strings.Join(n.Lines, ";")))

@@ -251,7 +251,7 @@ func TestNewerAndForeignAreRefused(t *testing.T) {
 			touch(t, foreign, `CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)`)
 			newerFiles, foreignFiles := listing(t, newer), listing(t, foreign)
 			_, err := opener(t.Context(), newer)
-			refusal(t, err, astern.Refused, "state folder was written by a newer astern (schema 7, this one knows 4)", newer)
+			refusal(t, err, astern.Refused, "state folder was written by a newer astern (schema 7, this one knows 5)", newer)
 			_, err = opener(t.Context(), foreign)
 			refusal(t, err, astern.Invalid, foreign, "not a state database")
 			for _, files := range []map[string]string{newerFiles, foreignFiles} {

@@ -135,11 +135,10 @@ func (s *Store) subscribed(ctx context.Context) (map[string]time.Time, error) {
 
 func scanDispatch(r row) (d astern.Dispatch, err error) {
 	var doc, state, queued, next, settled string
-	if err = r.Scan(&d.N, &d.Channel, &doc, &state, &d.With, &queued, &d.Tries, &next, &d.Error, &settled); err != nil {
-		return d, err
+	if err = r.Scan(&d.N, &d.Channel, &doc, &state, &d.With, &queued, &d.Tries, &next, &d.Error, &settled); err == nil {
+		d.State = astern.DispatchState(state)
+		err = json.Unmarshal([]byte(doc), &d.Notice)
 	}
-	d.State = astern.DispatchState(state)
-	err = json.Unmarshal([]byte(doc), &d.Notice)
 	for into, text := range map[*time.Time]string{&d.QueuedAt: queued, &d.Next: next, &d.SettledAt: settled} {
 		if text != "" {
 			at, e := unstamp(text)

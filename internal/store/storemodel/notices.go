@@ -13,6 +13,22 @@ import (
 // noticesKept is how long it is known what was told.
 const noticesKept = 90 * 24 * time.Hour
 
+// RecentPlans returns the plans that were stored since a moment, by their hashes.
+func (s *Store) RecentPlans(ctx context.Context, since time.Time) (map[string][]byte, error) {
+	end, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	out := map[string][]byte{}
+	for _, p := range s.plans {
+		if !p.At.Before(since.Truncate(time.Second)) {
+			out[p.Hash] = p.Doc
+		}
+	}
+	return out, nil
+}
+
 // QueueNotice writes a notice into the outbox, for each of the channels.
 func (s *Store) QueueNotice(ctx context.Context, n astern.Notice, channels []string, at time.Time) error {
 	end, err := s.begin(ctx)

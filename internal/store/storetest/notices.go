@@ -152,3 +152,20 @@ func subscribe(t *testing.T, s Store) {
 	must(t, err)
 	same(t, since, map[string]time.Time{"team": start, "duty": later})
 }
+
+func recentPlans(t *testing.T, s Store) {
+	for i, name := range []string{"one", "two", "three"} {
+		must(t, s.PutPlan(t.Context(), hash(name), []byte(name), start.Add(time.Duration(i)*time.Minute)))
+	}
+	for since, want := range map[time.Time]map[string][]byte{
+		never:                       {},
+		start.Add(2 * time.Minute):  {hash("three"): []byte("three")},
+		start.Add(61 * time.Second): {hash("three"): []byte("three")},
+		start.Add(time.Minute):      {hash("three"): []byte("three"), hash("two"): []byte("two")},
+		start.Truncate(time.Second): {hash("three"): []byte("three"), hash("two"): []byte("two"), hash("one"): []byte("one")},
+	} {
+		got, err := s.RecentPlans(t.Context(), since)
+		must(t, err)
+		same(t, got, want)
+	}
+}

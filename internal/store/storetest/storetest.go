@@ -35,6 +35,7 @@ type Plans interface {
 	PutPlan(ctx context.Context, hash string, doc []byte, at time.Time) error
 	Plan(ctx context.Context, hash string) ([]byte, error)
 	Plans(ctx context.Context, limit int) ([]sqlite.StoredPlan, error)
+	RecentPlans(ctx context.Context, since time.Time) (map[string][]byte, error)
 }
 
 // Executions keeps executions, one for each plan, and who carries them out.
@@ -88,6 +89,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		test func(t *testing.T, s Store)
 	}{
 		{"plans", plans},
+		{"recent plans", recentPlans},
 		{"one plan, one execution", oneExecution},
 		{"leases are taken all or none", leases},
 		{"leases are handed over to a child", handover},
