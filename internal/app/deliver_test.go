@@ -273,6 +273,20 @@ func TestDeliversOnce(t *testing.T) {
 	}
 }
 
+// noting tells when a dispatch is settled.
+type noting struct {
+	*sqlite.Store
+	sent func()
+}
+
+func (n noting) SettleDispatch(ctx context.Context, row int64, state astern.DispatchState, why string, next, at time.Time) error {
+	err := n.Store.SettleDispatch(ctx, row, state, why, next, at)
+	if state == astern.DispatchSent {
+		n.sent()
+	}
+	return err
+}
+
 // TestHangingChannel: a receiver that never answers keeps no other from being told, and what it was sent is sent again.
 func TestHangingChannel(t *testing.T) {
 	o := newOffice(t)
@@ -286,9 +300,10 @@ func TestHangingChannel(t *testing.T) {
 			<-r.Context().Done()
 			return true
 		}
-		close(told)
 		return false
 	})
+	a.Store = noting{o.store, func() { close(told) }}
+	a.Audit(&recorded{})
 	go func() { <-hangs; <-told; cancel() }()
 	d, err := a.Deliver(ctx)
 	o.must(err)
@@ -297,6 +312,7 @@ func TestHangingChannel(t *testing.T) {
 	}
 	o.want("/hook", "inc-1/1")
 	o.answers(nil)
+	a.Store = o.store
 	if d := o.deliver(a); d.Sent != 1 || d.Waiting != 0 { // being interrupted is nobody's fault: at once
 		t.Errorf("%+v", d)
 	}

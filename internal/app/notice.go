@@ -130,7 +130,7 @@ func (s told) OpenIncident(ctx context.Context, e astern.IncidentEvent) (id stri
 
 // AddIncidentEvent tells of what happens with the incident.
 func (s told) AddIncidentEvent(ctx context.Context, id string, e astern.IncidentEvent) (seq int64, err error) {
-	if !notice.Told(e.Kind) {
+	if !notice.Told(e) {
 		return s.Store.AddIncidentEvent(ctx, id, e)
 	}
 	err = s.telling(ctx, func() (err error) {

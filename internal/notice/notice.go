@@ -17,13 +17,20 @@ import (
 // WatchWay is how a plan of the watch was asked for: what it does is told with its incident.
 const WatchWay = "watch"
 
-// Told reports whether people are told of such an event of an incident.
-func Told(k astern.IncidentEventKind) bool {
-	switch k {
+// Told reports whether people may be told of the event of an incident.
+func Told(e astern.IncidentEvent) bool {
+	switch e.Kind {
+	case astern.IncidentNoted: // only that somebody is called, by the policy's ladder
+		return called(e)
 	case astern.IncidentOpened, astern.IncidentReopened, astern.IncidentSeverity, astern.IncidentDecided, astern.IncidentActed, astern.IncidentResolved:
 		return true
 	}
 	return false
+}
+
+// called reports whether the event says that the watch calls the next one on the policy's ladder; its token says so.
+func called(e astern.IncidentEvent) bool {
+	return e.By == incident.Watch && strings.Contains(e.Token, "/call/")
 }
 
 // OfEvent is a notice of the event of an incident that has that number.
@@ -67,6 +74,9 @@ func ofIncident(in astern.Incident, e astern.IncidentEvent) (n astern.Notice, ok
 	case astern.IncidentActed:
 		n.Event, n.Title, n.Lines = astern.NoticeActed, about+": "+e.Execution+" begins", lines(e.Text)
 		n.Execution, n.Token, n.Command = e.Execution, "began/"+e.Execution, "astern show "+e.Execution
+	case astern.IncidentNoted:
+		n.Event, n.Title = astern.NoticeAsked, about+": astern "+e.Text
+		return n, called(e)
 	case astern.IncidentResolved:
 		n.Event, n.Title, n.Lines = astern.NoticeResolved, about+": resolved", lines(e.Text)
 	default:

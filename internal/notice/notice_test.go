@@ -32,6 +32,8 @@ func TestIncidentIsTold(t *testing.T) {
 		{Kind: astern.IncidentTicked, By: "ana", Item: "timeline"},
 		{Kind: astern.IncidentResolved, By: "watch", Text: "healthy"},
 		{Kind: astern.IncidentReopened, By: "ana", Text: "no"},
+		{Kind: astern.IncidentNoted, By: "watch", Text: "calls primary (ana, ben)", Token: "inc-1/call/0/0"},
+		{Kind: astern.IncidentNoted, By: "watch", Text: "ex-7 failed"},
 	}}
 	var got []string
 	for i := range log.Events {
@@ -40,7 +42,7 @@ func TestIncidentIsTold(t *testing.T) {
 	told := OfLog(log)
 	for _, e := range log.Events {
 		one := slices.ContainsFunc(told, func(n OfEvent) bool { return n.Seq == e.Seq })
-		if one != (Told(e.Kind) && (e.Kind != astern.IncidentDecided || e.Decision != nil)) {
+		if one != (Told(e) && (e.Kind != astern.IncidentDecided || e.Decision != nil)) {
 			t.Errorf("event %d, %s, is told: %t", e.Seq, e.Kind, one)
 		}
 	}
@@ -58,6 +60,7 @@ func TestIncidentIsTold(t *testing.T) {
 		"opened inc-1/7 SEV-3 inc-1 errors 4 %: now SEV-3|worse",
 		"resolved inc-1/13 SEV-3 inc-1 errors 4 %: resolved|healthy",
 		"opened inc-1/14 SEV-3 inc-1 errors 4 %: it is not over|no",
+		"asked inc-1/15 SEV-3 inc-1 errors 4 %: astern calls primary (ana, ben)|",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("told:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
