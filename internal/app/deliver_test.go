@@ -25,6 +25,7 @@ import (
 	"github.com/astern-dev/astern/internal/audit"
 	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/notice"
+	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/proc"
 	"github.com/astern-dev/astern/internal/store/sqlite"
 )
@@ -551,4 +552,117 @@ func TestKilledBetweenSendAndMark(t *testing.T) {
 	o.now = o.now.Add(notice.Window)
 	o.deliver(a)
 	o.want("/hook", "inc-1/1", "inc-1/2", "inc-1/3", "inc-1/4", "inc-1/5")
+}
+
+// TestPlansAndExecutionsAreTold: that a plan waits for approvals, is carried out, goes over the policy's head, and has ended; what
+// happens to a component of an incident belongs to it.
+func TestPlansAndExecutionsAreTold(t *testing.T) {
+	o := newOffice(t)
+	a := o.app()
+	ctx := t.Context()
+	doc, err := os.ReadFile("../planfile/testdata/plans/ecs.json")
+	o.must(err)
+	p, _, err := planfile.Decode(doc)
+	o.must(err)
+	p.Approvals = 2
+	p, err = planfile.Seal(p)
+	o.must(err)
+	doc, hash, err := planfile.Encode(p)
+	o.must(err)
+	o.now = p.CreatedAt.Add(time.Minute)
+	id, _, err := a.Store.OpenIncident(ctx, astern.IncidentEvent{At: o.now, Kind: astern.IncidentOpened, By: "ana", Text: "errors", Addresses: p.Addresses()[:1]})
+	o.must(err)
+	for range 2 { // it is stored again by each command
+		o.must(a.Store.PutPlan(ctx, hash, doc, o.now))
+	}
+	o.must(a.Store.AddOverride(ctx, astern.Override{PlanHash: hash, By: "ben", Reason: "alone", Over: []string{"2 approvals"}, At: o.now, ReviewDue: o.now.Add(24 * time.Hour)}))
+	e, _, err := a.Store.CreateExecution(ctx, astern.Execution{PlanHash: hash, CreatedAt: o.now, Addresses: p.Addresses()}, 0)
+	o.must(err)
+	fence, err := a.Store.Take(ctx, e.ID, a.Runner, a.Alive, o.now)
+	o.must(err)
+	o.must(a.Store.Append(ctx, e.ID, fence, astern.Record{At: o.now, Kind: astern.RecordRound}))
+	o.must(a.Store.Append(ctx, e.ID, fence, astern.Record{At: o.now, Kind: astern.RecordEnded, Outcome: astern.OutcomeDone}))
+	all, err := a.Store.Dispatches(ctx, o.now)
+	o.must(err)
+	for _, d := range all[1:] {
+		if d.Notice.Incident != id || d.Notice.Topic != id || d.Notice.System != "webshop" || len(d.Notice.ID) != 32 {
+			t.Errorf("%+v", d.Notice)
+		}
+	}
+	o.deliver(a)
+	want := []string{id + "/1", "asked/" + hash, "override/" + hash, "began/" + e.ID, "ended/" + e.ID}
+	o.want("/hook", want...)
+
+	// Another channel that was declared all the time but got nothing, because each process died before it had queued, gets the same.
+	again := o.channel("again")
+	_, err = o.store.Subscribe(ctx, []string{subscription(again)}, o.now)
+	o.must(err)
+	o.now = o.now.Add(time.Hour)
+	o.deliver(o.app(again))
+	// The plan has begun: it asks for nobody any more.
+	got := o.took("/again")
+	slices.Sort(got)
+	left := slices.DeleteFunc(slices.Clone(want), func(token string) bool { return strings.HasPrefix(token, "asked/") })
+	slices.Sort(left)
+	if !slices.Equal(got, left) {
+		t.Errorf("%q, want %q", got, left)
+	}
+}
+
+// TestHoldsAreTold: an execution that holds and one whose process is gone, once for each hold.
+func TestHoldsAreTold(t *testing.T) {
+	o := newOffice(t)
+	a := o.app()
+	ctx := t.Context()
+	doc, err := os.ReadFile("../planfile/testdata/plans/ecs.json")
+	o.must(err)
+	p, hash, err := planfile.Decode(doc)
+	o.must(err)
+	o.now = p.CreatedAt.Add(time.Minute)
+	o.must(a.Store.PutPlan(ctx, hash, doc, o.now))
+	e, _, err := a.Store.CreateExecution(ctx, astern.Execution{PlanHash: hash, CreatedAt: o.now, Addresses: p.Addresses()}, 0)
+	o.must(err)
+	_, err = a.Store.Take(ctx, e.ID, a.Runner, a.Alive, o.now)
+	o.must(err)
+	held := func() (out []string) {
+		for range 3 {
+			o.now = o.now.Add(2 * time.Minute)
+			o.deliver(a)
+		}
+		for _, token := range o.took("/hook") {
+			if rest, ok := strings.CutPrefix(token, "held/"+e.ID+"/"); ok {
+				out = append(out, rest)
+			}
+		}
+		return out
+	}
+	if got := held(); len(got) != 1 || got[0] != "lost/1" {
+		t.Fatalf("its process is gone: %q", got)
+	}
+	a.Alive = func(astern.Runner) bool { return true }
+	fence, err := a.Store.Take(ctx, e.ID, a.Runner, func(astern.Runner) bool { return false }, o.now)
+	o.must(err)
+	l, err := a.load(ctx, e.ID)
+	o.must(err)
+	step := l.fold.Steps()[0].ID
+	call := astern.Call{Execution: e.ID, Step: step, Token: "t"}
+	fail := func(attempt int) {
+		t.Helper()
+		o.must(a.Store.Append(ctx, e.ID, fence, astern.Record{At: o.now, Kind: astern.RecordIntent, Step: step, Attempt: attempt, Call: &call},
+			astern.Record{At: o.now, Kind: astern.RecordOp, Step: step, Attempt: attempt, Op: &astern.Op{Status: astern.OpFailed, Code: astern.Invalid, Error: "no"}}))
+	}
+	fail(1)
+	o.must(a.tellHold(ctx, e.ID)) // as the process says that carries it out
+	if got := held(); len(got) != 2 {
+		t.Fatalf("it holds: %q", got)
+	}
+	o.must(a.Store.Append(ctx, e.ID, 0, astern.Record{At: o.now, Kind: astern.RecordResumed, By: "ana"}))
+	fail(2)
+	if got := held(); len(got) != 3 {
+		t.Errorf("it holds again: %q", got)
+	}
+	o.must(a.Store.Append(ctx, e.ID, 0, astern.Record{At: o.now, Kind: astern.RecordPaused, By: "ana"}))
+	if got := held(); len(got) != 3 {
+		t.Errorf("who paused it knows: %q", got)
+	}
 }
