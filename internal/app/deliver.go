@@ -142,10 +142,7 @@ func (c *courier) run(ctx context.Context) error {
 		if err := c.settle(context.WithoutCancel(ctx), m, state, why, next); err != nil {
 			return err
 		}
-		if state == astern.DispatchWaiting {
-			return nil
-		}
-	}
+	} // after a failure the channel rests, and nothing is due
 	return nil
 }
 

@@ -200,6 +200,7 @@ func TestNext(t *testing.T) {
 		"the channel rests":            {[]astern.Dispatch{failed(row(1, "a", opened), 1, after(time.Hour)), row(2, "b", opened)}, ""},
 		"rested":                       {[]astern.Dispatch{failed(row(1, "a", opened), 3, now), row(2, "a", opened)}, "1 [] 1"},
 		"with its companions":          {[]astern.Dispatch{failed(row(1, "a", decided), 1, now), with(row(2, "a", decided), 1), row(3, "a", decided)}, "1 [] 1 2"},
+		"what was tried, by itself":    {[]astern.Dispatch{row(1, "a", decided), failed(row(2, "a", decided), 1, now)}, "1 [] 1"},
 		"what was tried least":         {[]astern.Dispatch{failed(row(1, "a", opened), 1, now), row(2, "b", opened)}, "2 [] 2"},
 		"given up, the next":           {[]astern.Dispatch{{N: 1, State: astern.DispatchGivenUp, Notice: row(1, "a", opened).Notice}, row(2, "a", acted)}, "2 [] 2"},
 		"nothing overtakes in a topic": {[]astern.Dispatch{failed(row(1, "a", opened), 2, now), row(2, "a", acted), failed(row(3, "b", acted), 5, now)}, "1 [] 1"},
