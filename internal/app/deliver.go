@@ -19,6 +19,8 @@ import (
 const (
 	// passTime bounds one pass of Deliver.
 	passTime = 40 * time.Second
+	// passMost is how many of the notices that wait for a channel one pass looks at, the oldest.
+	passMost = 1000
 	// lease is how long a notice is left to whoever took it in order to send it: longer than one attempt.
 	lease = 3 * notify.Timeout
 )
@@ -49,8 +51,14 @@ func (a *App) Deliver(ctx context.Context) (Delivered, error) {
 	if err != nil {
 		return out, errors.Join(swept, fmt.Errorf("reading the outbox: %w", err))
 	}
-	by := map[string][]astern.Dispatch{}
+	by, heads := map[string][]astern.Dispatch{}, map[string]int{}
 	for _, d := range all {
+		if d.State == astern.DispatchWaiting && d.With == 0 {
+			if heads[d.Channel]++; heads[d.Channel] > passMost {
+				out.Waiting++
+				continue
+			}
+		}
 		by[d.Channel] = append(by[d.Channel], d)
 	}
 	sender := notify.New(func(s astern.Secret) (astern.SecretValue, error) { return secret.Resolve(s, a.System.Folder) }, a.Now)

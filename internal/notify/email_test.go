@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -237,4 +238,28 @@ func TestUnsafeMail(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// TestSilentMail: a server that takes the connection and says nothing is left when the caller's time is over.
+func TestSilentMail(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		cancel()
+		_, _ = io.Copy(io.Discard, conn) // until it is left
+	}()
+	_, err = sender(t, nil).Send(ctx, astern.Channel{Email: &astern.EmailChannel{Server: l.Addr().String(), From: "a@x.com", To: []string{"b@x.com"}}}, Message{told(astern.NoticeOpened)})
+	if astern.CodeOf(err) != astern.Interrupted {
+		t.Errorf("%v", err)
+	}
+	<-gone
 }
