@@ -525,17 +525,22 @@ func TestKilledBetweenSendAndMark(t *testing.T) {
 	}
 	sender := exec.Command(os.Args[0], "-test.run=^TestSendingProcess$")
 	sender.Env = append(os.Environ(), notifyWorld+"="+filepath.Join(o.folder, ".astern")+" "+o.url, "GORACE=atexit_sleep_ms=0")
-	id := ""
+	var out bytes.Buffer
+	sender.Stdout, sender.Stderr = &out, &out
+	ids, process := make(chan string, 1), make(chan *os.Process, 1)
 	o.answers(func(_ http.ResponseWriter, r *http.Request) bool {
-		id = r.Header.Get("webhook-id")
-		o.must(sender.Process.Signal(syscall.SIGKILL))
+		ids <- r.Header.Get("webhook-id")
+		o.must((<-process).Signal(syscall.SIGKILL))
 		<-r.Context().Done()
 		return true
 	})
-	out, err := sender.CombinedOutput()
-	if status, ok := sender.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL || id == "" {
-		t.Fatalf("%v: %s", err, out)
+	o.must(sender.Start())
+	process <- sender.Process
+	err := sender.Wait()
+	if status, ok := sender.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("%v: %s", err, out.Bytes())
 	}
+	id := <-ids
 	o.answers(nil)
 	o.event(a, "inc-1", astern.IncidentEvent{Kind: astern.IncidentDecided, By: "watch", Decision: &astern.Decision{Act: astern.ActHold, Because: "still none"}})
 	if d := o.deliver(a); d.Sent != 0 || d.Waiting != 4 { // its lease lasts
@@ -545,7 +550,9 @@ func TestKilledBetweenSendAndMark(t *testing.T) {
 	if d := o.deliver(a); d.Sent != 3 || d.Waiting != 1 {
 		t.Errorf("%+v", d)
 	}
+	o.mu.Lock()
 	last := o.got["/hook"][len(o.got["/hook"])-1]
+	o.mu.Unlock()
 	if last.id != id || !slices.Equal(last.tokens, []string{"inc-1/2", "inc-1/3", "inc-1/4"}) {
 		t.Errorf("%+v, the first try had %s", last, id)
 	}
