@@ -425,7 +425,7 @@ func TestLateIsTold(t *testing.T) {
 	o.event(a, id, astern.IncidentEvent{Kind: astern.IncidentResolved, By: "watch"})
 	o.deliver(a)
 	before := len(o.took("/hook"))
-	o.now = o.now.Add(2 * time.Hour)
+	o.now = o.now.Add(3 * 24 * time.Hour) // nothing looked over the weekend
 	o.deliver(a)
 	late := o.took("/hook")[before:]
 	if len(late) < 2 || !slices.Contains(late, "review/"+strings.Repeat("a", 64)) || !strings.Contains(strings.Join(late, " "), "inc-1/overdue/") {

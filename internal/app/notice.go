@@ -12,6 +12,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
+	"github.com/astern-dev/astern/internal/incident"
 	"github.com/astern-dev/astern/internal/notice"
 )
 
@@ -113,10 +114,18 @@ func (a *App) queueWith(ctx context.Context, n astern.Notice, ok bool) error {
 	if !ok {
 		return nil
 	}
-	if all, err := a.Incidents(ctx); err == nil { // if not, it is told by itself
-		n = notice.Belongs(n, all)
+	if logs, err := a.Store.Incidents(ctx); err == nil { // if not, it is told by itself
+		n = notice.Belongs(n, folded(logs))
 	}
 	return a.queue(ctx, n, true)
+}
+
+func folded(logs []astern.IncidentLog) []astern.Incident {
+	out := make([]astern.Incident, len(logs))
+	for i, log := range logs {
+		out[i] = incident.Fold(log)
+	}
+	return out
 }
 
 // OpenIncident tells of the incident.

@@ -7,13 +7,16 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
-	"github.com/astern-dev/astern/internal/incident"
 	"github.com/astern-dev/astern/internal/notice"
 )
 
 // sweepEvery is how often everything is looked through for what was not queued: what a process did not queue because it was
 // killed, holds of executions that nobody carries out, and what became overdue.
 const sweepEvery = time.Minute
+
+// lateFor is how long after it became late something is still told, where nothing looked: longer than of what happened, because
+// it is late until it is done.
+const lateFor = 7 * 24 * time.Hour
 
 // slack is how much earlier than it is written something may say that it happened.
 const slack = time.Minute
@@ -29,7 +32,7 @@ func (a *App) sweep(ctx context.Context) error {
 		return err
 	}
 	a.post.unqueued.Store(false)
-	known, err := a.known(ctx, now.Add(-2*notice.GiveUp))
+	known, err := a.known(ctx, now.Add(-lateFor-notice.GiveUp))
 	if err != nil {
 		return err
 	}
@@ -75,16 +78,18 @@ func (a *App) owed(ctx context.Context, since time.Time) ([]astern.Notice, error
 	}
 	var out []astern.Notice
 	add := func(n astern.Notice, ok bool) {
-		if ok && !n.At.Before(since) {
+		from := since
+		if n.Event == astern.NoticeOverdue {
+			from = a.Now().Add(-lateFor)
+		}
+		if ok && !n.At.Before(from) {
 			out = append(out, n)
 		}
 	}
-	incidents := make([]astern.Incident, len(logs))
+	incidents := folded(logs)
 	for i, log := range logs {
-		in := incident.Fold(log)
-		incidents[i] = in
-		for _, t := range in.Overdue(a.Now()) {
-			add(notice.OfTask(in, t), true)
+		for _, t := range incidents[i].Overdue(a.Now()) {
+			add(notice.OfTask(incidents[i], t), true)
 		}
 		for _, n := range notice.OfLog(log) {
 			add(n.Notice, true)
