@@ -228,6 +228,11 @@ func TestPagerDuty(t *testing.T) {
 			t.Errorf("%q", doc.Payload.Summary)
 		}
 	}
+	alone := told(astern.NoticeActed)
+	alone.Incident, alone.Topic = "", "0123456789ab"
+	if path, doc := pdOf(Message{alone}, token); path != "/v2/enqueue" || doc.(pdAlert).Action != "resolve" || doc.(pdAlert).DedupKey != "astern/webshop/0123456789ab" {
+		t.Errorf("what was asked for a plan outside of an incident stays open: %s %+v", path, doc)
+	}
 }
 
 // TestAnswers: what becomes of a message by the status that a receiver answers; nothing that it says is told.

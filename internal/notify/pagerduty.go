@@ -77,10 +77,12 @@ func pdOf(m Message, key string) (path string, doc any) {
 	alert := pdAlert{RoutingKey: key, DedupKey: "astern/" + source + "/" + n.Topic, Client: "astern"}
 	payload := &pdPayload{Summary: m.title(), Source: source, Severity: "critical", Timestamp: at, Component: clean(strings.Join(n.Addresses, ", "), maxTitle),
 		Group: source, Class: string(n.Event), Details: details}
-	switch n.Event {
-	case astern.NoticeResolved:
+	switch {
+	case n.Event == astern.NoticeResolved, n.Event == astern.NoticeActed && n.Incident == "": // a plan outside of an incident goes on: whoever was called for it need not be
 		alert.Action = "resolve"
 		return "/v2/enqueue", alert
+	}
+	switch n.Event {
 	case astern.NoticeActed, astern.NoticeDecided:
 		return "/v2/change/enqueue", pdChange{key, pdChangePayload{payload.Summary, at, source, details}}
 	case astern.NoticeOverdue: // an alert of its own: the incident's may be resolved
