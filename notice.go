@@ -19,9 +19,12 @@ const (
 	NoticeResolved   NoticeEvent = "resolved"    // an incident is over
 	NoticeBreakGlass NoticeEvent = "break-glass" // a plan is applied over the policy's head
 	NoticeOverdue    NoticeEvent = "overdue"     // a task after an incident, or the review of a broken glass, is late
+
+	// NoticeTest is what a person sends to try a channel out. No channel chooses whether it is told of it.
+	NoticeTest NoticeEvent = "test"
 )
 
-// NoticeEvents are all of them, in the order in which an incident meets them.
+// NoticeEvents are those that a channel may choose, in the order in which an incident meets them.
 func NoticeEvents() []NoticeEvent {
 	return []NoticeEvent{NoticeOpened, NoticeDecided, NoticeAsked, NoticeActed, NoticeHeld, NoticeResolved, NoticeBreakGlass, NoticeOverdue}
 }

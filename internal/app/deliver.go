@@ -221,7 +221,7 @@ func (a *App) TryChannel(ctx context.Context, name string) error {
 		sender := notify.New(func(s astern.Secret) (astern.SecretValue, error) { return secret.Resolve(s, a.System.Folder) }, a.Now)
 		defer sender.Close()
 		id := newID() + newID()
-		n := a.stamped(astern.Notice{Token: "test/" + id, Topic: "test-" + id, Event: astern.NoticeActed, At: a.Now(), By: a.By,
+		n := a.stamped(astern.Notice{Token: "test/" + id, Topic: "test-" + id, Event: astern.NoticeTest, At: a.Now(), By: a.By,
 			Title: "a test by " + a.By + ": nothing happened", Lines: []string{"whoever reads this is told by channel " + name}})
 		note, err := sender.Send(ctx, c, notify.Message{n})
 		if err != nil {

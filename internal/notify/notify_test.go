@@ -228,6 +228,9 @@ func TestPagerDuty(t *testing.T) {
 			t.Errorf("%q", doc.Payload.Summary)
 		}
 	}
+	if path, _ := pdOf(Message{told(astern.NoticeTest)}, token); path != "/v2/change/enqueue" {
+		t.Errorf("a test goes to %s", path)
+	}
 	alone := told(astern.NoticeActed)
 	alone.Incident, alone.Topic = "", "0123456789ab"
 	if path, doc := pdOf(Message{alone}, token); path != "/v2/enqueue" || doc.(pdAlert).Action != "resolve" || doc.(pdAlert).DedupKey != "astern/webshop/0123456789ab" {

@@ -83,7 +83,7 @@ func pdOf(m Message, key string) (path string, doc any) {
 		return "/v2/enqueue", alert
 	}
 	switch n.Event {
-	case astern.NoticeActed, astern.NoticeDecided:
+	case astern.NoticeActed, astern.NoticeDecided, astern.NoticeTest: // a test calls nobody
 		return "/v2/change/enqueue", pdChange{key, pdChangePayload{payload.Summary, at, source, details}}
 	case astern.NoticeOverdue: // an alert of its own: the incident's may be resolved
 		alert.DedupKey, payload.Severity = alert.DedupKey+"/overdue", "warning"
