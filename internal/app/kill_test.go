@@ -466,16 +466,25 @@ func killed(t *testing.T, at, restart string, want end) {
 		w.write("kill", restart, 0o600)
 	}
 	code, out := w.run(at)
-	if code != -1 {
+	if code == 0 && beyond(at, out) {
+		t.Logf("this run made fewer writes than the uninterrupted one, whose gate took more rounds: %s", out)
+	} else if code != -1 {
 		t.Fatalf("the process was not killed: exit %d: %s", code, out)
-	}
-	if code, out := w.run(""); code != 0 {
+	} else if code, out := w.run(""); code != 0 {
 		t.Fatalf("going on: exit %d: %s", code, out)
 	}
 	got := w.end()
 	if !equalEnds(got, want) {
 		t.Errorf("the end differs:\n got %+v\nwant %+v", got, want)
 	}
+}
+
+// beyond reports whether a run that ended by itself made fewer writes than the one at which it was to be killed.
+func beyond(at, out string) bool {
+	_, n := parseKill(at)
+	var writes int
+	_, err := fmt.Sscanf(out, "writes %d", &writes)
+	return err == nil && n > writes
 }
 
 func equalEnds(a, b end) bool {
