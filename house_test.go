@@ -29,11 +29,7 @@ const (
 
 // pure are the packages that work on plain data alone. The ledger is one of them: what keeps its events is passed in.
 var pure = []string{"", "internal/readiness", "internal/diagnose", "internal/planner", "internal/planfile",
-<<<<<<< HEAD
 	"internal/policy", "internal/ledger", "internal/detect", "internal/view", "internal/pattern", "internal/knowledge", "internal/incident", "internal/watch", "internal/replay", "internal/chart", "internal/report",
-=======
-	"internal/policy", "internal/ledger", "internal/detect", "internal/view", "internal/pattern", "internal/knowledge", "internal/incident", "internal/watch", "internal/chart", "internal/report",
->>>>>>> 787f7488c66d6bac7c0db9ff43d56b3e25cfa126
 	"internal/signal", "internal/signal/exposition", "internal/notice"}
 
 // forNobody are names that say nothing about what a package is for.

@@ -93,12 +93,8 @@ func (s *session) addCommands(root *cobra.Command, args []string) {
 		groupDoing: doing,
 		groupRunning: {"executions": s.executions, "show": s.show, "follow": s.follow, "pause": s.pause, "resume": s.resume,
 			"cancel": s.cancel, "skip": s.skip, "settle": s.settle, "allow": s.allow, "approve": s.approve, "reject": s.reject, "tick": s.tick},
-<<<<<<< HEAD
 		groupWatching: {"watch": s.watching, "judge": s.judge, "incidents": s.incidents, "report": s.report, "replay": s.replayCommand,
 			"notify": s.notifyGroup},
-=======
-		groupWatching:  {"watch": s.watching, "judge": s.judge, "incidents": s.incidents, "report": s.report, "notify": s.notifyGroup},
->>>>>>> 787f7488c66d6bac7c0db9ff43d56b3e25cfa126
 		groupRecording: {"record": s.record, "latch": s.latch},
 	}
 	add := func(group string, make func() *cobra.Command) {
