@@ -240,6 +240,16 @@ func (w *Watcher) proceed(ctx context.Context, x *watched, now time.Time) error 
 	return w.decide(ctx, x, in, last, now)
 }
 
+// wayOf is the way that was decided on last.
+func wayOf(in astern.Incident) string {
+	for _, d := range slices.Backward(in.Decisions) {
+		if d.Plan != "" {
+			return d.Way
+		}
+	}
+	return "its plan"
+}
+
 func lastDecision(in astern.Incident) astern.Decision {
 	if n := len(in.Decisions); n > 0 {
 		return in.Decisions[n-1]
@@ -297,9 +307,9 @@ func (w *Watcher) recovered(ctx context.Context, x *watched, in astern.Incident,
 		if acted.Outcome == "" {
 			return false, nil
 		}
-		how = fmt.Sprintf("%s took %s back; %s", acted.ID, x.component.Name, how)
+		how = fmt.Sprintf("%s is done (%s); %s", acted.ID, wayOf(in), how)
 		if least := max(calmFor, time.Duration(x.environment.Policy.WatchSeconds)*time.Second); !healthy && acted.Outcome == astern.OutcomeDone && x.known.Calm(x.component.Signals, least) {
-			healthy, how = true, fmt.Sprintf("%s took %s back; nothing speaks for worse any more in %s", acted.ID, x.component.Name, shortly(least))
+			healthy, how = true, fmt.Sprintf("%s is done (%s); nothing speaks for worse any more in %s", acted.ID, wayOf(in), shortly(least))
 		}
 		if of == 0 && acted.Outcome == astern.OutcomeDone && !x.known.Judging() && acted.EndedAt != nil &&
 			now.Sub(*acted.EndedAt) >= time.Duration(x.environment.Policy.WatchSeconds)*time.Second {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -23,7 +24,9 @@ func (w *Watched) Findings(signals []astern.Signal) []Finding {
 	found := p.verdicts()
 	out := make([]Finding, len(signals))
 	for i, s := range signals {
-		out[i] = p.finding(s, found)
+		if out[i] = p.finding(s, found); w.Trial == nil { // nothing new runs: the judge's words are those of a trial
+			out[i].Says = strings.ReplaceAll(out[i].Says, " on the new revision", "")
+		}
 	}
 	return out
 }

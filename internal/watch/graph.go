@@ -21,6 +21,8 @@ type Graph struct {
 }
 
 const (
+	// widest is how far apart bounds may be that say something: those of the first samples would flatten all that follow.
+	widest = 0.5
 	// mostPoints is how many points a graph has; with more, every other one goes.
 	mostPoints = 600
 	// graphBefore is how much a graph shows of the time before a fault.
@@ -43,7 +45,7 @@ func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet, still bool, v 
 		g.Series = append(g.Series, astern.Series{Name: s.Name, Unit: unit, Margin: v.Margin * 100})
 	}
 	at := astern.Point{At: sample.To, Candidate: valueOf(s, sample, sample.Candidate), Control: valueOf(s, sample, sample.Control)}
-	if s.Kind == astern.SignalErrors && v.Signal != "" { // the others are judged in another unit than people read
+	if s.Kind == astern.SignalErrors && v.Signal != "" && v.High-v.Low < widest { // the others are judged in another unit than people read
 		low, high := v.Low*100, v.High*100
 		at.Low, at.High = &low, &high
 	}
