@@ -45,6 +45,14 @@ func (c *curve) end(at time.Time) {
 	}
 }
 
+// until is when it was counted last; zero when it never was.
+func (c curve) until() time.Time {
+	if len(c) == 0 {
+		return time.Time{}
+	}
+	return c[len(c)-1].at
+}
+
 // at returns how many had failed by a moment.
 func (c curve) at(t time.Time) float64 {
 	if len(c) == 0 || t.Before(c[0].at) {
@@ -101,6 +109,10 @@ func (h harm) earlier() *astern.Saving {
 		took = "no time, for how long it takes is not known"
 	}
 	s := &astern.Saving{Because: fmt.Sprintf("the way is taken at %s and %s", clock(h.would.at), "takes "+took)}
+	if !h.ended && !effect.Before(h.last) {
+		s.Because = fmt.Sprintf("the fault lasts, and the way would have had its effect at %s", clock(effect))
+		return s
+	}
 	if !effect.Before(h.last) {
 		s.Seconds, s.Requests = new(float64), new(float64)
 		s.Because = fmt.Sprintf("it was over at %s, before the way would have been taken to its end", clock(h.last))
@@ -114,6 +126,13 @@ func (h harm) earlier() *astern.Saving {
 	if h.unknown != "" {
 		s.Because += "; requests are unknown: " + h.unknown
 		return s
+	}
+	if counted := h.curve.until(); !h.ended && counted.Before(h.last) {
+		if !effect.Before(counted) {
+			s.Because += fmt.Sprintf("; requests are unknown: nothing was counted since %s", clock(counted))
+			return s
+		}
+		s.Because += fmt.Sprintf("; requests until %s, when they were counted last", clock(counted))
 	}
 	all := h.curve.at(h.last)
 	saved := max(0, all-h.curve.at(effect))

@@ -30,9 +30,14 @@ func TestSaving(t *testing.T) {
 		"when it was nearly over": {func(h *harm) { h.would = did(59, 120) }, 0, 0, math.NaN(), math.NaN(), math.NaN(), "it was over at 04:00:00Z"},
 		"later":                   {func(h *harm) { h.was, h.would = did(20, 0), did(30, 0) }, -600, -100, -100 - 2*math.Sqrt(200)/2, -100 + 2*math.Sqrt(200)/2, math.NaN(), "would have been at 03:30:00Z"},
 		"not by itself":           {func(h *harm) { h.was = did(20, 0) }, math.NaN(), math.NaN(), math.NaN(), math.NaN(), 10, "nobody knows"},
-		"lasts":                   {func(h *harm) { h.would, h.ended = did(10, 60), false }, 2940, 490, 480, 500, math.NaN(), "so far"},
-		"not counted":             {func(h *harm) { h.would, h.unknown = did(10, 60), "no signal counts" }, 2940, math.NaN(), math.NaN(), math.NaN(), math.NaN(), "unknown: no signal counts"},
-		"not by itself, unknown":  {func(h *harm) { h.was, h.curve = did(20, 0), nil }, math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN(), "nothing was counted"},
+		"lasts, and was counted for half an hour": {func(h *harm) {
+			h.would, h.ended, h.curve = did(10, 60), false, curve{{minute(0), 0}, {minute(30), 300}}
+		}, 2940, 190, 180, 200, math.NaN(), "requests until 03:30:00Z"},
+		"lasts, and was counted before it": {func(h *harm) { h.would, h.ended, h.curve = did(10, 60), false, curve{{minute(0), 0}, {minute(5), 50}} }, 2940, math.NaN(), math.NaN(), math.NaN(), math.NaN(), "nothing was counted since 03:05:00Z"},
+		"lasts, and is just noticed":       {func(h *harm) { h.would, h.ended = did(59, 120), false }, math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN(), "would have had its effect at 04:01:00Z"},
+		"lasts":                            {func(h *harm) { h.would, h.ended = did(10, 60), false }, 2940, 490, 480, 500, math.NaN(), "so far"},
+		"not counted":                      {func(h *harm) { h.would, h.unknown = did(10, 60), "no signal counts" }, 2940, math.NaN(), math.NaN(), math.NaN(), math.NaN(), "unknown: no signal counts"},
+		"not by itself, unknown":           {func(h *harm) { h.was, h.curve = did(20, 0), nil }, math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN(), "nothing was counted"},
 	} {
 		h := ended
 		c.change(&h)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -50,15 +51,7 @@ func (s *service) round() []signal.Answer {
 		}
 		r := s.counts[m]
 		n := 950 + s.random.IntN(101)
-		bad, slow := 0, 0
-		for range n {
-			if s.random.Float64() < s.rates[revision] {
-				bad++
-			}
-			if s.random.Float64() < s.slow[revision] {
-				slow++
-			}
-		}
+		bad, slow := s.some(n, s.rates[revision]), s.some(n, s.slow[revision])
 		first, second := 0.1, 0.12
 		buckets := []astern.Bucket{{Upper: &first}, {Upper: &second}, {}}
 		for i, more := range []int{n - slow, n - slow/2, n} {
@@ -79,6 +72,12 @@ func (s *service) round() []signal.Answer {
 		answer = signal.Answer{Now: s.now, Err: errors.New("connection refused")}
 	}
 	return []signal.Answer{answer, answer, answer}
+}
+
+// some is how many of n it happens to, by the normal approximation.
+func (s *service) some(n int, rate float64) int {
+	x := float64(n)*rate + math.Sqrt(float64(n)*rate*(1-rate))*s.random.NormFloat64()
+	return min(n, max(0, int(math.Round(x))))
 }
 
 func (s *service) copyRuns() map[string]string {
@@ -165,7 +164,7 @@ func TestWatchedGoesOn(t *testing.T) {
 			case 10:
 				s.now = s.now.Add(time.Duration(rapid.IntRange(-120, 600).Draw(t, "jump")) * time.Second)
 			case 11: // long enough for a past to judge by
-				for range 150 {
+				for range 80 {
 					a := s.round()
 					both(func(w *watch.Watched) { w.Take(s.now, s.copyRuns(), s.signals, a) })
 				}
