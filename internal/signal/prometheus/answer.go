@@ -26,21 +26,25 @@ var (
 
 // collector sorts the series of an answer by moment, question and member.
 type collector struct {
-	users   [][]user
+	parts   []*part
 	moments map[int64]map[*question]map[string]*point // by milliseconds of Prometheus' clock
 	points  int
 	bare    bool // the answer is to one part, which is not marked
 }
 
-// lost reports whether a histogram has a time and nothing else.
-func (c *collector) lost(q *question) bool {
-	if q.parts[roleNative] == "" {
-		return false
-	}
-	for _, m := range c.moments {
-		for _, p := range m[q] {
-			if p.has[roleTime] && !p.has[roleClassic] && !p.has[roleNative] {
-				return true
+// lost reports whether a histogram that the part asks for has a time and nothing else.
+func (c *collector) lost(p *part) bool {
+	for _, users := range p.users {
+		for _, u := range users {
+			if u.role != roleNative {
+				continue
+			}
+			for _, m := range c.moments {
+				for _, p := range m[u.question] {
+					if p.has[roleTime] && !p.has[roleClassic] && !p.has[roleNative] {
+						return true
+					}
+				}
 			}
 		}
 	}
@@ -301,7 +305,7 @@ func (c *collector) add(e *element) error {
 	if c.bare && e.Metric[mark] == "" {
 		k, err = 0, nil
 	}
-	if err != nil || k < 0 || k >= len(c.users) {
+	if err != nil || k < 0 || k >= len(c.parts) {
 		return errNoJSON
 	}
 	if e.Value != nil {
@@ -313,19 +317,13 @@ func (c *collector) add(e *element) error {
 	if c.points += len(e.Values) + len(e.Histograms); c.points > maxPoints {
 		return errTooMany
 	}
-	for _, u := range c.users[k] {
+	for _, v := range e.Values {
+		c.at(v.at, nil)
+	}
+	for _, u := range c.parts[k].users[e.Metric[c.parts[k].key]] {
 		q := u.question
-		member, asked := "", false
-		for label, value := range e.Metric { // the only other label than the mark and le
-			if label != mark && label != "le" {
-				member, asked = q.members[value]
-				break
-			}
-		}
+		member, asked := q.members[e.Metric[q.label]]
 		if !asked {
-			for _, v := range e.Values {
-				c.at(v.at, nil)
-			}
 			continue
 		}
 		for _, v := range e.Values {

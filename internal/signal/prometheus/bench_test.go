@@ -76,21 +76,23 @@ func pretend(query string, now float64) []byte {
 	}
 	var result []element
 	for k, part := range strings.Split(query, " or label_replace(") {
-		_, rest, _ := strings.Cut(part, `job="`)
-		job, _, _ := strings.Cut(rest, `"`)
+		_, rest, _ := strings.Cut(part, `job=~"`)
+		jobs, _, _ := strings.Cut(rest, `"`)
 		bounds := []string{""}
 		if strings.Contains(part, ", le)") {
 			bounds = strings.Split("0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 +Inf", " ")
 		} else if !strings.Contains(part, "timestamp") && strings.Contains(part, "(latency_seconds{") {
 			continue
 		}
-		for m := range 4 {
-			for _, le := range bounds {
-				labels := map[string]string{"instance": fmt.Sprintf("%s-m%d:80", job, m), "astern_part": fmt.Sprint(k)}
-				if le != "" {
-					labels["le"] = le
+		for _, job := range strings.Split(jobs, "|") {
+			for m := range 4 {
+				for _, le := range bounds {
+					labels := map[string]string{"instance": fmt.Sprintf("%s-m%d:80", job, m), "job": job, "astern_part": fmt.Sprint(k)}
+					if le != "" {
+						labels["le"] = le
+					}
+					result = append(result, element{labels, [2]any{now, "123456"}})
 				}
-				result = append(result, element{labels, [2]any{now, "123456"}})
 			}
 		}
 	}

@@ -1,9 +1,11 @@
 // Package prometheus reads signals from a Prometheus by its HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/).
 //
-// Many signals are put into one query, each part of it marked by a label: one question for what a thousand components count.
-// The parts are added up by member on the server. A part of its own asks when the newest points were scraped, because the
-// values of an instant query carry the time of the question, however old they are; and it is asked without a time, so that
-// all times are by Prometheus' own clock and an age never depends on ours.
+// Many signals are put into one query. Those that are the same but for the value of one label (component="a",
+// component="b") are one part of it, added up by that label, too; other parts are joined, each marked by a label, but only a
+// few, because what a join costs Prometheus grows with their square. The parts are added up by member on the server. A part
+// of its own asks when the newest points were scraped, because the values of an instant query carry the time of the question,
+// however old they are; and it is asked without a time, so that all times are by Prometheus' own clock and an age never
+// depends on ours. Both stand in one query, because a scrape may end between two.
 //
 // The API's JSON is read by our own reader, which is bounded in memory and links nothing; client_golang's API client costs
 // 4 MB and a millisecond at each start, and reads an answer of any size. It is the oracle of the tests.
@@ -29,9 +31,6 @@ import (
 const (
 	// mark is the label that tells the parts of a query apart.
 	mark = "astern_part"
-	// Limits of one query. Joining n parts costs Prometheus n*n, and it reads no endless text.
-	maxParts = 128
-	maxQuery = 48 << 10
 	// atOnce is how many queries run side by side on one Prometheus; its own limit is 20.
 	atOnce = 4
 )
@@ -58,9 +57,14 @@ const (
 
 // question is one signal within a query: where its answer goes, and the text of its parts.
 type question struct {
-	ask     int
-	members map[string]string // value of the label -> name
-	parts   [roles]string     // "" when it has none
+	ask       int
+	label     string            // that tells members apart
+	members   map[string]string // value of the label -> name
+	size      int               // how many members there are
+	selectors signal.Selectors
+	parts     [roles]string // when it is asked alone; "" when it has none
+	family    *family       // with whom it is asked; nil when alone
+	value     string        // of the family's label
 }
 
 // server is one Prometheus with one set of headers.
@@ -73,7 +77,7 @@ type server struct {
 func (r *Reader) Read(ctx context.Context, asks []signal.Ask) []signal.Answer {
 	out := make([]signal.Answer, len(asks))
 	for _, s := range servers(asks, out) {
-		batches := batch(s.questions)
+		batches := batch(together(s.questions))
 		var wait sync.WaitGroup
 		slots := make(chan struct{}, atOnce)
 		for _, b := range batches {
@@ -123,7 +127,8 @@ func questionOf(i int, a signal.Ask) (*question, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &question{ask: i, members: make(map[string]string, 2*len(a.Members))}
+	q := &question{ask: i, label: a.Signal.Prometheus.Member, members: make(map[string]string, 2*len(a.Members)),
+		size: len(a.Members), selectors: s}
 	for _, m := range a.Members {
 		if m.Address != "" {
 			q.members[m.Address] = m.Name
@@ -132,27 +137,39 @@ func questionOf(i int, a signal.Ask) (*question, error) {
 	for _, m := range a.Members {
 		q.members[m.Name] = m.Name
 	}
-	l := a.Signal.Prometheus.Member
+	q.parts = texts(s, q.label, "")
+	return q, nil
+}
+
+// texts writes the parts of selectors, added up by member and, where those of a family are asked, by its label.
+func texts(s signal.Selectors, member, label string) (parts [roles]string) {
+	by := member
+	if label != "" && label != member {
+		by += ", " + label
+	}
 	sum := func(by string, s *signal.Selector) string { return "sum by (" + by + ") (" + s.String() + ")" }
 	if s.Total != nil {
-		q.parts[roleTotal] = sum(l, s.Total)
+		parts[roleTotal] = sum(by, s.Total)
 	}
 	if s.Bad != nil {
-		q.parts[roleBad] = sum(l, s.Bad)
+		parts[roleBad] = sum(by, s.Bad)
 	}
 	newest := s.Total
 	if s.Histogram != nil {
 		classic := s.Histogram.With(s.Histogram.Name + "_bucket")
-		q.parts[roleClassic] = sum(l+", le", &classic)
-		q.parts[roleNative] = sum(l, s.Histogram)
+		parts[roleClassic] = sum(by+", le", &classic)
+		parts[roleNative] = sum(by, s.Histogram)
 		one := s.Histogram.With(classic.Name, signal.Matcher{Label: "le", Op: "=", Value: "+Inf"})
-		q.parts[roleTime] = "max by (" + l + ") (timestamp(" + one.String() + ") or timestamp(" + s.Histogram.String() + "))"
+		parts[roleTime] = "max by (" + by + ") (timestamp(" + one.String() + ") or timestamp(" + s.Histogram.String() + "))"
 		newest = s.Histogram
 	} else {
-		q.parts[roleTime] = "max by (" + l + ") (timestamp(" + newest.String() + "))"
+		parts[roleTime] = "max by (" + by + ") (timestamp(" + newest.String() + "))"
 	}
-	q.parts[roleStart] = "max by (" + l + ") (" + started(*newest, l).String() + ")"
-	return q, nil
+	if !carried(label, member) {
+		by = member
+	}
+	parts[roleStart] = "max by (" + by + ") (" + started(*newest, member).String() + ")"
+	return parts
 }
 
 // started selects when the processes began. The labels of a target are on all that it exposes, the others of a selector
@@ -160,62 +177,15 @@ func questionOf(i int, a signal.Ask) (*question, error) {
 func started(s signal.Selector, member string) signal.Selector {
 	out := signal.Selector{Name: "process_start_time_seconds"}
 	for _, m := range s.Matchers {
-		if m.Label == "job" || m.Label == "instance" || m.Label == member {
+		if carried(m.Label, member) {
 			out.Matchers = append(out.Matchers, m)
 		}
 	}
 	return out
 }
 
-// batch divides the questions into queries of bounded size.
-func batch(qs []*question) [][]*question {
-	var out [][]*question
-	parts, length := 0, 0
-	for _, q := range qs {
-		n, l := 0, 0
-		for _, p := range q.parts {
-			if p != "" {
-				n, l = n+1, l+len(p)+64
-			}
-		}
-		if len(out) == 0 || parts+n > maxParts || length+l > maxQuery {
-			out = append(out, nil)
-			parts, length = 0, 0
-		}
-		out[len(out)-1] = append(out[len(out)-1], q)
-		parts, length = parts+n, length+l
-	}
-	return out
-}
-
-// query writes the parts of the questions as one query; the same part is asked once. users are who each part is for.
-func query(qs []*question) (text string, users [][]user) {
-	var b strings.Builder
-	known := map[string]int{}
-	for _, q := range qs {
-		for role, p := range q.parts {
-			if p == "" {
-				continue
-			}
-			k, ok := known[p]
-			if !ok {
-				k = len(users)
-				known[p] = k
-				users = append(users, nil)
-				if k > 0 {
-					b.WriteString(" or ")
-				}
-				fmt.Fprintf(&b, `label_replace(%s, "%s", "%d", "", "")`, p, mark, k)
-			}
-			users[k] = append(users[k], user{q, role})
-		}
-	}
-	return b.String(), users
-}
-
-type user struct {
-	question *question
-	role     int
+func carried(label, member string) bool {
+	return label == "job" || label == "instance" || label == member
 }
 
 // instant asks for now. A query that is refused or answered with too much is divided, so that one bad signal hides no other.
@@ -247,21 +217,21 @@ func (r *Reader) instant(ctx context.Context, request fetch.Request, qs []*quest
 // collect asks the questions. Prometheus 2.42 (Debian 12) loses native histograms when it marks them: those are asked for
 // again, alone and without a mark, for the same moments.
 func (r *Reader) collect(ctx context.Context, request fetch.Request, what string, form url.Values, qs []*question) (*collector, error) {
-	text, users := query(qs)
-	c := &collector{users: users, moments: map[int64]map[*question]map[string]*point{}}
-	form.Set("query", text)
+	parts := partsOf(qs)
+	c := &collector{parts: parts, moments: map[int64]map[*question]map[string]*point{}}
+	form.Set("query", join(parts))
 	if err := r.post(ctx, request, what, form, c); err != nil {
 		return c, err
 	}
-	for _, q := range qs {
-		if !c.lost(q) {
+	for _, p := range parts {
+		if !c.lost(p) {
 			continue
 		}
 		if at, ok := c.moment(); ok && what == "query" {
 			form.Set("time", seconds(time.UnixMilli(at)))
 		}
-		form.Set("query", q.parts[roleNative])
-		alone := &collector{users: [][]user{{{q, roleNative}}}, bare: true, moments: c.moments}
+		form.Set("query", p.text)
+		alone := &collector{parts: []*part{p}, bare: true, moments: c.moments}
 		if err := r.post(ctx, request, what, form, alone); err != nil {
 			return c, err
 		}
