@@ -59,6 +59,7 @@ type watched struct {
 	said        map[string]string // by topic: what was said last, so that nothing is said each round
 	needs       map[string]need   // by address of what it depends on
 	weighedAt   time.Time         // when its fault was weighed last
+	countedAt   time.Time         // when its cost was counted last
 	probes      probes
 	knows       string // what was known when it was kept last
 

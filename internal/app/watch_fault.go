@@ -180,6 +180,15 @@ func (w *Watcher) measure(ctx context.Context, x *watched) error {
 			return err
 		}
 	}
+	return w.count(ctx, x)
+}
+
+// countEvery is how often the cost of a fault that lasts is counted.
+const countEvery = time.Minute
+
+// count writes what the fault cost so far into the incident.
+func (w *Watcher) count(ctx context.Context, x *watched) error {
+	x.countedAt = w.app.Now()
 	cost := x.known.Graph.Cost(x.known.Usual())
 	_, err := w.event(ctx, x.known.Incident, astern.IncidentEvent{Kind: astern.IncidentCost, Cost: &cost})
 	return err
@@ -214,6 +223,11 @@ func (w *Watcher) proceed(ctx context.Context, x *watched, now time.Time) error 
 	}
 	if err := w.after(ctx, x, in); err != nil {
 		return err
+	}
+	if now.Sub(x.countedAt).Abs() >= countEvery {
+		if err := w.count(ctx, x); err != nil {
+			return err
+		}
 	}
 	if x.carrying() {
 		return nil
