@@ -10,7 +10,7 @@ BUILD       := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w 
 
 # What every promise rests on: each statement is run by tests of its own package.
 COVERED     := ./internal/engine ./internal/planfile ./internal/store/sqlite ./internal/ledger
-RACE        := go test -race -p 2 -timeout 10m -json
+RACE        := go test -race -p 2 -timeout 20m -json
 
 .PHONY: help build demo test bench proof coverage mutants lint fmt man clean need-go need-tests gofmt vet staticcheck house race darwin
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -99,20 +100,24 @@ type killer struct {
 	folder string
 	when   string
 	left   int
+	lock   sync.Mutex // a watch writes beside what it carries out
 	writes int
 }
 
 func (k *killer) around(write func() error) error {
+	k.lock.Lock()
 	k.writes++
-	if k.when == "before" && k.writes == k.left {
+	here := k.writes == k.left
+	k.lock.Unlock()
+	if k.when == "before" && here {
 		k.die()
 	}
-	if k.when == "dump" && k.writes == k.left {
+	if k.when == "dump" && here {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGQUIT) // it always may
 		select {}
 	}
 	err := write()
-	if k.when == "after" && k.writes == k.left {
+	if k.when == "after" && here {
 		k.die()
 	}
 	return err

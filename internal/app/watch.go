@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +23,8 @@ const (
 	// Where nothing was deployed and nothing is worse, components are looked at one after the other, so often that each has its
 	// turn after lookEach for each of them, within these bounds. A deployment that the ledger tells of is seen at once.
 	lookEach, leastLook, mostLook = 300 * time.Millisecond, 5 * time.Second, 5 * time.Minute
+	// lookFor is how long one look may take: a host that hangs must not keep the watch from all others.
+	lookFor = 10 * time.Second
 	// mostPhi is the overdispersion from which on people are told: what is usual lies far below.
 	mostPhi = 20
 	// giveUp is after how long a deployment that can't be judged is left to people.
@@ -44,6 +47,7 @@ type Watcher struct {
 	record  recorder
 
 	speak   sync.Mutex
+	acting  sync.Mutex // held from the policy's consent until there is an execution
 	carried sync.WaitGroup
 }
 
@@ -150,12 +154,12 @@ func (w *Watcher) Round(ctx context.Context) error {
 		return err
 	}
 	now := w.app.Now()
+	w.clockBack(now)
 	w.record.resume(w)
 	w.look(ctx, func(x *watched) bool { return x.lookedAt.IsZero() })
-	for _, x := range w.all {
-		if err := w.deployed(ctx, x, news[x.component.Address()], now); err != nil {
-			return err
-		}
+	errs := make([]error, len(w.all))
+	for i, x := range w.all {
+		errs[i] = w.deployed(ctx, x, news[x.component.Address()], now)
 	}
 	asks, from := w.asks()
 	answers := w.signals.Read(ctx, asks)
@@ -164,7 +168,6 @@ func (w *Watcher) Round(ctx context.Context) error {
 	}
 	// What members run is seen after the answers have come: who was in one group before and after was in it in between.
 	w.look(ctx, func(x *watched) bool { return x.due(now, news[x.component.Address()], w.quietLook()) })
-	errs := make([]error, len(w.all))
 	inventory.Each(len(w.all), func(i int) {
 		x := w.all[i]
 		part := answers[from[i] : from[i]+len(x.component.Signals)]
@@ -174,16 +177,51 @@ func (w *Watcher) Round(ctx context.Context) error {
 			w.record.took(at, x, taken)
 		}
 		before := replay.MarkOf(x.known)
-		errs[i] = w.judge(ctx, x)
+		if err := w.judge(ctx, x); errs[i] == nil {
+			errs[i] = err
+		}
 		w.record.did(w.app.Now(), x, before)
 	})
 	w.record.round(w)
-	for i, err := range errs {
-		if err != nil {
-			return fmt.Errorf("watching %s: %w", w.all[i].component.Address(), err)
-		}
+	return w.roundEnds(ctx, errs)
+}
+
+// roundEnds keeps what is known, and tells what went wrong with which component: the others go on. It is an error when all did.
+func (w *Watcher) roundEnds(ctx context.Context, errs []error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	return w.keepSome(ctx)
+	kept := w.keepSome(ctx)
+	failed := 0
+	for i, err := range errs {
+		text := ""
+		if err != nil {
+			failed++
+			text = err.Error()
+		}
+		w.once(w.all[i], "round", astern.WatchEvent{Kind: astern.WatchTrouble, Text: text})
+	}
+	if failed == len(errs) {
+		return errors.Join(kept, errs[0])
+	}
+	return kept
+}
+
+// clockBack begins anew what can't be gone on with when the clock of this machine was set back: nothing is judged by times that
+// are still to come.
+func (w *Watcher) clockBack(now time.Time) {
+	const slack = time.Second
+	if w.beat.IsZero() || w.beat.Sub(now) < slack {
+		return
+	}
+	w.tell(nil, astern.WatchEvent{Kind: astern.WatchTrouble, Text: fmt.Sprintf("the clock of this machine was set back by %s: what was being judged is judged anew", shortly(w.beat.Sub(now)))})
+	for _, x := range w.all {
+		x.known.Forget(now)
+		if x.known.Trial != nil {
+			x.known.Trial.Begin = now
+		}
+		x.lookedAt, x.weighedAt, x.countedAt, x.needs, x.probes = time.Time{}, time.Time{}, time.Time{}, map[string]need{}, probes{}
+	}
 }
 
 // news returns the newest deployment of each component that the newest events of the ledger tell of.
@@ -223,7 +261,9 @@ func (w *Watcher) look(ctx context.Context, due func(*watched) bool) {
 	if len(these) == 0 {
 		return
 	}
-	seen := inventory.Ask(ctx, components, func(kind string) (astern.Observer, bool) {
+	asking, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	seen := inventory.Ask(asking, components, func(kind string) (astern.Observer, bool) {
 		d, ok := w.app.driver(kind)
 		return d.Observer, ok
 	}, astern.Scope{})
@@ -298,6 +338,9 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 		x.known.Known = newest // one execution records what each of its stages deployed
 		return nil
 	}
+	if err := w.superseded(ctx, x, e, h, now); err != nil {
+		return err
+	}
 	baseline := before(events, h)
 	unmixed := e.At
 	if x.looks > 1 && x.lookedAt.Before(unmixed) { // who deployed may have recorded it later
@@ -317,6 +360,28 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 		beside = ", beside what still runs " + baseline + ", else against its past"
 	}
 	w.tell(x, astern.WatchEvent{Kind: astern.WatchJudging, Text: e.Revision + " was deployed by " + e.By + ": it is judged" + beside, Execution: e.Execution})
+	return nil
+}
+
+// superseded ends the fault that lasts when something else is deployed that nobody knows to be good: it is judged by itself, and a
+// fault of its own is another one.
+func (w *Watcher) superseded(ctx context.Context, x *watched, e astern.Event, h astern.History, now time.Time) error {
+	if d, _ := h.Of(e.Revision); x.known.Fault.IsZero() || d.KnownGoodAt != nil || e.By == incident.Watch || x.carrying() {
+		return nil
+	}
+	log, err := w.app.Store.Incident(ctx, x.known.Incident)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", x.known.Incident, err)
+	}
+	if in := incident.Fold(log); in.Cause == nil || in.Cause.Event == e.Seq || in.ResolvedAt != nil {
+		return nil
+	}
+	text := fmt.Sprintf("%s was deployed by %s, and is judged by itself", e.Revision, e.By)
+	if _, err := w.event(ctx, x.known.Incident, astern.IncidentEvent{Kind: astern.IncidentResolved, Text: text}); err != nil {
+		return err
+	}
+	w.tell(x, astern.WatchEvent{Kind: astern.WatchResolved, Text: text, Incident: x.known.Incident})
+	x.known.Over(now)
 	return nil
 }
 

@@ -68,9 +68,6 @@ func (w *Watcher) notBegun(ctx context.Context, x *watched, in astern.Incident, 
 		return err
 	}
 	w.once(x, "carry", astern.WatchEvent{Kind: astern.WatchTrouble, Text: d.Way + " could not be begun: " + err.Error(), Incident: in.ID, Plan: d.Plan})
-	if d.Act != astern.ActAutomatic {
-		return nil // people will see
-	}
 	return w.decided(ctx, x, in, astern.Decision{Act: astern.ActHold, Because: d.Way + " could not be begun: " + clipped(err.Error())}, watch.Situation{})
 }
 
@@ -89,7 +86,8 @@ func (w *Watcher) after(ctx context.Context, x *watched, in astern.Incident) err
 		return w.measure(ctx, x)
 	}
 	w.tell(x, astern.WatchEvent{Kind: astern.WatchTrouble, Text: ended.err.Error(), Incident: in.ID, Execution: ended.id})
-	_, err := w.event(ctx, in.ID, astern.IncidentEvent{Kind: astern.IncidentNoted, Text: clipped(ended.err.Error()), Execution: ended.id})
+	_, err := w.event(ctx, in.ID, astern.IncidentEvent{Kind: astern.IncidentNoted, Text: clipped(ended.err.Error()), Execution: ended.id,
+		Token: in.ID + "/ended/" + ended.id})
 	return err
 }
 
@@ -105,6 +103,10 @@ func (w *Watcher) answered(ctx context.Context, x *watched, in astern.Incident, 
 	if err != nil {
 		return false, err
 	}
+	if now.After(p.ExpiresAt) {
+		return true, w.decided(ctx, x, in, astern.Decision{Act: astern.ActHold, Because: fmt.Sprintf("the plan of %s could be applied until %s: another one is made", d.Way,
+			p.ExpiresAt.UTC().Format("15:04:05Z"))}, watch.Situation{})
+	}
 	j, err := w.app.Judge(ctx, p, hash, now)
 	if err != nil {
 		return false, err
@@ -117,10 +119,12 @@ func (w *Watcher) answered(ctx context.Context, x *watched, in astern.Incident, 
 		w.once(x, "answer", astern.WatchEvent{Kind: astern.WatchDecided, Text: strings.Join(j.Counted, ", ") + " approved " + d.Way, Incident: in.ID, Plan: hash})
 		return true, w.carry(ctx, x, in, d)
 	}
-	left, err := w.call(ctx, x, in, p, now)
-	if err != nil || !left {
+	left, err := w.call(ctx, x, in, p, hash, now)
+	if err != nil || !left || w.unseen(x) != "" {
 		return false, err
 	}
+	w.acting.Lock()
+	defer w.acting.Unlock()
 	alone, err := w.app.Consent(ctx, Planned{Plan: p, Hash: hash, Doc: doc}, true)
 	if err != nil || !alone.May {
 		return false, err
@@ -136,31 +140,42 @@ func (w *Watcher) answered(ctx context.Context, x *watched, in astern.Incident, 
 
 // call notes who is called by the policy's ladder, each when the one before has had the time to answer. Left says that all
 // were and nobody is left.
-func (w *Watcher) call(ctx context.Context, x *watched, in astern.Incident, p astern.Plan, now time.Time) (left bool, err error) {
+func (w *Watcher) call(ctx context.Context, x *watched, in astern.Incident, p astern.Plan, hash string, now time.Time) (left bool, err error) {
 	pol := x.environment.Policy
 	s, _, err := policy.Severity(pol, in.Severity)
 	if err != nil {
 		return false, nil // nobody is called for what has no severity
 	}
 	rungs := policy.Ladder(pol, s, policy.MatterOf(p))
-	at := in.OpenedAt
+	log, err := w.app.Store.Incident(ctx, in.ID)
+	if err != nil {
+		return false, fmt.Errorf("reading %s: %w", in.ID, err)
+	}
+	called := map[string]time.Time{} // by token: a rung waits from when it was called, whatever should have been
+	for _, e := range log.Events {
+		called[e.Token] = e.At
+	}
+	var until time.Time
 	for round := range max(1, s.Rounds) {
 		for i, r := range rungs {
-			if now.Before(at) {
+			token := fmt.Sprintf("%s/call/%d/%d/%.12s", in.ID, round, i, hash)
+			at, was := called[token]
+			switch {
+			case !was && now.Before(until):
 				return false, nil
-			}
-			role, _ := pol.Role(r.Role)
-			who := r.Role
-			if len(role.People) > 0 {
-				who += " (" + strings.Join(role.People, ", ") + ")"
-			}
-			if _, err := w.event(ctx, in.ID, astern.IncidentEvent{Kind: astern.IncidentNoted, Text: "calls " + who, Token: fmt.Sprintf("%s/call/%d/%d", in.ID, round, i)}); err != nil {
+			case !was:
+				role, _ := pol.Role(r.Role)
+				who := r.Role
+				if len(role.People) > 0 {
+					who += " (" + strings.Join(role.People, ", ") + ")"
+				}
+				_, err := w.event(ctx, in.ID, astern.IncidentEvent{Kind: astern.IncidentNoted, Text: "calls " + who, Token: token})
 				return false, err
 			}
-			at = at.Add(time.Duration(r.WaitSeconds) * time.Second)
+			until = at.Add(time.Duration(r.WaitSeconds) * time.Second)
 		}
 	}
-	return len(rungs) > 0 && !now.Before(at), nil
+	return len(rungs) > 0 && !now.Before(until), nil
 }
 
 // need is what is known of something that a component depends on.
@@ -289,7 +304,7 @@ func (w *Watcher) recall(ctx context.Context, x *watched) error {
 	if known.Watched != nil && known.Watched.Address == address {
 		x.known = known.Watched
 		if x.known.Meters == nil || w.app.Now().Sub(known.At).Abs() > mostGap {
-			x.known.Forget()
+			x.known.Forget(w.app.Now())
 		}
 	}
 	pasts, err := read("watch/past/")

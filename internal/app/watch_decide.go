@@ -45,6 +45,9 @@ func (w *Watcher) situation(ctx context.Context, x *watched, now time.Time, rule
 	if s.Busy, err = w.busy(ctx, x); err != nil {
 		return s, err
 	}
+	if err := w.unrecorded(ctx, x, &s); err != nil {
+		return s, err
+	}
 	logs, err := w.app.Store.Incidents(ctx)
 	if err != nil {
 		return s, fmt.Errorf("reading incidents: %w", err)
@@ -56,6 +59,27 @@ func (w *Watcher) situation(ctx context.Context, x *watched, now time.Time, rule
 		}
 	}
 	return s, nil
+}
+
+// unrecorded adds to what may be to blame the executions on the component that were under way when the fault began, and of which
+// the ledger has no deployment: a share that is still judged, one that was reversed.
+func (w *Watcher) unrecorded(ctx context.Context, x *watched, s *watch.Situation) error {
+	began := watch.Judge(*s).Began
+	if began.IsZero() {
+		return nil
+	}
+	all, err := w.app.Store.Executions(ctx, 0, false)
+	if err != nil {
+		return fmt.Errorf("reading executions: %w", err)
+	}
+	for _, e := range all {
+		if !slices.Contains(e.Addresses, s.Address) || !e.CreatedAt.Before(began) || e.EndedAt != nil && e.EndedAt.Before(began) ||
+			slices.ContainsFunc(s.Changes, func(c astern.Event) bool { return c.Execution == e.ID }) {
+			continue
+		}
+		s.Elsewhere = append(s.Elsewhere, watch.Elsewhere{What: "it began during " + e.ID + ", which the ledger has no deployment of", Since: e.CreatedAt})
+	}
+	return nil
 }
 
 // changes are the deployments of the component and of what it depends on, the oldest first. A rollback that astern made to
@@ -125,10 +149,16 @@ func (w *Watcher) decide(ctx context.Context, x *watched, in astern.Incident, la
 	s.Rules = ruled.Rules
 	w.record.weighed(now, x, s)
 	j := watch.Judge(s)
+	if why := w.unseen(x); why != "" && j.Decision.Act == astern.ActAutomatic {
+		j.Decision, j.Way = astern.Decision{Act: astern.ActHold, Because: why}, -1
+	}
 	if !j.Fault || same(last, j.Decision) {
 		return nil
 	}
-	if plans := len(slices.DeleteFunc(slices.Clone(in.Decisions), func(d astern.Decision) bool { return d.Plan == "" })); plans >= mostPlans {
+	if err := w.raise(ctx, x, &in, j.Harm); err != nil {
+		return err
+	}
+	if plans := len(slices.DeleteFunc(slices.Clone(in.Decisions), func(d astern.Decision) bool { return d.Plan == "" || d.Act != astern.ActAutomatic })); plans >= mostPlans {
 		j.Decision = astern.Decision{Act: astern.ActAsk, Because: fmt.Sprintf("%d plans were made for it, and none could be begun: a person must look", plans)}
 		if same(last, j.Decision) {
 			return nil
@@ -149,9 +179,14 @@ func (w *Watcher) decideWith(ctx context.Context, x *watched, in astern.Incident
 		err = w.app.Keep(ctx, p)
 	}
 	if err == nil && d.Act == astern.ActAutomatic {
+		w.acting.Lock() // until it has its execution: what another component does at the same time counts for the daily limit
+		defer w.acting.Unlock()
 		var alone policy.Autonomy
 		if alone, err = w.app.Consent(ctx, p, false); err == nil && !alone.May {
 			d.Act, d.Because = astern.ActAsk, alone.Because
+			if same(last, d) && last.Plan != "" { // people were asked, and may have answered
+				return nil
+			}
 		}
 	}
 	if err != nil {
@@ -173,6 +208,17 @@ func (w *Watcher) decideWith(ctx context.Context, x *watched, in astern.Incident
 	}
 	in.Decisions = append(in.Decisions, d)
 	return w.carry(ctx, x, in, d)
+}
+
+// raise writes down that the incident is more severe than it was.
+func (w *Watcher) raise(ctx context.Context, x *watched, in *astern.Incident, harm float64) error {
+	worse := policy.Worse(x.environment.Policy, in.Severity, w.severity(x, harm))
+	if worse == in.Severity {
+		return nil
+	}
+	in.Severity = worse
+	_, err := w.event(ctx, in.ID, astern.IncidentEvent{Kind: astern.IncidentSeverity, Severity: worse, Text: fmt.Sprintf("%.1f %% are harmed", harm)})
+	return err
 }
 
 // same reports whether a decision says nothing new: what it rests on is told in numbers that change each round.

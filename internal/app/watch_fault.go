@@ -16,10 +16,17 @@ import (
 func (w *Watcher) judge(ctx context.Context, x *watched) error {
 	now := w.app.Now()
 	w.sayCannot(x)
-	if err := w.dependencies(ctx, x, now); err != nil {
+	asking, cancel := context.WithTimeout(ctx, lookFor)
+	err := w.dependencies(asking, x, now)
+	if err == nil {
+		w.probe(asking, x, now)
+	}
+	if cancel(); err != nil {
 		return err
 	}
-	w.probe(ctx, x, now)
+	if x.trouble != "" && x.known.Fault.IsZero() {
+		return nil // what was known of what it runs proves nothing now
+	}
 	switch {
 	case x.worse() && x.known.Fault.IsZero():
 		if err := w.notice(ctx, x, now); err != nil {
@@ -45,7 +52,11 @@ func (w *Watcher) settle(ctx context.Context, x *watched, now time.Time) error {
 	if t == nil {
 		return nil
 	}
-	stood := now.Sub(t.Begin)
+	since := t.Begin
+	if t.Panels.Begin.After(since) { // it was bad, or nobody watched, until then
+		since = t.Panels.Begin
+	}
+	stood := now.Sub(since)
 	if stood < time.Duration(x.environment.Policy.WatchSeconds)*time.Second {
 		return nil
 	}
@@ -91,7 +102,9 @@ func (w *Watcher) notice(ctx context.Context, x *watched, now time.Time) error {
 		return err
 	}
 	x.known.Noticed(now)
-	if open.ID != "" {
+	_, bySignals := x.known.StillWorse(x.component.Signals)
+	x.known.ByProbes = x.probes.rounds > 0 && x.probes.find.Verdict == watch.Worse && !bySignals
+	if open.ID != "" && open.Blame != "" {
 		x.known.Incident = open.ID
 		return w.keep(ctx, x, false)
 	}
@@ -105,10 +118,12 @@ func (w *Watcher) notice(ctx context.Context, x *watched, now time.Time) error {
 	if t := x.known.Trial; t != nil {
 		token = fmt.Sprintf("watch/%s/event-%d", address, t.Deployed.Seq)
 	}
-	id, err := w.openFor(ctx, x, j, astern.IncidentEvent{At: now, Kind: astern.IncidentOpened, By: incident.Watch, Text: clipped(j.Title),
-		Addresses: []string{address}, Began: j.Began, Severity: severity, Token: token})
-	if err != nil {
-		return err
+	id := open.ID // one that a process opened that was killed before it could say more
+	if id == "" {
+		if id, err = w.openFor(ctx, x, j, astern.IncidentEvent{At: now, Kind: astern.IncidentOpened, By: incident.Watch, Text: clipped(j.Title),
+			Addresses: []string{address}, Began: j.Began, Severity: severity, Token: token}); err != nil {
+			return err
+		}
 	}
 	x.known.Incident = id
 	blamed := astern.IncidentEvent{Kind: astern.IncidentBlamed, Cause: j.Cause, Text: j.Blame, Token: id + "/blamed"}
@@ -232,7 +247,7 @@ func (w *Watcher) proceed(ctx context.Context, x *watched, now time.Time) error 
 	if x.carrying() {
 		return nil
 	}
-	acted, err := w.executed(ctx, in)
+	acted, planned, err := w.executed(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -242,16 +257,37 @@ func (w *Watcher) proceed(ctx context.Context, x *watched, now time.Time) error 
 	last := lastDecision(in)
 	switch {
 	case acted != nil && acted.Outcome == "": // by a person, or by this watch before it was killed
-		if last.Plan == acted.PlanHash && (last.Act == astern.ActAutomatic || last.Act == astern.ActAsk) && !w.app.alive(ctx, acted.ID) {
-			return w.carry(ctx, x, in, last)
+		if last.Plan != planned || last.Act != astern.ActAutomatic && last.Act != astern.ActAsk || w.app.alive(ctx, acted.ID) {
+			return nil
 		}
-		return nil
+		l, err := w.app.load(ctx, acted.ID)
+		if err != nil || len(holds(l.fold, now)) > 0 || l.fold.Paused() { // a hold is a person's
+			return err
+		}
+		return w.carry(ctx, x, in, last)
 	case acted != nil:
 		return w.stillWorse(ctx, x, in, *acted)
-	case last.Act == astern.ActAutomatic:
+	case last.Act == astern.ActAutomatic && w.unseen(x) == "":
 		return w.carry(ctx, x, in, last)
+	case last.Act == astern.ActAutomatic:
+		return nil
 	}
 	return w.decide(ctx, x, in, last, now)
+}
+
+// unseen says why a fault may not be acted on by itself although it was found: nothing has been seen of it since, or what was
+// seen since speaks against it. "" when it lasts as far as can be seen.
+func (w *Watcher) unseen(x *watched) string {
+	if x.probes.rounds > 0 && x.probes.find.Verdict == watch.Worse {
+		return ""
+	}
+	if healthy, _ := x.known.Healthy(x.component.Signals); healthy {
+		return "what was worse is not any more"
+	}
+	if !x.known.Present(x.component.Signals) {
+		return "what was worse has no data now"
+	}
+	return ""
 }
 
 // wayOf is the way that was decided on last.
@@ -271,21 +307,23 @@ func lastDecision(in astern.Incident) astern.Decision {
 	return astern.Decision{}
 }
 
-// executed returns the newest execution of a plan that was decided on in the incident; nil when there is none.
-func (w *Watcher) executed(ctx context.Context, in astern.Incident) (*astern.Execution, error) {
+// executed returns the newest execution of a plan that was decided on in the incident, or of what goes on in its place, and the
+// hash of that plan; nil when there is none.
+func (w *Watcher) executed(ctx context.Context, in astern.Incident) (acted *astern.Execution, planned string, err error) {
 	for _, d := range slices.Backward(in.Decisions) {
 		if d.Plan == "" {
 			continue
 		}
 		e, ok, err := w.app.executionOf(ctx, d.Plan)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if ok {
-			return w.continued(ctx, e)
+			acted, err = w.continued(ctx, e)
+			return acted, d.Plan, err
 		}
 	}
-	return nil, nil
+	return nil, "", nil
 }
 
 // continued follows an execution to the one that went on in its place.
@@ -330,8 +368,8 @@ func (w *Watcher) recovered(ctx context.Context, x *watched, in astern.Incident,
 			healthy, how = true, fmt.Sprintf("%s is done and its checks pass; the signals can't be judged: %s", acted.ID, strings.Join(x.known.Cannot(), "; "))
 		}
 	}
-	if f := x.probes.find; x.probes.rounds > 0 { // the signals have no data
-		healthy, how = f.Verdict == watch.NotWorse, f.Says
+	if f := x.probes.find; x.probes.rounds > 0 { // the signals have no data: checks prove what checks found, and a plan that was carried out
+		healthy, how = f.Verdict == watch.NotWorse && (x.known.ByProbes || acted != nil && acted.Outcome == astern.OutcomeDone), f.Says
 	}
 	if !healthy {
 		return false, nil

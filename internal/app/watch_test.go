@@ -14,6 +14,7 @@ const shortPast, longPast = 12, 44
 
 // TestWatchTakesBack: a bad release on all members is noticed, blamed, taken back in stages, proven, and the incident resolved.
 func TestWatchTakesBack(t *testing.T) {
+	t.Parallel()
 	w := newWatchWorld(t, automatic)
 	w.watch(shortPast, never)
 	w.deploy("v2", 1, 2)
@@ -36,6 +37,7 @@ func TestWatchTakesBack(t *testing.T) {
 
 // TestWatchIsQuiet: where nothing is wrong nothing is done, and a good release becomes known-good.
 func TestWatchIsQuiet(t *testing.T) {
+	t.Parallel()
 	w := newWatchWorld(t, automatic)
 	w.watch(shortPast, never)
 	w.deploy("v3", 1, 2)
@@ -51,6 +53,7 @@ func TestWatchIsQuiet(t *testing.T) {
 
 // TestWatchBeside: a canary is held against the member that runs the earlier revision, and is taken back alone.
 func TestWatchBeside(t *testing.T) {
+	t.Parallel()
 	w := newWatchWorld(t, automatic)
 	w.rate("v2", 22)
 	w.watch(shortPast, never)
@@ -69,6 +72,7 @@ func TestWatchBeside(t *testing.T) {
 
 // TestWatchNotOurs: what began without a change is told and left alone, also when a dependency is seen to be gone.
 func TestWatchNotOurs(t *testing.T) {
+	t.Parallel()
 	w := newWatchWorld(t, automatic)
 	w.watch(longPast, never)
 	w.rate("everywhere", 300)

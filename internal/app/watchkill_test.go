@@ -130,6 +130,8 @@ func (w watchWorld) whole() error {
 		return fmt.Errorf("the members run %s", runs)
 	case len(incidents) != 1 || incidents[0].ResolvedAt == nil:
 		return fmt.Errorf("%d incidents: %+v", len(incidents), incidents)
+	case incidents[0].Cause == nil || incidents[0].Cause.Revision != "v2":
+		return fmt.Errorf("it blames %+v", incidents[0].Cause)
 	case len(executions) != 1 || executions[0].Outcome != astern.OutcomeDone:
 		return fmt.Errorf("executions: %+v", executions)
 	}
@@ -169,7 +171,7 @@ func TestWatchKilled(t *testing.T) {
 	for n := 1; n <= writes; n++ {
 		points = append(points, fmt.Sprintf("before %d", n), fmt.Sprintf("after %d", n))
 	}
-	seed, count := proof.Seeds(t, 4)
+	seed, count := proof.Seeds(t, 3)
 	figures := map[string]float64{"watch_kill_points": float64(len(points)), "watch_killed": 0}
 	t.Cleanup(func() { proof.Figures(t, figures) })
 	t.Run("points", func(t *testing.T) {

@@ -78,6 +78,7 @@ func TestWatchAsks(t *testing.T) {
 
 // TestWatchBlind: metrics that are gone are no health and no fault: nothing is done, nothing becomes known-good.
 func TestWatchBlind(t *testing.T) {
+	t.Parallel()
 	w := newWatchWorld(t, automatic)
 	w.watch(shortPast, never)
 	w.write("root/blind", "", 0o600)
@@ -91,6 +92,7 @@ func TestWatchBlind(t *testing.T) {
 
 // TestWatchAgain: what deploys the same bad revision again after it was taken back is not fought: people are told to stop it.
 func TestWatchAgain(t *testing.T) {
+	t.Parallel()
 	w := newWatchWorld(t, automatic)
 	w.watch(shortPast, never)
 	w.deploy("v2", 1, 2)
@@ -153,6 +155,7 @@ func TestDeployJudged(t *testing.T) {
 
 // TestWatchProbes: where the monitoring is gone the component's own checks decide, when they fail for some rounds.
 func TestWatchProbes(t *testing.T) {
+	t.Parallel()
 	w := newWatchWorld(t, automatic)
 	w.watch(shortPast, never)
 	w.write("root/blind", "", 0o600)
@@ -172,5 +175,79 @@ func TestWatchProbes(t *testing.T) {
 	}
 	if !strings.Contains(incidents[0].Title, "own checks: the signals have no data, and 2 of 2 instances fail their checks: alive@shop-") {
 		t.Errorf("%+v", incidents[0])
+	}
+}
+
+// TestWatchGone: a decision to act that had to wait is not carried out when nothing is seen of the fault any more.
+func TestWatchGone(t *testing.T) {
+	t.Parallel()
+	w := newWatchWorld(t, "{approvals: 0, watch: 1s, automatic: {mode: automatic}, freezes: [{name: day, schedule: '0 0 * * *', zone: UTC, lasts: 23h}, {name: night, schedule: '30 22 * * *', zone: UTC, lasts: 2h}]}")
+	w.watch(shortPast, never)
+	w.deploy("v2", 1, 2)
+	if !w.watch(60, w.says(astern.WatchDecided)) {
+		t.Fatal("nothing was decided")
+	}
+	w.write("root/blind", "", 0o600)
+	w.write("astern.yaml", strings.Replace(watchConfig, "POLICY", automatic, 1), 0o600) // the freeze is over
+	w.watch(30, never)
+	incidents, executions, runs := w.state()
+	if len(incidents) != 1 || incidents[0].ResolvedAt != nil || len(executions) != 0 || runs != "v2 v2" {
+		t.Fatalf("%+v, %d executions, the members run %s", incidents, len(executions), runs)
+	}
+	if d := incidents[0].Decisions; d[len(d)-1].Act != astern.ActHold || !strings.Contains(d[len(d)-1].Because, "has no data now") {
+		t.Errorf("%+v", d)
+	}
+}
+
+// TestWatchCalls: who is on the ladder has the time that the policy gives, from when he was called, also when the watch was away;
+// only then astern acts by itself.
+func TestWatchCalls(t *testing.T) {
+	t.Parallel()
+	w := newWatchWorld(t, `{approvals: 0, watch: 1s, automatic: {mode: ask}, people: {ana: {}, ben: {}}, roles: {primary: {people: [ana]}, secondary: {people: [ben]}},
+      severities: [{name: SEV-1, at_least: 0, mode: ask, unanswered: act, call: [{role: primary, wait: 5m}, {role: secondary, wait: 5m}]}]}`)
+	w.watch(shortPast, never)
+	w.deploy("v2", 1, 2)
+	if !w.watch(60, w.says(astern.WatchDecided)) {
+		t.Fatal("nothing was decided")
+	}
+	w.watch(2, never)
+	w.pass(10 * time.Minute) // nobody watches
+	w.watch(8, never)
+	if _, executions, _ := w.state(); len(executions) != 0 {
+		t.Fatalf("it acted before the second could answer: %+v", executions)
+	}
+	if !w.watch(60, w.says(astern.WatchResolved)) {
+		t.Error("it was not resolved")
+	}
+	incidents, executions, runs := w.state()
+	calls := 0
+	for _, line := range incidents[0].Timeline {
+		if strings.HasPrefix(line.Text, "calls ") {
+			calls++
+		}
+	}
+	if len(executions) != 1 || runs != "v1 v1" || calls != 2 {
+		t.Errorf("%d executions, the members run %s, %d calls", len(executions), runs, calls)
+	}
+}
+
+// TestWatchSuperseded: another release that goes out while an incident lasts is judged by itself, and its fault is one of its own.
+func TestWatchSuperseded(t *testing.T) {
+	t.Parallel()
+	w := newWatchWorld(t, "{approvals: 0, watch: 1s, automatic: {mode: tell}}")
+	w.rate("v3", 200)
+	w.watch(shortPast, never)
+	w.deploy("v2", 1, 2)
+	if !w.watch(60, w.says(astern.WatchDecided)) {
+		t.Fatal("nothing was decided")
+	}
+	*w.events = nil
+	w.deploy("v3", 1, 2)
+	if !w.watch(60, w.says(astern.WatchDecided)) {
+		t.Fatal("nothing was decided about the second")
+	}
+	incidents, _, _ := w.state()
+	if len(incidents) != 2 || incidents[1].ResolvedAt == nil || incidents[0].Cause == nil || incidents[0].Cause.Revision != "v3" {
+		t.Errorf("%+v", incidents)
 	}
 }

@@ -47,7 +47,7 @@ func (w weather) blow(world watchWorld) {
 
 // TestWatchFaults: each bad deployment, of one member or of all, is noticed by a live watch and taken back once.
 func TestWatchFaults(t *testing.T) {
-	seed, count := proof.Seeds(t, 2)
+	seed, count := proof.Seeds(t, 1)
 	figures := map[string]float64{"faults": 0, "taken_back_once": 0, "max_seconds_to_notice": 0}
 	t.Cleanup(func() { proof.Figures(t, figures) })
 	t.Run("seeds", func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestWatchFaults(t *testing.T) {
 
 // TestWatchQuietly: where nothing is wrong, with a deployment or without, a live watch does nothing for hours.
 func TestWatchQuietly(t *testing.T) {
-	seed, count := proof.Seeds(t, 2)
+	seed, count := proof.Seeds(t, 1)
 	figures := map[string]float64{"quiet_worlds": 0, "quiet_rounds": 0, "things_done": 0}
 	t.Cleanup(func() { proof.Figures(t, figures) })
 	for i := range count {

@@ -142,6 +142,15 @@ func (w *Watched) Calm(signals []astern.Signal, least time.Duration) bool {
 	return true
 }
 
+// Present reports whether the last sample of a signal that is worse was one.
+func (w *Watched) Present(signals []astern.Signal) bool {
+	p := w.panels()
+	if p == nil {
+		return false
+	}
+	return slices.ContainsFunc(w.Findings(signals), func(f Finding) bool { return f.Verdict == Worse && p.Missing[f.Signal] == "" })
+}
+
 // Blind reports whether the last sample of every signal was none.
 func (w *Watched) Blind(signals []astern.Signal) bool {
 	p := w.panels()

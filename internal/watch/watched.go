@@ -26,6 +26,8 @@ type Watched struct {
 	// Fault is when the fault that lasts was noticed first, and Incident what is kept of it; zero when there is none.
 	Fault    time.Time `json:"fault,omitzero"`
 	Incident string    `json:"incident,omitempty"`
+	// ByProbes is true when the component's own checks found the fault, and its signals had no data.
+	ByProbes bool `json:"by_probes,omitempty"`
 	// After judges what came after the fault was noticed: whether it is over.
 	After *Panels `json:"after,omitempty"`
 	Graph Graph   `json:"graph,omitzero"`
@@ -140,13 +142,13 @@ func (w *Watched) Over(now time.Time) {
 
 // Forget drops what can't be gone on with after a gap in which nobody watched: readings and judges. What is being tried and
 // what is at fault stays known.
-func (w *Watched) Forget() {
+func (w *Watched) Forget(now time.Time) {
 	w.Meters, w.Quiet, w.Graph = map[string]*signal.Meter{}, nil, Graph{}
 	if w.Trial != nil {
-		w.Trial.Panels = Panels{}
+		w.Trial.Panels = Panels{Begin: now}
 	}
 	if w.After != nil {
-		w.After = &Panels{}
+		w.After = &Panels{Begin: now}
 	}
 }
 

@@ -156,7 +156,7 @@ func TestWatchedGoesOn(t *testing.T) {
 			case 6:
 				both(func(w *watch.Watched) { w.Settle() })
 			case 7:
-				both(func(w *watch.Watched) { w.Forget() })
+				both(func(w *watch.Watched) { w.Forget(s.now) })
 			case 8:
 				s.down = !s.down
 			case 9:
@@ -222,7 +222,7 @@ func TestWatchedForget(t *testing.T) {
 	s.deploy(w, "v2", "v1", "m0", "m1")
 	s.rounds(w, 60)
 	w.Noticed(s.now)
-	w.Forget()
+	w.Forget(s.now)
 	if f := s.found(w, "errors"); f.Verdict != watch.Unknown || w.Trial == nil || w.Fault.IsZero() || len(w.Meters) != 0 || w.PastOf("errors").Seconds() == 0 {
 		t.Errorf("%+v, %+v", f, w)
 	}

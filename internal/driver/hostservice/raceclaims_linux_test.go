@@ -98,6 +98,8 @@ func TestLooksWhileLinksAreSwapped(t *testing.T) {
 			figures["ours"]++
 		case s.real == outside+"/releases" && got == "x1":
 			figures["theirs"]++
+		case s.real != outside+"/releases" && strings.HasSuffix(s.real, "/releases") && got == "v1 v2":
+			figures["ours_put_aside"]++ // it was opened here, and exchanged before its name was asked for
 		default:
 			t.Errorf("trial %d: %s holds %q", seed, s.real, got)
 		}
