@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	client "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/proof"
@@ -46,9 +47,13 @@ func startStill(t *testing.T, flags []string, collectors ...client.Collector) st
 	for _, c := range collectors {
 		r.MustRegister(still{c, time.Now().Add(-time.Second)})
 	}
-	s := httptest.NewServer(promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(promhttp.HandlerFor(client.GathererFunc(func() ([]*dto.MetricFamily, error) { return families, nil }), promhttp.HandlerOpts{}))
 	t.Cleanup(s.Close)
-	return startWith(t, append(flags, "--query.lookback-delta=2h"), &shop{address: s.Listener.Addr().String()})
+	return startWith(t, "2s", append(flags, "--query.lookback-delta=2h"), &shop{address: s.Listener.Addr().String()})
 }
 
 // queries returns how many queries a Prometheus says that it was asked.
