@@ -255,7 +255,7 @@ func TestTogetherAsAlone(t *testing.T) {
 		}
 		together, alone = together+between-before, alone+queries(t, url)-between
 	}
-	if readings == 0 || together >= alone {
+	if count >= 40 && (readings == 0 || 3*together >= alone) { // few trials may hold little that can be asked together
 		t.Errorf("%d readings by %d queries, alone by %d", readings, together, alone)
 	}
 	proof.Figures(t, map[string]float64{"signals": float64(asked), "readings": float64(readings), "refused": float64(refused),
