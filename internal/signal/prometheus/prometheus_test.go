@@ -60,6 +60,12 @@ func (s *shop) serve(code string, seconds float64) {
 // start runs a real Prometheus that scrapes the shops every 200 ms, and returns its URL.
 func start(t *testing.T, shops ...*shop) string {
 	t.Helper()
+	return startWith(t, "200ms", nil, shops...)
+}
+
+// startWith is start with another interval and more flags. Labels that a shop sets itself are kept.
+func startWith(t *testing.T, every string, flags []string, shops ...*shop) string {
+	t.Helper()
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
 		t.Skip("no prometheus on this machine; scripts/need.sh tests installs it")
@@ -69,7 +75,7 @@ func start(t *testing.T, shops ...*shop) string {
 	for _, s := range shops {
 		targets = append(targets, fmt.Sprintf("%q", s.address))
 	}
-	config := fmt.Sprintf("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs: [{job_name: shop, static_configs: [{targets: [%s]}]}]\n", strings.Join(targets, ", "))
+	config := fmt.Sprintf("global: {scrape_interval: %s, scrape_timeout: %[1]s}\nscrape_configs: [{job_name: shop, honor_labels: true, static_configs: [{targets: [%[2]s]}]}]\n", every, strings.Join(targets, ", "))
 	if err := os.WriteFile(filepath.Join(dir, "p.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +85,8 @@ func start(t *testing.T, shops ...*shop) string {
 	}
 	address := l.Addr().String()
 	l.Close()
-	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "p.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+address, "--enable-feature=native-histograms", "--log.level=error")
+	cmd := exec.Command(program, append(flags, "--config.file="+filepath.Join(dir, "p.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+address, "--enable-feature=native-histograms", "--log.level=error")...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
