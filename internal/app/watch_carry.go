@@ -190,7 +190,10 @@ type need struct {
 const needEvery = 30 * time.Second
 
 // dependencies asks what the component depends on whether it is well: by those of its checks that say that it is ready.
-func (w *Watcher) dependencies(ctx context.Context, x *watched, now time.Time) error {
+func (w *Watcher) dependencies(ctx context.Context, x *watched, now time.Time) {
+	if len(x.component.DependsOn) == 0 {
+		return
+	}
 	worse := x.worse()
 	for _, name := range x.component.DependsOn {
 		c, ok := x.environment.Component(name)
@@ -211,7 +214,6 @@ func (w *Watcher) dependencies(ctx context.Context, x *watched, now time.Time) e
 		}
 		x.needs[c.Address()] = n
 	}
-	return nil
 }
 
 // unwell makes a component's checks that say whether it is ready, or all that have no effects where none are named, and
@@ -225,20 +227,7 @@ func (w *Watcher) unwell(ctx context.Context, c astern.Component) string {
 	if seen[0].Trouble != nil {
 		return ""
 	}
-	var bound []astern.Check
-	for _, k := range c.Checks {
-		if k.Effects == astern.EffectsSome || len(c.Ready) > 0 && !slices.Contains(c.Ready, k.Name) {
-			continue
-		}
-		k.Attempts = 1
-		for _, m := range membersFor(k, seen[0].State) {
-			if b, err := k.Bind(revisionOf(seen[0].State, m), m, seen[0].State.Values[m+"/address"].Text); err == nil {
-				bound = append(bound, b)
-			}
-		}
-	}
-	results := make([]astern.CheckResult, len(bound))
-	inventory.Each(len(bound), func(i int) { results[i] = w.app.runCheck(ctx, bound[i]) })
+	bound, results := w.askReady(ctx, c, seen[0].State, false)
 	fails := 0
 	first := ""
 	for i, r := range results {

@@ -26,9 +26,6 @@ const (
 	firstPercent, bakeSeconds = 50, 5
 )
 
-// harmOf is policy.Harm; a variable name of its own keeps the call short.
-func harmOf(p astern.Policy, percent float64) (astern.Severity, bool) { return policy.Harm(p, percent) }
-
 // wayAsk is a way back with what is asked of the planner for it.
 type wayAsk struct {
 	watch.Way

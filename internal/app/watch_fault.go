@@ -9,6 +9,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/incident"
+	"github.com/astern-dev/astern/internal/policy"
 	"github.com/astern-dev/astern/internal/watch"
 )
 
@@ -17,13 +18,9 @@ func (w *Watcher) judge(ctx context.Context, x *watched) error {
 	now := w.app.Now()
 	w.sayCannot(x)
 	asking, cancel := context.WithTimeout(ctx, lookFor)
-	err := w.dependencies(asking, x, now)
-	if err == nil {
-		w.probe(asking, x, now)
-	}
-	if cancel(); err != nil {
-		return err
-	}
+	w.dependencies(asking, x, now)
+	w.probe(asking, x, now)
+	cancel()
 	if x.trouble != "" && x.known.Fault.IsZero() {
 		return nil // what was known of what it runs proves nothing now
 	}
@@ -143,8 +140,11 @@ func (w *Watcher) openFor(ctx context.Context, x *watched, j watch.Judgement, e 
 	token := e.Token
 	for n := 2; ; n++ {
 		id, opened, err := w.app.Store.OpenIncident(ctx, e)
-		if err != nil || opened {
-			return id, wrapped("opening an incident", err)
+		if err != nil {
+			return "", fmt.Errorf("opening an incident: %w", err)
+		}
+		if opened {
+			return id, nil
 		}
 		log, err := w.app.Store.Incident(ctx, id)
 		if err != nil {
@@ -160,13 +160,6 @@ func (w *Watcher) openFor(ctx context.Context, x *watched, j watch.Judgement, e 
 		}
 		e.Token = fmt.Sprintf("%s/%d", token, n)
 	}
-}
-
-func wrapped(doing string, err error) error {
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
 }
 
 // clipped keeps a text short enough for one line of a list.
@@ -425,7 +418,7 @@ func (w *Watcher) decided(ctx context.Context, x *watched, in astern.Incident, d
 
 // severity returns the policy's severity for what is worse by that many percent, "" when the policy has none for it.
 func (w *Watcher) severity(x *watched, harm float64) string {
-	s, ok := harmOf(x.environment.Policy, harm)
+	s, ok := policy.Harm(x.environment.Policy, harm)
 	if !ok {
 		return ""
 	}

@@ -28,36 +28,38 @@ func (w *Watcher) probe(ctx context.Context, x *watched, now time.Time) {
 		x.probes = probes{}
 		return
 	}
-	type probed struct {
-		member string
-		check  astern.Check
-	}
-	var all []probed
-	for _, k := range x.component.Checks {
-		if k.Effects == astern.EffectsSome || !k.Each || len(x.component.Ready) > 0 && !slices.Contains(x.component.Ready, k.Name) {
-			continue
-		}
-		k.Attempts = 1
-		for _, m := range membersFor(k, x.state) {
-			if b, err := k.Bind(revisionOf(x.state, m), m, x.state.Values[m+"/address"].Text); err == nil {
-				all = append(all, probed{m, b})
-			}
-		}
-	}
-	if len(all) == 0 {
+	bound, results := w.askReady(ctx, x.component, x.state, true)
+	if len(bound) == 0 {
 		return
 	}
-	results := make([]astern.CheckResult, len(all))
-	inventory.Each(len(all), func(i int) { results[i] = w.app.runCheck(ctx, all[i].check) })
 	fails, first := map[string]bool{}, ""
 	for i, r := range results {
 		if r.Verdict == astern.Fail {
-			if fails[all[i].member] = true; first == "" {
-				first = all[i].check.ID() + ": " + r.Evidence
+			if fails[bound[i].Member] = true; first == "" {
+				first = bound[i].ID() + ": " + r.Evidence
 			}
 		}
 	}
 	x.probes.judge(x, fails, first, now)
+}
+
+// askReady makes once the checks without effects that say whether a component is ready, or all such checks where none are named;
+// with each only those that are made for each member.
+func (w *Watcher) askReady(ctx context.Context, c astern.Component, s astern.State, each bool) (bound []astern.Check, results []astern.CheckResult) {
+	for _, k := range c.Checks {
+		if k.Effects == astern.EffectsSome || each && !k.Each || len(c.Ready) > 0 && !slices.Contains(c.Ready, k.Name) {
+			continue
+		}
+		k.Attempts = 1
+		for _, m := range membersFor(k, s) {
+			if b, err := k.Bind(revisionOf(s, m), m, s.Values[m+"/address"].Text); err == nil {
+				bound = append(bound, b)
+			}
+		}
+	}
+	results = make([]astern.CheckResult, len(bound))
+	inventory.Each(len(bound), func(i int) { results[i] = w.app.runCheck(ctx, bound[i]) })
+	return bound, results
 }
 
 // judge says whether those members fail that run what is judged.
