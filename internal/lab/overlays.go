@@ -4,17 +4,24 @@ import "maps"
 
 // states is what the subjects remember, one field each.
 type states struct {
+	identities identities
 }
 
 // sections returns all of states, for reset and for the ticks of the clock.
 func (l *Lab) sections() []section {
-	return []section{}
+	s := &l.states
+	return []section{
+		&s.identities,
+	}
 }
 
 // table joins the corrections of all subjects. A subject keeps its own in a file of its name.
 func (l *Lab) table() map[string]Overlay {
 	all := map[string]Overlay{}
-	for _, subject := range []map[string]Overlay{} {
+	for _, subject := range []map[string]Overlay{
+		l.stsOverlays(),
+		l.trailOverlays(),
+	} {
 		maps.Copy(all, subject)
 	}
 	return all
