@@ -5,6 +5,7 @@ import "maps"
 // states is what the subjects remember, one field each.
 type states struct {
 	identities identities
+	lambda     lambdaState
 }
 
 // sections returns all of states, for reset and for the ticks of the clock.
@@ -12,6 +13,7 @@ func (l *Lab) sections() []section {
 	s := &l.states
 	return []section{
 		&s.identities,
+		&s.lambda,
 	}
 }
 
@@ -21,6 +23,8 @@ func (l *Lab) table() map[string]Overlay {
 	for _, subject := range []map[string]Overlay{
 		l.stsOverlays(),
 		l.trailOverlays(),
+		l.lambdaOverlays(),
+		l.secretsOverlays(),
 	} {
 		maps.Copy(all, subject)
 	}
