@@ -115,6 +115,7 @@ func New(moto string, seed uint64, calls io.Writer) (*Lab, error) {
 	l := &Lab{moto: u, client: &http.Client{Transport: transport, CheckRedirect: asItIs}, models: models, seed: seed}
 	l.journal.file = calls
 	l.faults.reset(seed)
+	l.states.s3.lab = l
 	l.overlays = l.table()
 	return l, nil
 }

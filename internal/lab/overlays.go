@@ -6,6 +6,8 @@ import "maps"
 type states struct {
 	identities identities
 	lambda     lambdaState
+	cloudfront cloudfrontState
+	s3         s3State
 }
 
 // sections returns all of states, for reset and for the ticks of the clock.
@@ -14,6 +16,8 @@ func (l *Lab) sections() []section {
 	return []section{
 		&s.identities,
 		&s.lambda,
+		&s.cloudfront,
+		&s.s3,
 	}
 }
 
@@ -25,6 +29,8 @@ func (l *Lab) table() map[string]Overlay {
 		l.trailOverlays(),
 		l.lambdaOverlays(),
 		l.secretsOverlays(),
+		l.cloudfrontOverlays(),
+		l.s3Overlays(),
 	} {
 		maps.Copy(all, subject)
 	}
