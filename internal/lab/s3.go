@@ -247,13 +247,6 @@ type versionEntry struct {
 	marker       bool
 }
 
-func (v versionEntry) rank() int {
-	if v.IsLatest {
-		return 1
-	}
-	return 0
-}
-
 // UnmarshalXML keeps versions and markers in their order.
 func (v *versionList) UnmarshalXML(d *xml.Decoder, _ xml.StartElement) error {
 	for {
@@ -353,8 +346,11 @@ func (l *Lab) expireKey(ctx context.Context, c *Call, bucket string, versions []
 		versions[i].LastModified = l.states.s3.created(c, bucket, v.Key, v.VersionID, v.LastModified)
 	}
 	slices.SortStableFunc(versions, func(a, b versionEntry) int { // moto lists markers last
-		if a.IsLatest != b.IsLatest {
-			return cmp.Compare(b.rank(), a.rank())
+		switch {
+		case a.IsLatest:
+			return -1
+		case b.IsLatest:
+			return 1
 		}
 		return b.LastModified.Compare(a.LastModified)
 	})
