@@ -244,6 +244,7 @@ func (l *Lab) Reset(ctx context.Context) error {
 		s.reset()
 	}
 	l.clock.reset()
+	l.sequence.Store(0)
 	l.journal.reset()
 	l.faults.reset(l.seed)
 	return l.Begin(ctx)
