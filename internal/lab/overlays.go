@@ -7,6 +7,7 @@ type states struct {
 	identities identities
 	lambda     lambdaState
 	cloudfront cloudfrontState
+	edges      edges
 	s3         s3State
 }
 
@@ -17,6 +18,7 @@ func (l *Lab) sections() []section {
 		&s.identities,
 		&s.lambda,
 		&s.cloudfront,
+		&s.edges,
 		&s.s3,
 	}
 }
