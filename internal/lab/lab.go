@@ -123,8 +123,12 @@ func New(moto string, seed uint64, calls io.Writer) (*Lab, error) {
 // asItIs leaves redirects to the client, as S3's to other regions.
 func asItIs(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// Close ends the connections to moto.
-func (l *Lab) Close() { l.client.CloseIdleConnections() }
+// Close ends what the lab has started, and the connections to moto.
+func (l *Lab) Close() {
+	l.states.functions.async.Wait()
+	l.states.functions.reset()
+	l.client.CloseIdleConnections()
+}
 
 // ServeHTTP answers one request: below /_lab/ what the lab itself is asked, below /_edge/ what visitors of a
 // distribution ask, everything else is a call to the account.
