@@ -40,9 +40,9 @@ need_lab() {
 	say "installing moto 5.2 into $moto"
 	rm -rf "$moto"
 	if has uv; then
-		uv venv -q "$moto" >&2 && VIRTUAL_ENV="$PWD/$moto" uv pip install -q 'moto[server]>=5.2,<5.3' >&2
+		uv venv -q "$moto" >&2 && VIRTUAL_ENV="$PWD/$moto" uv pip install -q 'moto[server]>=5.2,<5.3' awscli >&2
 	else
-		python3 -m venv "$moto" >&2 && "$moto/bin/pip" install -q --disable-pip-version-check 'moto[server]>=5.2,<5.3' >&2
+		python3 -m venv "$moto" >&2 && "$moto/bin/pip" install -q --disable-pip-version-check 'moto[server]>=5.2,<5.3' awscli >&2
 	fi && [ -x "$moto/bin/moto_server" ] && return 0
 	rm -rf "$moto"
 	say "moto could not be installed: it needs Python 3.9 or newer with venv (or uv), and PyPI"

@@ -199,7 +199,7 @@ func (l *Lab) run(ctx context.Context, c *Call, t target, archive []byte) (out o
 	default:
 		i.timeout = t.timeout
 		i.deadline = time.Now().Add(t.timeout)
-		out = s.call(ctx, i)
+		out = s.call(l.life, i)
 		log = s.said.next()
 		l.states.functions.give(key, s)
 	}

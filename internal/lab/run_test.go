@@ -37,7 +37,7 @@ def call(payload="{}", q="$LATEST", **more):
 
 // The archive's bootstrap really runs: a bad function is bad, and the next call meets a new process.
 func TestFunctionsRun(t *testing.T) {
-	need(t, "curl")
+	program(t, "curl")
 	a := start(t)
 	a.wantPython(`
 200 $LATEST ok {"v":"one","n":1,"got":{"a":1},"stage":"test","home":""}
@@ -74,7 +74,7 @@ print([metric("Invocations") - 1, metric("Errors")])`)
 
 // An alias sends calls to the version it names, a part of them to another, and a version keeps its own code.
 func TestFunctionsByAlias(t *testing.T) {
-	need(t, "curl")
+	program(t, "curl")
 	a := start(t)
 	a.wantPython(`
 1 one
@@ -158,5 +158,20 @@ func TestUnzip(t *testing.T) {
 	}
 	if err := unzip([]byte("no zip"), t.TempDir(), maxUnzipped); err == nil {
 		t.Error("what is no archive is unpacked")
+	}
+}
+
+// A lab that ends does not wait for its functions.
+func TestFunctionsEndWithTheLab(t *testing.T) {
+	program(t, "curl")
+	a := start(t)
+	a.python(runFunctions + `
+lam.create_function(FunctionName="fn", Runtime="provided.al2023", Handler="b", Role=role, Timeout=900, Code={"ZipFile": program(loop)}); wait("function_active_v2")
+lam.invoke(FunctionName="fn", InvocationType="Event", Payload='"slow"')`)
+	a.Close() // would take 900 s
+	a.states.functions.mu.Lock()
+	defer a.states.functions.mu.Unlock()
+	if a.states.functions.running != 0 {
+		t.Errorf("%d processes are left", a.states.functions.running)
 	}
 }
