@@ -358,3 +358,26 @@ func TestWatchedCost(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchedLevels: panels are made with the levels that hold when they begin, of each kind its own, and what was made goes on with
+// its own.
+func TestWatchedLevels(t *testing.T) {
+	s, w := newService(2, 4), watch.NewWatched("e/c")
+	w.Levels = watch.Levels{Beside: 0.2, Alone: 0.01}
+	s.rounds(w, 400)
+	if got := w.Quiet.Alone.Level; got != 0.01 {
+		t.Errorf("quiet: %v", got)
+	}
+	s.deploy(w, "v2", "v1", "m0", "m1")
+	s.rounds(w, 10)
+	w = stored(t, w)
+	w.Levels = watch.Levels{}
+	s.rounds(w, 10)
+	if got := w.Trial.Panels.Beside.Level; got != 0.2 {
+		t.Errorf("beside: %v", got)
+	}
+	w.Trial.Panels.Levels.Beside = 1
+	if w.Problem() == "" {
+		t.Error("a level of 1 is taken")
+	}
+}
