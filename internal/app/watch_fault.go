@@ -197,7 +197,7 @@ const countEvery = time.Minute
 // count writes what the fault cost so far into the incident.
 func (w *Watcher) count(ctx context.Context, x *watched) error {
 	x.countedAt = w.app.Now()
-	cost := x.known.Graph.Cost(x.known.Usual())
+	cost := x.known.Cost()
 	_, err := w.event(ctx, x.known.Incident, astern.IncidentEvent{Kind: astern.IncidentCost, Cost: &cost})
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,7 @@ func (s *service) round() []signal.Answer {
 	if s.down {
 		answer = signal.Answer{Now: s.now, Err: errors.New("connection refused")}
 	}
-	return []signal.Answer{answer, answer, answer}
+	return slices.Repeat([]signal.Answer{answer}, len(s.signals))
 }
 
 // some is how many of n it happens to, by the normal approximation.
@@ -179,7 +180,7 @@ func TestWatchedGoesOn(t *testing.T) {
 			other = stored(t, other)
 			says := func(w *watch.Watched) string {
 				healthy, of := w.Healthy(s.signals)
-				b, err := json.Marshal([]any{w.Findings(s.signals), healthy, of, w.Cannot(), w.Judging(), w.Usual(), w.Graph})
+				b, err := json.Marshal([]any{w.Findings(s.signals), healthy, of, w.Cannot(), w.Judging(), w.Cost(), w.Graph})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -334,6 +335,7 @@ func TestWatchedBlind(t *testing.T) {
 // it, and ends with the newest point.
 func TestWatchedCost(t *testing.T) {
 	s, w := newService(7, 4), watch.NewWatched("e/c")
+	s.signals = append(s.signals, astern.Signal{Name: "harmed", Kind: astern.SignalErrors, Counts: astern.CountsUsers})
 	s.rounds(w, 400)
 	s.rates["v1"] = 0.003 // a little more for hours: no fault
 	s.rounds(w, 2000)
@@ -343,7 +345,7 @@ func TestWatchedCost(t *testing.T) {
 	s.rates["v1"] = 0.1
 	s.rounds(w, 12)
 	w.Noticed(s.now)
-	if cost := w.Graph.Cost(w.Usual()); cost.Requests < 4000 || cost.Requests > 5500 {
+	if cost := w.Cost(); cost.Requests < 4000 || cost.Requests > 5500 || cost.Users != cost.Requests || cost.Share <= 0 {
 		t.Errorf("%+v", cost)
 	}
 	points := w.Graph.Series[0].Points
