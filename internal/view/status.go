@@ -35,6 +35,8 @@ type StatusReport struct {
 	// Executions are those that have not ended.
 	Executions []ExecutionLine `json:"executions"`
 	Latches    []Latch         `json:"latches"`
+	// Deaf are the channels by which nobody is told.
+	Deaf []astern.DeafChannel `json:"deaf_channels,omitempty"`
 	// Next are the commands that a person may type.
 	Next []string `json:"next"`
 }
@@ -200,6 +202,7 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		p.command(labelWidth, "astern show "+in.ID)
 		incidentNow(p, st, in)
 	}
+	p.deaf(st, r.Deaf)
 	for _, e := range r.Executions {
 		t := tx(stateWords(e.State, e.Execution.Outcome), "  ", strong(e.Execution.ID), "  ", e.Title, dim(", began "+st.age(e.Execution.CreatedAt)))
 		if e.Where != "" {
