@@ -89,6 +89,8 @@ type Decision struct {
 	Against []string `json:"against,omitempty"`
 	// Ways are all that were weighed, the preferred first.
 	Ways []WeighedWay `json:"ways,omitempty"`
+	// Look is what to look at first at such a symptom, where a person must.
+	Look []string `json:"look,omitempty"`
 }
 
 // WeighedWay is a way back that a decision weighed.

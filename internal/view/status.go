@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -134,6 +135,9 @@ func incidentNow(p *printer, st Style, in astern.Incident) {
 	}
 	d := in.Decisions[len(in.Decisions)-1]
 	p.field("decided", strong(decisionWord(d)), ": ", d.Because)
+	if len(d.Look) > 0 {
+		p.field("look at", strings.Join(d.Look, "; "))
+	}
 	for i, w := range d.Ways {
 		label := "ways"
 		if i > 0 {
