@@ -405,6 +405,7 @@ func (w *Watcher) decided(ctx context.Context, x *watched, in astern.Incident, d
 		advice, _ := knowledge.For(x.caseOf(s), w.app.System.Knowledge)
 		d.Look = advice.Look
 	}
+	d.Certainty = s.Certainty()
 	e := astern.IncidentEvent{Kind: astern.IncidentDecided, Decision: &d, Token: fmt.Sprintf("%s/decided/%d", in.ID, len(in.Decisions)+1)}
 	if s.Address != "" {
 		e.Situation = s.Kept()

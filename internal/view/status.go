@@ -135,6 +135,9 @@ func incidentNow(p *printer, st Style, in astern.Incident) {
 	}
 	d := in.Decisions[len(in.Decisions)-1]
 	p.field("decided", strong(decisionWord(d)), ": ", d.Because)
+	if d.Certainty != "" {
+		p.field("certainty", dim(d.Certainty))
+	}
 	if len(d.Look) > 0 {
 		p.field("look at", strings.Join(d.Look, "; "))
 	}

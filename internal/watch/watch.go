@@ -125,13 +125,7 @@ func Judge(s Situation) Judgement {
 	if len(worse) == 0 {
 		return quiet(s, unknown)
 	}
-	// What is surest is said first: beside others, then the larger.
-	slices.SortStableFunc(worse, func(x, y Finding) int {
-		if x.Controlled != y.Controlled {
-			return map[bool]int{true: -1, false: 1}[x.Controlled]
-		}
-		return cmp.Compare(y.EValue, x.EValue)
-	})
+	surest(worse) // is said first
 	j := Judgement{Fault: true, Title: worse[0].Signal + ": " + worse[0].Says, Began: worse[0].Began, Way: -1}
 	for _, f := range worse {
 		if f.Began.Before(j.Began) {
@@ -142,6 +136,26 @@ func Judge(s Situation) Judgement {
 	j.Cause, j.Blame = blame(s, j.Began, worse[0].Controlled)
 	j.Decision, j.Way = decide(s, j, worse)
 	return j
+}
+
+// Certainty says how often the judge is wrong about the worst of what it found; "" where nothing is.
+func (s Situation) Certainty() string {
+	worse, _ := split(s.Findings)
+	if len(worse) == 0 {
+		return ""
+	}
+	surest(worse)
+	return worse[0].Guarantee
+}
+
+// surest sorts what is surest to the front: beside others, then the larger.
+func surest(worse []Finding) {
+	slices.SortStableFunc(worse, func(x, y Finding) int {
+		if x.Controlled != y.Controlled {
+			return map[bool]int{true: -1, false: 1}[x.Controlled]
+		}
+		return cmp.Compare(y.EValue, x.EValue)
+	})
 }
 
 func split(findings []Finding) (worse, unknown []Finding) {
