@@ -133,7 +133,7 @@ func Serve(ctx context.Context, p Place, ready func(Running) error) (err error) 
 	if err := ready(r); err != nil {
 		return err
 	}
-	return l.watch(ctx, moto)
+	return l.watch(ctx, moto, filepath.Join(p.Dir, runningFile))
 }
 
 func leftovers(dir string) []string {
@@ -141,16 +141,21 @@ func leftovers(dir string) []string {
 	return found
 }
 
-// watch waits for the end and expires objects meanwhile.
-func (l *Lab) watch(ctx context.Context, moto *Moto) error {
-	hour := time.NewTicker(time.Hour)
+// watch waits for the end and expires objects meanwhile. A lab whose folder is gone could not be found any more: it ends.
+func (l *Lab) watch(ctx context.Context, moto *Moto, note string) error {
+	hour, second := time.NewTicker(time.Hour), time.NewTicker(time.Second)
 	defer hour.Stop()
+	defer second.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-moto.Ended():
 			return astern.Errorf(astern.Unavailable, "moto has ended, and the account with it: %s", moto.LastWords())
+		case <-second.C:
+			if _, err := os.Stat(note); errors.Is(err, os.ErrNotExist) {
+				return astern.Errorf(astern.NotFound, "%s is gone, and the lab with it", note)
+			}
 		case <-hour.C:
 			if _, err := l.Expire(ctx); err != nil {
 				return err

@@ -36,10 +36,14 @@ func up(t *testing.T, dir, addr string) (Running, bool, error) {
 	return Up(t.Context(), Place{dir, addr, 1}, os.Args[0])
 }
 
-// gone waits until a process has ended. The test's own limit of time ends the wait for one that never does.
-func gone(p astern.Runner) {
-	for proc.Alive(p) {
-		time.Sleep(5 * time.Millisecond)
+// gone waits until a process has ended. One that never does is ended, so that nothing is left behind.
+func gone(t *testing.T, p astern.Runner) {
+	t.Helper()
+	for began := time.Now(); proc.Alive(p); time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			syscall.Kill(p.PID, syscall.SIGKILL)
+			t.Fatalf("process %d lives on", p.PID)
+		}
 	}
 }
 
@@ -82,7 +86,7 @@ func TestKilledLab(t *testing.T) {
 		t.Fatal(err)
 	}
 	syscall.Wait4(r.Lab.PID, nil, 0, nil)
-	gone(r.Moto)
+	gone(t, r.Moto)
 	if _, err := Find(dir); astern.CodeOf(err) != astern.NotFound {
 		t.Errorf("a killed lab is found: %v", err)
 	}
@@ -98,6 +102,20 @@ func TestKilledLab(t *testing.T) {
 	if status.ExitStatus() != 1 {
 		t.Errorf("without moto the lab ends with %d", status.ExitStatus())
 	}
+}
+
+// A lab whose folder was taken away ends, and its moto.
+func TestLabWithoutFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "lab")
+	r, _, err := up(t, dir, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, r.Lab)
+	gone(t, r.Moto)
 }
 
 // Each reason not to start is told apart.
@@ -171,7 +189,7 @@ func TestLeash(t *testing.T) {
 	}
 	who := proc.Of(child)
 	stdin.Close() // as the kernel does when we die
-	gone(who)
+	gone(t, who)
 	cmd.Wait()
 	out, err := leashed("sh", "-c", "echo hello; exit 4").CombinedOutput()
 	if cmd := fmt.Sprint(err); cmd != "exit status 4" || string(out) != "hello\n" {
