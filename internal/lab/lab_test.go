@@ -49,10 +49,10 @@ print(got, tags, sm.get_secret_value(SecretId="db")["SecretString"], [r["State"]
 func TestNotImplementedIsLoud(t *testing.T) {
 	a := start(t)
 	a.wantPython(`
-501 LabNotImplemented: The lab has no cloudformation:DetectStackDrift: moto does not implement it, or breaks on these parameters.
+501 LabNotImplemented: The lab has no ssm:DescribeAvailablePatches: moto does not implement it, or breaks on these parameters.
 501 LabNotImplemented: The lab has no backup:StartBackupJob: nobody implements it.
 1`, `
-print(refused(lambda: client("cloudformation").detect_stack_drift(StackName="x")))
+print(refused(lambda: client("ssm").describe_available_patches()))
 print(refused(lambda: client("backup", attempts=5).start_backup_job(BackupVaultName="v", ResourceArn="arn:aws:x", IamRoleArn="arn:aws:r")))
 print(len([c for c in json.load(__import__("urllib.request").request.urlopen(url + "/_lab/calls?service=backup"))]))`)
 }
