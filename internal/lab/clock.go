@@ -21,6 +21,13 @@ type step struct {
 	ahead time.Duration
 }
 
+// reset makes the clock the real one again.
+func (c *clock) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.steps = nil
+}
+
 // Now returns the time by the lab's clock.
 func (l *Lab) Now() time.Time { return l.when(time.Now()) }
 

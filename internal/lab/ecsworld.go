@@ -180,7 +180,10 @@ func (l *Lab) pullImage(ctx context.Context, scope *Call, image, pinned string) 
 		return "", nil, ""
 	}
 	there := *scope
-	there.Account, there.Region = account, region
+	there.Region = region
+	if account != scope.Account {
+		there.Account, there.AccessKey = account, l.keyOf(account)
+	}
 	id := map[string]any{"imageTag": tag}
 	ref := image
 	if wanted == "" && pinned != "" {
@@ -204,6 +207,19 @@ func (l *Lab) pullImage(ctx context.Context, scope *Call, image, pinned string) 
 		detail = fmt.Sprintf("unexpected status from HEAD request to https://%s.dkr.ecr.%s.amazonaws.com/v2/%s/manifests/%s: 404 Not Found", account, region, repository, tag)
 	}
 	return "", nil, "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref " + ref + ": " + detail
+}
+
+// keyOf is a key of another account, for moto, which tells accounts apart by them; one of nobody's when none was handed out.
+func (l *Lab) keyOf(account string) string {
+	i := &l.states.identities
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, key := range names(i.keys) {
+		if i.keys[key].account == account {
+			return key
+		}
+	}
+	return ""
 }
 
 // secretsOf checks that what the container's secrets name exists; the values are never kept.

@@ -4,13 +4,16 @@ import "maps"
 
 // states is what the subjects remember, one field each.
 type states struct {
-	ecs ecsState
+	identities identities
+	ecs        ecsState
 }
 
 // sections returns all of states, for reset and for the ticks of the clock.
 func (l *Lab) sections() []section {
+	s := &l.states
 	return []section{
-		ecsClock{&l.states.ecs, l},
+		&s.identities,
+		ecsClock{&s.ecs, l},
 	}
 }
 
@@ -18,6 +21,8 @@ func (l *Lab) sections() []section {
 func (l *Lab) table() map[string]Overlay {
 	all := map[string]Overlay{}
 	for _, subject := range []map[string]Overlay{
+		l.stsOverlays(),
+		l.trailOverlays(),
 		l.ecsOverlays(),
 	} {
 		maps.Copy(all, subject)

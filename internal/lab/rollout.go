@@ -257,8 +257,9 @@ func (s *rollout) count(d *deployment, f func(*task) bool) (n int) {
 func isRunning(t *task) bool { return t.Last == "RUNNING" }
 func isPending(t *task) bool { return t.Last == "PROVISIONING" || t.Last == "PENDING" }
 
-// advance lets everything happen that happens by itself until now.
+// advance lets everything happen that happens by itself until now. Calls that overtake each other don't turn it back.
 func (s *rollout) advance(now time.Time, w ecsWorld) {
+	now = later(now, s.At)
 	if s.Status == "INACTIVE" {
 		s.At = now
 		s.forget(now)

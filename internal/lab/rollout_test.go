@@ -78,7 +78,7 @@ func (s *rollout) said() string {
 	return strings.Join(all, "\n")
 }
 
-var usual = rolloutConfig{Min: 100, Max: 200}
+var rolling = rolloutConfig{Min: 100, Max: 200}
 
 func breaker(rollback bool) rolloutConfig {
 	return rolloutConfig{Min: 100, Max: 200, Breaker: true, BreakerRolls: rollback}
@@ -87,7 +87,7 @@ func breaker(rollback bool) rolloutConfig {
 // "ECS deployments (two during a rollout, task counts, events, steady state …)"
 func TestRolloutReplacesTasks(t *testing.T) {
 	w := &stage{}
-	s := begun(w, 3, usual)
+	s := begun(w, 3, rolling)
 	if got := s.count(nil, isPending); got != 3 {
 		t.Fatalf("%d tasks are pending at the start, want 3", got)
 	}
@@ -172,7 +172,7 @@ func TestRolloutFails(t *testing.T) {
 	}{
 		"breaker, rollback":         {config: breaker(true), fate: dies, state: "FAILED", reason: "ECS deployment circuit breaker: tasks failed to start.", primary: "a:1", record: "ROLLBACK_SUCCESSFUL", failures: 4},
 		"breaker, no rollback":      {config: breaker(false), fate: dies, state: "FAILED", reason: "ECS deployment circuit breaker: tasks failed to start.", primary: "a:2", record: "STOPPED", failures: 4},
-		"no breaker":                {config: usual, fate: dies, state: "IN_PROGRESS", primary: "a:2", record: "IN_PROGRESS", failures: -1},
+		"no breaker":                {config: rolling, fate: dies, state: "IN_PROGRESS", primary: "a:2", record: "IN_PROGRESS", failures: -1},
 		"role is missing":           {config: breaker(true), launch: "ECS was unable to assume the role", state: "FAILED", reason: "ECS deployment circuit breaker: tasks failed to start.", primary: "a:1", record: "ROLLBACK_SUCCESSFUL", failures: 4},
 		"health check fails":        {config: breaker(true), fate: health, state: "FAILED", reason: "ECS deployment circuit breaker: tasks failed to start.", primary: "a:1", record: "ROLLBACK_SUCCESSFUL", failures: 4},
 		"nowhere to place":          {config: breaker(true), nowhere: "No Container Instances were found in your cluster.", state: "FAILED", primary: "a:1", record: "ROLLBACK_SUCCESSFUL", failures: 4},
@@ -220,7 +220,7 @@ func TestRolloutStallsWithNothingToGoBackTo(t *testing.T) {
 // Of several deployments the last that COMPLETED is gone back to, not the one before.
 func TestRollbackSkipsWhatNeverCompleted(t *testing.T) {
 	w := &stage{fates: map[string]fate{"a:2": dies, "a:3": dies}}
-	s := begun(w, 2, usual)
+	s := begun(w, 2, rolling)
 	update(s, w, "a:2", epochStart.Add(time.Minute))
 	s.Config = breaker(true)
 	update(s, w, "a:3", epochStart.Add(2*time.Minute))
@@ -253,7 +253,7 @@ func TestAlarmsFailADeployment(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &stage{baking: time.Minute}
-			s := begun(w, 2, usual)
+			s := begun(w, 2, rolling)
 			s.advance(epochStart.Add(time.Minute), w.world())
 			s.Config, w.firing = config, c.firing
 			second := update(s, w, "a:2", epochStart.Add(time.Minute))
@@ -271,7 +271,7 @@ func TestAlarmsFailADeployment(t *testing.T) {
 // A task that keeps failing is started ever less often, so a month of it is a bounded piece of work.
 func TestStartsAreThrottled(t *testing.T) {
 	w := &stage{fates: map[string]fate{"a:1": dies}}
-	s := begun(w, 1, usual)
+	s := begun(w, 1, rolling)
 	s.advance(epochStart.Add(2*time.Hour), w.world())
 	if !s.Throttled || !strings.Contains(s.said(), "unable to consistently start tasks") {
 		t.Errorf("nothing is said of it:\n%s", s.said())
@@ -290,7 +290,7 @@ func TestStartsAreThrottled(t *testing.T) {
 // A task that runs for a second and dies, for a hundred years: as many moments as the limit allows, and then on.
 func TestAdvanceIsBounded(t *testing.T) {
 	w := &stage{fates: map[string]fate{"a:1": {RunsFor: time.Second}}}
-	s := begun(w, 3, usual)
+	s := begun(w, 3, rolling)
 	s.advance(epochStart.Add(100*365*24*time.Hour), w.world())
 	if len(s.Tasks) > tasksKept || len(s.Events) > eventsKept || s.Serial > 10*advanceMost {
 		t.Errorf("%d tasks, %d events, %d ids", len(s.Tasks), len(s.Events), s.Serial)
@@ -299,7 +299,7 @@ func TestAdvanceIsBounded(t *testing.T) {
 
 func TestScalingIsNoDeployment(t *testing.T) {
 	w := &stage{}
-	s := begun(w, 2, usual)
+	s := begun(w, 2, rolling)
 	s.advance(epochStart.Add(time.Minute), w.world())
 	d := s.primary()
 	for i, desired := range []int{5, 1, 0, 3} {
