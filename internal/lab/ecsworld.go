@@ -25,7 +25,7 @@ func (l *Lab) ecsWorld(ctx context.Context, s *ecsService) ecsWorld {
 	return ecsWorld{
 		place:  func() string { return l.placement(ctx, s) },
 		launch: func(r *serviceRevision) string { return l.rolesOf(ctx, s.scope, r) },
-		pull:   func(r *serviceRevision, taskID string) fate { return l.fateOf(ctx, s, r, taskID) },
+		pull:   func(r *serviceRevision, t *task, at time.Time) fate { return l.fateOf(ctx, s, r, t.ID, at) },
 		alarms: func(names []string, at time.Time) []string { return l.firing(s.scope, names, at) },
 		bake:   func(names []string) time.Duration { return l.longestAlarm(s.scope, names) },
 		log:    func(lines []logLine, at time.Time) { l.writeLogs(ctx, s.scope, lines, at) },
@@ -73,7 +73,7 @@ func failedToStart(container, reason string) fate {
 	return f
 }
 
-func (l *Lab) fateOf(ctx context.Context, s *ecsService, r *serviceRevision, taskID string) fate {
+func (l *Lab) fateOf(ctx context.Context, s *ecsService, r *serviceRevision, taskID string, at time.Time) fate {
 	defs := objectsOf(r.Definition["containerDefinitions"])
 	for _, def := range defs {
 		if why := l.secretsOf(ctx, s.scope, def); why != "" {
@@ -93,7 +93,7 @@ func (l *Lab) fateOf(ctx context.Context, s *ecsService, r *serviceRevision, tas
 		if textOf(def["versionConsistency"]) == "disabled" {
 			pinned = ""
 		}
-		digest, annotations, why := l.pullImage(ctx, s.scope, textOf(def["image"]), pinned)
+		digest, annotations, why := l.pullImage(textOf(def["image"]), pinned, at)
 		if why != "" {
 			return failedToStart(name, why)
 		}
@@ -173,53 +173,26 @@ func ecrImage(image string) (account, region, repository, tag, digest string, ok
 	return parts[0], parts[3], repository, tag, digest, true
 }
 
-// pullImage asks the registry for an image. Registries outside of the account are taken to have everything.
-func (l *Lab) pullImage(ctx context.Context, scope *Call, image, pinned string) (digest string, annotations map[string]string, why string) {
+// pullImage asks the registry for an image. Registries other than ECR are taken to have everything.
+func (l *Lab) pullImage(image, pinned string, now time.Time) (digest string, annotations map[string]string, why string) {
 	account, region, repository, tag, wanted, ok := ecrImage(image)
 	if !ok {
 		return "", nil, ""
 	}
-	there := *scope
-	there.Region = region
-	if account != scope.Account {
-		there.Account, there.AccessKey = account, l.keyOf(account)
-	}
-	id := map[string]any{"imageTag": tag}
 	ref := image
 	if wanted == "" && pinned != "" {
 		wanted = pinned
 		ref = strings.TrimSuffix(image, ":"+tag) + "@" + pinned
 	}
-	if wanted != "" {
-		id = map[string]any{"imageDigest": wanted}
+	img, ok := l.states.ecr.image(account, region, repository, tag, wanted, now)
+	if !ok {
+		return "", nil, "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref " + ref + ": " + ref + ": not found"
 	}
-	out, err := l.ask(ctx, "ecr", "BatchGetImage", &there, map[string]any{"repositoryName": repository, "imageIds": []any{id}})
-	images := objectsOf(out["images"])
-	if err == nil && len(images) > 0 {
-		var manifest struct {
-			Annotations map[string]string `json:"annotations"`
-		}
-		_ = json.Unmarshal([]byte(textOf(images[0]["imageManifest"])), &manifest) // a manifest need not be JSON for moto
-		return textOf(objectOf(images[0]["imageId"])["imageDigest"]), manifest.Annotations, ""
+	var manifest struct {
+		Annotations map[string]string `json:"annotations"`
 	}
-	detail := ref + ": not found"
-	if err != nil {
-		detail = fmt.Sprintf("unexpected status from HEAD request to https://%s.dkr.ecr.%s.amazonaws.com/v2/%s/manifests/%s: 404 Not Found", account, region, repository, tag)
-	}
-	return "", nil, "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref " + ref + ": " + detail
-}
-
-// keyOf is a key of another account, for moto, which tells accounts apart by them; one of nobody's when none was handed out.
-func (l *Lab) keyOf(account string) string {
-	i := &l.states.identities
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for _, key := range names(i.keys) {
-		if i.keys[key].account == account {
-			return key
-		}
-	}
-	return ""
+	_ = json.Unmarshal([]byte(img.Manifest), &manifest) // other manifests have no annotations
+	return img.Digest, manifest.Annotations, ""
 }
 
 // secretsOf checks that what the container's secrets name exists; the values are never kept.

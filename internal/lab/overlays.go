@@ -5,6 +5,7 @@ import "maps"
 // states is what the subjects remember, one field each.
 type states struct {
 	identities identities
+	ecr        ecrState
 	ecs        ecsState
 }
 
@@ -13,7 +14,8 @@ func (l *Lab) sections() []section {
 	s := &l.states
 	return []section{
 		&s.identities,
-		ecsClock{&s.ecs, l},
+		ecsClock{&s.ecs, l}, // before the registry: what started before an image expired has started
+		ecrClock{&s.ecr, l},
 	}
 }
 
@@ -23,6 +25,7 @@ func (l *Lab) table() map[string]Overlay {
 	for _, subject := range []map[string]Overlay{
 		l.stsOverlays(),
 		l.trailOverlays(),
+		l.ecrOverlays(),
 		l.ecsOverlays(),
 	} {
 		maps.Copy(all, subject)

@@ -138,12 +138,12 @@ type serviceEvent struct {
 
 // ecsWorld is what the scheduler asks and tells while time passes. Every function may be called many times.
 type ecsWorld struct {
-	place  func() string                                // why no task can be placed, or empty
-	launch func(r *serviceRevision) string              // why ECS can't launch a task of it, or empty
-	pull   func(r *serviceRevision, taskID string) fate // what becomes of a task that pulls now
-	alarms func(names []string, at time.Time) []string  // those in ALARM
-	bake   func(names []string) time.Duration           // how long alarms are watched after the last task
-	log    func(lines []logLine, at time.Time)          // what a failing container wrote
+	place  func() string                                        // why no task can be placed, or empty
+	launch func(r *serviceRevision) string                      // why ECS can't launch a task of it, or empty
+	pull   func(r *serviceRevision, t *task, at time.Time) fate // what becomes of a task that pulls then
+	alarms func(names []string, at time.Time) []string          // those in ALARM
+	bake   func(names []string) time.Duration                   // how long alarms are watched after the last task
+	log    func(lines []logLine, at time.Time)                  // what a failing container wrote
 }
 
 // breakerThreshold is half of the desired count, rounded up, but at least 3 and at most 200.
@@ -332,7 +332,7 @@ func (s *rollout) step(t *task, at time.Time, w ecsWorld) {
 	case t.Last == "PROVISIONING":
 		t.Last, t.PullStarted, t.Next = "PENDING", at, at.Add(taskPull)
 	case t.Last == "PENDING":
-		t.Fate = w.pull(s.revision(t.Revision), t.ID)
+		t.Fate = w.pull(s.revision(t.Revision), t, at)
 		t.Containers = t.Fate.Containers
 		if t.Fate.StopCode != "" {
 			w.log(t.Fate.Log, at)

@@ -26,7 +26,7 @@ func (w *stage) world() ecsWorld {
 	return ecsWorld{
 		place:  func() string { return w.nowhere },
 		launch: func(r *serviceRevision) string { return w.launches[r.TaskDefinition] },
-		pull:   func(r *serviceRevision, _ string) fate { return w.fates[r.TaskDefinition] },
+		pull:   func(r *serviceRevision, _ *task, _ time.Time) fate { return w.fates[r.TaskDefinition] },
 		alarms: func(_ []string, at time.Time) []string {
 			if w.firing == nil {
 				return nil
