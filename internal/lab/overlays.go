@@ -5,6 +5,7 @@ import "maps"
 // states is what the subjects remember, one field each.
 type states struct {
 	identities identities
+	config     configState
 	ecr        ecrState
 	ecs        ecsState
 }
@@ -16,6 +17,7 @@ func (l *Lab) sections() []section {
 		&s.identities,
 		ecsClock{&s.ecs, l}, // before the registry: what started before an image expired has started
 		ecrClock{&s.ecr, l},
+		&s.config,
 	}
 }
 
@@ -25,6 +27,7 @@ func (l *Lab) table() map[string]Overlay {
 	for _, subject := range []map[string]Overlay{
 		l.stsOverlays(),
 		l.trailOverlays(),
+		l.appconfigOverlays(),
 		l.ecrOverlays(),
 		l.ecsOverlays(),
 	} {
