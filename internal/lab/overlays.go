@@ -6,6 +6,7 @@ import "maps"
 type states struct {
 	identities identities
 	config     configState
+	monitor    monitorState
 	ecr        ecrState
 	ecs        ecsState
 }
@@ -15,7 +16,8 @@ func (l *Lab) sections() []section {
 	s := &l.states
 	return []section{
 		&s.identities,
-		ecsClock{&s.ecs, l}, // before the registry: what started before an image expired has started
+		monitorClock{&s.monitor}, // before whom alarms roll back
+		ecsClock{&s.ecs, l},      // before the registry: what started before an image expired has started
 		ecrClock{&s.ecr, l},
 		&s.config,
 	}
@@ -30,6 +32,7 @@ func (l *Lab) table() map[string]Overlay {
 		l.appconfigOverlays(),
 		l.ecrOverlays(),
 		l.ecsOverlays(),
+		l.cloudwatchOverlays(),
 	} {
 		maps.Copy(all, subject)
 	}
