@@ -21,8 +21,8 @@ type ecrState struct {
 
 type repository struct {
 	images  []*containerImage // in the order in which they were pushed
-	policy  *lifecyclePolicy
-	preview *lifecyclePolicy
+	policy  *imagePolicy
+	preview *imagePolicy
 	asOf    time.Time // of the preview
 	done    time.Time // the last evaluation of the policy
 }

@@ -10,7 +10,7 @@ import (
 
 // Which images a policy expires. Images are named by their tags and were pushed one day after the other, d0 to d9 days
 // before the evaluation, oldest first.
-func TestLifecyclePolicies(t *testing.T) {
+func TestImagePolicies(t *testing.T) {
 	rule := func(priority int, selection string) string {
 		return fmt.Sprintf(`{"rulePriority": %d, "selection": {%s}, "action": {"type": "expire"}}`, priority, selection)
 	}
@@ -48,7 +48,7 @@ func TestLifecyclePolicies(t *testing.T) {
 		{"A+beta B+prod+beta", []string{count(1, tagged("beta"), 1), count(2, tagged("prod"), 1)}, "A+beta:1"},
 		{"- prod1 x1 x2", []string{since(1, untagged, 1), count(2, tagged("prod"), 5), count(9, anyImage, 1)}, "-:1 x1:9"},
 	} {
-		p, err := readLifecyclePolicy(`{"rules": [` + strings.Join(c.rules, ",") + `]}`)
+		p, err := readImagePolicy(`{"rules": [` + strings.Join(c.rules, ",") + `]}`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestLifecyclePolicies(t *testing.T) {
 	}
 }
 
-func TestLifecyclePoliciesThatAreRefused(t *testing.T) {
+func TestImagePoliciesThatAreRefused(t *testing.T) {
 	for _, text := range []string{``, `[]`, `{}`, `{"rules": []}`, `{"rules": [{"rulePriority": 1}]}`,
 		`{"rules": [{"rulePriority": 0, "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1}, "action": {"type": "expire"}}]}`,
 		`{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "tagged", "countType": "imageCountMoreThan", "countNumber": 1}, "action": {"type": "expire"}}]}`,
@@ -83,7 +83,7 @@ func TestLifecyclePoliciesThatAreRefused(t *testing.T) {
 			{"rulePriority": 2, "selection": {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 1}, "action": {"type": "expire"}}]}`,
 		`{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1}, "action": {"type": "transition"}}]}`,
 	} {
-		if _, err := readLifecyclePolicy(text); err == nil {
+		if _, err := readImagePolicy(text); err == nil {
 			t.Errorf("not refused: %s", text)
 		}
 	}

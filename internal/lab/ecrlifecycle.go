@@ -18,21 +18,21 @@ import (
 
 const lifecycleEvery = 24 * time.Hour
 
-type lifecyclePolicy struct {
+type imagePolicy struct {
 	text  string
 	put   time.Time
-	rules []lifecycleRule // by priority
+	rules []imageRule // by priority
 }
 
-type lifecycleRule struct {
-	Priority  *int               `json:"rulePriority"`
-	Selection lifecycleSelection `json:"selection"`
+type imageRule struct {
+	Priority  *int           `json:"rulePriority"`
+	Selection imageSelection `json:"selection"`
 	Action    struct {
 		Type string `json:"type"`
 	} `json:"action"`
 }
 
-type lifecycleSelection struct {
+type imageSelection struct {
 	TagStatus   string   `json:"tagStatus"`
 	Prefixes    []string `json:"tagPrefixList"`
 	Patterns    []string `json:"tagPatternList"`
@@ -41,10 +41,10 @@ type lifecycleSelection struct {
 	CountNumber int      `json:"countNumber"`
 }
 
-// readLifecyclePolicy reads and checks a policy. The error is what ECR says of it.
-func readLifecyclePolicy(text string) (*lifecyclePolicy, error) {
+// readImagePolicy reads and checks a policy. The error is what ECR says of it.
+func readImagePolicy(text string) (*imagePolicy, error) {
 	var doc struct {
-		Rules []lifecycleRule `json:"rules"`
+		Rules []imageRule `json:"rules"`
 	}
 	if json.Unmarshal([]byte(text), &doc) != nil {
 		return nil, fmt.Errorf("Could not map policyString into LifecyclePolicy.")
@@ -52,7 +52,7 @@ func readLifecyclePolicy(text string) (*lifecyclePolicy, error) {
 	if len(doc.Rules) == 0 || len(doc.Rules) > 50 {
 		return nil, fmt.Errorf(`object has missing required properties (["rules"])`)
 	}
-	p := &lifecyclePolicy{text: text, rules: doc.Rules}
+	p := &imagePolicy{text: text, rules: doc.Rules}
 	seen, untagged := map[int]bool{}, 0
 	for _, r := range p.rules {
 		if err := r.check(); err != nil {
@@ -67,7 +67,7 @@ func readLifecyclePolicy(text string) (*lifecyclePolicy, error) {
 	if untagged > 1 {
 		return nil, fmt.Errorf("only one rule is allowed to select untagged images")
 	}
-	slices.SortFunc(p.rules, func(a, b lifecycleRule) int { return *a.Priority - *b.Priority })
+	slices.SortFunc(p.rules, func(a, b imageRule) int { return *a.Priority - *b.Priority })
 	for i, r := range p.rules {
 		if r.Selection.TagStatus == "any" && i < len(p.rules)-1 {
 			return nil, fmt.Errorf("a rule with tagStatus any must have the highest value for rulePriority")
@@ -76,7 +76,7 @@ func readLifecyclePolicy(text string) (*lifecyclePolicy, error) {
 	return p, nil
 }
 
-func (r lifecycleRule) check() error {
+func (r imageRule) check() error {
 	s := r.Selection
 	switch {
 	case r.Priority == nil || *r.Priority < 1:
@@ -105,7 +105,7 @@ func (r lifecycleRule) check() error {
 }
 
 // selects tells whether an image meets the tagging requirements: all prefixes or patterns, each by any of its tags.
-func (s lifecycleSelection) selects(img *containerImage) bool {
+func (s imageSelection) selects(img *containerImage) bool {
 	switch s.TagStatus {
 	case "any":
 		return true
@@ -152,7 +152,7 @@ type expiring struct {
 
 // evaluate tells which of the images a policy expires at a time. Higher priorities choose first: what a rule selects by
 // its tags no later rule may expire, but later rules still count it.
-func (p *lifecyclePolicy) evaluate(images []*containerImage, at time.Time) (out []expiring) {
+func (p *imagePolicy) evaluate(images []*containerImage, at time.Time) (out []expiring) {
 	claimed := map[*containerImage]bool{}
 	young := slices.Clone(images) // youngest first
 	slices.Reverse(young)
@@ -233,15 +233,15 @@ func putLifecyclePolicy(c *Call, r *repository, _ map[string]any) Reply {
 	return jsonReply(c, http.StatusOK, r.policyView(c, p))
 }
 
-func policyOf(c *Call, text string) (*lifecyclePolicy, *Reply) {
-	p, err := readLifecyclePolicy(text)
+func policyOf(c *Call, text string) (*imagePolicy, *Reply) {
+	p, err := readImagePolicy(text)
 	if err != nil {
 		return nil, ecrError(c, "InvalidParameterException", "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: "+err.Error()+"'")
 	}
 	return p, nil
 }
 
-func (r *repository) policyView(c *Call, p *lifecyclePolicy) map[string]any {
+func (r *repository) policyView(c *Call, p *imagePolicy) map[string]any {
 	return map[string]any{"registryId": registryOf(c), "repositoryName": c.Text("repositoryName"), "lifecyclePolicyText": p.text}
 }
 

@@ -115,6 +115,7 @@ func New(moto string, seed uint64, calls io.Writer) (*Lab, error) {
 	l := &Lab{moto: u, client: &http.Client{Transport: transport, CheckRedirect: asItIs}, models: models, seed: seed}
 	l.journal.file = calls
 	l.faults.reset(seed)
+	l.states.s3.lab = l
 	l.overlays = l.table()
 	return l, nil
 }
@@ -243,6 +244,7 @@ func (l *Lab) Reset(ctx context.Context) error {
 		s.reset()
 	}
 	l.clock.reset()
+	l.sequence.Store(0)
 	l.journal.reset()
 	l.faults.reset(l.seed)
 	return l.Begin(ctx)

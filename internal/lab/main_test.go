@@ -21,6 +21,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("ASTERN_LAB_SERVE") != "" {
+		serveHere()
+	}
 	code := m.Run()
 	if sharedPython != nil {
 		sharedPython.stop()

@@ -5,6 +5,9 @@ import "maps"
 // states is what the subjects remember, one field each.
 type states struct {
 	identities identities
+	lambda     lambdaState
+	cloudfront cloudfrontState
+	s3         s3State
 	config     configState
 	monitor    monitorState
 	ecr        ecrState
@@ -16,6 +19,9 @@ func (l *Lab) sections() []section {
 	s := &l.states
 	return []section{
 		&s.identities,
+		&s.lambda,
+		&s.cloudfront,
+		&s.s3,
 		monitorClock{&s.monitor}, // before whom alarms roll back
 		ecsClock{&s.ecs, l},      // before the registry: what started before an image expired has started
 		ecrClock{&s.ecr, l},
@@ -29,6 +35,10 @@ func (l *Lab) table() map[string]Overlay {
 	for _, subject := range []map[string]Overlay{
 		l.stsOverlays(),
 		l.trailOverlays(),
+		l.lambdaOverlays(),
+		l.secretsOverlays(),
+		l.cloudfrontOverlays(),
+		l.s3Overlays(),
 		l.appconfigOverlays(),
 		l.ecrOverlays(),
 		l.ecsOverlays(),

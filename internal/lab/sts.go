@@ -44,6 +44,20 @@ func (i *identities) learn(key string, id identity) {
 	i.keys[key] = id
 }
 
+// callers are calls on behalf of each account, for what the lab does by itself.
+func (i *identities) callers() []*Call {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	out := []*Call{{Account: Account, Region: homeRegion, AccessKey: "lab"}}
+	for _, key := range names(i.keys) {
+		account := i.keys[key].account
+		if !slices.ContainsFunc(out, func(c *Call) bool { return c.Account == account }) {
+			out = append(out, &Call{Account: account, Region: homeRegion, AccessKey: key})
+		}
+	}
+	return out
+}
+
 // stsOverlays correct nothing: they learn whose the keys are that moto hands out.
 func (l *Lab) stsOverlays() map[string]Overlay {
 	learn := func(ctx context.Context, c *Call, next Next) Reply {
