@@ -167,15 +167,15 @@ func (d *configDeployment) stop(now time.Time, revert, latest bool, who string) 
 		d.rollBack(now, "USER", "Rollback initiated by "+who)
 		return nil
 	case d.State == "COMPLETE" && revert && !latest:
-		return fmt.Errorf("Deployment %d can't be reverted because it is not the most recent deployment", d.Number)
+		return said(fmt.Sprintf("Deployment %d can't be reverted because it is not the most recent deployment", d.Number))
 	case d.State == "COMPLETE" && revert && now.Sub(d.Finished) > revertWindow:
-		return fmt.Errorf("Deployment %d can't be reverted because it completed more than 72 hours ago", d.Number)
+		return said(fmt.Sprintf("Deployment %d can't be reverted because it completed more than 72 hours ago", d.Number))
 	case d.State == "COMPLETE" && revert:
 		d.State, d.Percent = "REVERTED", 0
 		d.log(now, "REVERT_COMPLETED", "USER", "Revert completed")
 		return nil
 	}
-	return fmt.Errorf("Cannot stop deployment %d because its state is %s", d.Number, d.State)
+	return said(fmt.Sprintf("Cannot stop deployment %d because its state is %s", d.Number, d.State))
 }
 
 // serves is the version that a client sees, by the place of its session between 0 and 100.
@@ -229,7 +229,7 @@ func checkFlags(content []byte) error {
 		Values map[string]map[string]any `json:"values"`
 	}
 	if err := json.Unmarshal(content, &doc); err != nil {
-		return fmt.Errorf("Invalid JSON: %w", err)
+		return said("Invalid JSON: " + err.Error())
 	}
 	if doc.Version != "1" {
 		return fmt.Errorf("version must be \"1\"")

@@ -47,7 +47,7 @@ func readImagePolicy(text string) (*imagePolicy, error) {
 		Rules []imageRule `json:"rules"`
 	}
 	if json.Unmarshal([]byte(text), &doc) != nil {
-		return nil, fmt.Errorf("Could not map policyString into LifecyclePolicy.")
+		return nil, said("Could not map policyString into LifecyclePolicy.")
 	}
 	if len(doc.Rules) == 0 || len(doc.Rules) > 50 {
 		return nil, fmt.Errorf(`object has missing required properties (["rules"])`)

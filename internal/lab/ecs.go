@@ -233,6 +233,7 @@ func (l *Lab) createService(ctx context.Context, c *Call) Reply {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		l.states.ecs.mu.Unlock()
+		l.shadow(ctx, s, td)
 		w := l.ecsWorld(ctx, s)
 		s.rollout.deploy(s.newRevision(td, c.Time), w, c.Time)
 		s.rollout.advance(c.Time, w)
@@ -246,6 +247,12 @@ func (l *Lab) createService(ctx context.Context, c *Call) Reply {
 		return *ecsError(c, "InvalidParameterException", "Creation of service was not idempotent.")
 	}
 	return l.shown(ctx, c, old)
+}
+
+// shadow lets moto know that the service is there, empty, because its Application Auto Scaling looks for it.
+func (l *Lab) shadow(ctx context.Context, s *ecsService, td map[string]any) {
+	in := map[string]any{"cluster": s.rollout.Cluster, "serviceName": s.rollout.Name, "taskDefinition": td["taskDefinitionArn"], "desiredCount": 0}
+	_, _ = l.ask(ctx, "ecs", "CreateService", s.scope, in) // without it only that service refuses
 }
 
 func (s *ecsService) status() string {
@@ -423,6 +430,7 @@ func (l *Lab) deleteService(ctx context.Context, c *Call) Reply {
 		return *ecsError(c, "InvalidParameterException", "The service cannot be stopped while it is scaled above 0.")
 	}
 	s.rollout.Status, s.rollout.Desired = "DRAINING", 0
+	_, _ = l.ask(ctx, "ecs", "DeleteService", s.scope, map[string]any{"cluster": s.rollout.Cluster, "service": s.rollout.Name, "force": true}) // see shadow
 	s.rollout.stopAll(c.Time)
 	s.rollout.advance(c.Time, w)
 	return jsonReply(c, http.StatusOK, map[string]any{"service": s.view(true)})

@@ -1,7 +1,10 @@
 package lab
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -90,7 +93,7 @@ print(ecs.list_service_deployments(cluster="shop", service="api", status=["IN_PR
 409 ...
 DRAINING or INACTIVE True
 not refused
-[] MISSING`, strings.ReplaceAll(ecsSetup, "", "")+`
+[] MISSING`, ecsSetup+`
 print("409 ..." if "ClusterContainsServices" in refused(lambda: ecs.delete_cluster(cluster="shop")) else "the cluster is gone")
 print("DRAINING or INACTIVE", ecs.delete_service(cluster="shop", service="api")["service"]["status"] in ("DRAINING", "INACTIVE"))
 print(wait("services_inactive", cluster="shop", services=["api"]))
@@ -269,6 +272,50 @@ pages = list(ecs.get_paginator("list_services").paginate(cluster="shop", Paginat
 print(len(pages), len({a for p in pages for a in p["serviceArns"]}), [f["reason"] for f in ecs.describe_tasks(cluster="shop", tasks=["0" * 32])["failures"]])`)
 	a.later(5 * time.Second)
 	a.wantPython("2 not refused", ecsSetup+`print(look()["runningCount"], wait("services_stable", cluster="shop", services=["api"]))`)
+}
+
+// moto's Application Auto Scaling finds the service.
+func TestECSServiceCanBeScaled(t *testing.T) {
+	a := start(t)
+	a.wantPython("['service/shop/api'] 1 2", ecsSetup+`
+ecs.create_cluster(clusterName="shop"); image("1"); define(registry + "api:1"); service()
+scaling = client("application-autoscaling")
+scaling.register_scalable_target(ServiceNamespace="ecs", ResourceId="service/shop/api", ScalableDimension="ecs:service:DesiredCount", MinCapacity=1, MaxCapacity=4)
+c = ecs.describe_clusters(clusters=["shop"])["clusters"][0]
+print([t["ResourceId"] for t in scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]], c["activeServicesCount"], c["pendingTasksCount"])`)
+}
+
+// Many at once: nobody waits for ever, and what they see adds up.
+func TestECSConcurrently(t *testing.T) {
+	a := start(t)
+	a.python(ecsSetup + `ecs.create_cluster(clusterName="shop"); image("1"); define(registry + "api:1"); define(registry + "api:1"); service(); service(serviceName="other")`)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for j := range 10 {
+				call := []string{"UpdateService", "DescribeServices", "ListTasks", "DescribeClusters"}[(i+j)%4]
+				body := map[string]string{"UpdateService": fmt.Sprintf(`{"cluster": "shop", "service": "api", "taskDefinition": "api:%d"}`, j%2+1),
+					"DescribeServices": `{"cluster": "shop", "services": ["api", "other"]}`, "ListTasks": `{"cluster": "shop"}`, "DescribeClusters": `{"clusters": ["shop"]}`}[call]
+				q, _ := http.NewRequest("POST", a.URL, strings.NewReader(body))
+				q.Header.Set("X-Amz-Target", "AmazonEC2ContainerServiceV20141113."+call)
+				q.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/ecs/aws4_request, SignedHeaders=host, Signature=0")
+				r, err := http.DefaultClient.Do(q)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if r.Body.Close(); r.StatusCode != 200 {
+					t.Errorf("%s: %s", call, r.Status)
+				}
+				if i == 0 {
+					a.later(3 * time.Second)
+				}
+			}
+		})
+	}
+	all.Wait()
+	a.later(time.Minute)
+	a.wantPython("not refused 2 2", ecsSetup+`print(wait("services_stable", cluster="shop", services=["api", "other"]), look()["runningCount"], len(ecs.list_tasks(cluster="shop", serviceName="api")["taskArns"]))`)
 }
 
 // With EC2 there must be an instance.

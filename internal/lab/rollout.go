@@ -18,15 +18,16 @@ import (
 
 // How long a task takes. AWS gives no figures; these are short, so that a demonstration can be watched.
 const (
-	taskProvision = 1 * time.Second  // PROVISIONING
-	taskPull      = 2 * time.Second  // PENDING: pull the image, start the containers
-	taskStop      = 1 * time.Second  // STOPPING
-	stoppedShown  = 1 * time.Hour    // for so long a stopped task can be described
-	alarmPoll     = 10 * time.Second // how often a deployment looks at its alarms
-	throttleMost  = 27 * time.Minute // the longest pause between two starts of tasks that keep failing
-	eventsKept    = 100              // as many as DescribeServices returns
-	tasksKept     = 1000             // stopped ones, at most; as many as that may run
-	advanceMost   = 25_000           // moments handled in one go; what is left over happens at the end
+	taskProvision   = 1 * time.Second  // PROVISIONING
+	taskPull        = 2 * time.Second  // PENDING: pull the image, start the containers
+	taskStop        = 1 * time.Second  // STOPPING
+	stoppedShown    = 1 * time.Hour    // for so long a stopped task can be described
+	alarmPoll       = 10 * time.Second // how often a deployment looks at its alarms
+	throttleMost    = 27 * time.Minute // the longest pause between two starts of tasks that keep failing
+	eventsKept      = 100              // as many as DescribeServices returns
+	deploymentsKept = 300              // of those that are over
+	tasksKept       = 1000             // stopped ones, at most; as many as that may run
+	advanceMost     = 10_000           // moments handled in one go; what is left over happens at the end
 )
 
 // rollout is a service as its scheduler sees it.
@@ -211,7 +212,21 @@ func (s *rollout) deploy(r *serviceRevision, w ecsWorld, now time.Time) *deploym
 		s.Revisions = append([]*serviceRevision{r}, s.Revisions...)
 	}
 	s.Steady, s.Throttled = false, false
+	s.prune()
 	return d
+}
+
+// prune forgets the oldest deployments, but never one that is in use or that a rollback would go back to.
+func (s *rollout) prune() {
+	for i := len(s.Deployments) - 1; i > 0 && len(s.Deployments) > deploymentsKept; i-- {
+		d := s.Deployments[i]
+		if d.Status != "INACTIVE" || d == s.lastCompleted(nil) || s.count(d, func(*task) bool { return true }) > 0 {
+			continue
+		}
+		s.Deployments = slices.Delete(s.Deployments, i, i+1)
+		s.Records = slices.DeleteFunc(s.Records, func(r *deploymentRecord) bool { return r.Deployment == d.ID })
+		s.Revisions = slices.DeleteFunc(s.Revisions, func(r *serviceRevision) bool { return r.ARN == d.Revision })
+	}
 }
 
 func (s *rollout) supersede(old *deployment, now time.Time) {
@@ -659,8 +674,7 @@ func (s *rollout) finish(at time.Time, w ecsWorld) {
 		return
 	}
 	for _, old := range s.Deployments {
-		gone := s.count(old, func(t *task) bool { return t.Last != "STOPPED" && t.Wanted == "RUNNING" }) == 0
-		if old.Status == "ACTIVE" && gone && (old.State != "COMPLETED" || old.Desired == 0 || d.State == "COMPLETED") && d.State != "FAILED" {
+		if old.Status == "ACTIVE" && s.alive(old) == 0 && (old.State != "COMPLETED" || old.Desired == 0 || d.State == "COMPLETED") && d.State != "FAILED" {
 			old.Status, old.Updated = "INACTIVE", at
 		}
 	}

@@ -230,6 +230,38 @@ func TestRollbackSkipsWhatNeverCompleted(t *testing.T) {
 	}
 }
 
+// The way back can be broken, too: what the last completed deployment ran is gone by then.
+func TestRollbackFails(t *testing.T) {
+	w := &stage{}
+	s := begun(w, 2, rolloutConfig{Min: 0, Max: 100, Breaker: true, BreakerRolls: true})
+	s.advance(epochStart.Add(time.Minute), w.world())
+	w.fates = map[string]fate{"a:1": dies, "a:2": dies}
+	second := update(s, w, "a:2", epochStart.Add(time.Minute))
+	s.advance(epochStart.Add(time.Hour), w.world())
+	d := s.primary()
+	if s.revision(d.Revision).TaskDefinition != "a:1" || d.State != "FAILED" || s.record(second.ID).Status != "ROLLBACK_FAILED" || s.count(nil, isRunning) != 0 {
+		t.Errorf("%+v, record %s\n%s", d, s.record(second.ID).Status, s.said())
+	}
+}
+
+// Of five hundred deployments the last 300 are kept, and the one that a rollback would go back to.
+func TestOldDeploymentsAreForgotten(t *testing.T) {
+	w := &stage{}
+	s := begun(w, 1, rolling)
+	s.advance(epochStart.Add(time.Minute), w.world())
+	good := s.primary()
+	w.fates = map[string]fate{"a:2": dies}
+	for i := range 500 {
+		update(s, w, "a:2", epochStart.Add(time.Duration(i+2)*time.Minute))
+	}
+	if n := len(s.Deployments); n > deploymentsKept+1 || len(s.Records) != n || len(s.Revisions) != n {
+		t.Errorf("%d deployments, %d records, %d revisions", n, len(s.Records), len(s.Revisions))
+	}
+	if s.lastCompleted(nil) != good {
+		t.Error("the one to go back to is forgotten")
+	}
+}
+
 func TestAlarmsFailADeployment(t *testing.T) {
 	config := rolloutConfig{Min: 100, Max: 200, Alarms: true, AlarmsRoll: true, AlarmNames: []string{"errors"}}
 	at := func(from, to time.Duration) func(time.Time) []string {
@@ -287,11 +319,11 @@ func TestStartsAreThrottled(t *testing.T) {
 	}
 }
 
-// A task that runs for a second and dies, for a hundred years: as many moments as the limit allows, and then on.
+// A task that runs for a second and dies, for ten thousand hours: as many moments as the limit allows, and then on.
 func TestAdvanceIsBounded(t *testing.T) {
 	w := &stage{fates: map[string]fate{"a:1": {RunsFor: time.Second}}}
-	s := begun(w, 3, rolling)
-	s.advance(epochStart.Add(100*365*24*time.Hour), w.world())
+	s := begun(w, 1, rolling)
+	s.advance(epochStart.Add(10_000*time.Hour), w.world())
 	if len(s.Tasks) > tasksKept || len(s.Events) > eventsKept || s.Serial > 10*advanceMost {
 		t.Errorf("%d tasks, %d events, %d ids", len(s.Tasks), len(s.Events), s.Serial)
 	}

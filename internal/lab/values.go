@@ -103,3 +103,8 @@ func paged[T any](items []T, token string, size int) (page []T, next string, ok 
 	}
 	return items[from:to], next, true
 }
+
+// said is an error in the words of AWS, capitals and all.
+type said string
+
+func (s said) Error() string { return string(s) }
