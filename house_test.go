@@ -63,6 +63,10 @@ var laws = []law{
 	{in: []string{"", "cmd/", "internal/", "client"}, except: []string{"internal/driver/hostservice"}, // which only writes archives
 		outside: func(p string) bool { return strings.HasPrefix(p, "archive/") || strings.HasPrefix(p, "compress/") },
 		because: "nothing of astern opens archives or decompresses, so there is no bomb to be hit by; whoever needs it bounds what comes out, and says so here"},
+	{in: []string{"internal/lab"}, may: []string{"", "internal/proc"},
+		because: "the lab is the cloud, not a part of astern: what astern believes of AWS must not come from astern"},
+	{in: []string{"", "cmd/", "internal/", "client"}, except: []string{"internal/cli"}, not: []string{"internal/lab"},
+		because: "nothing knows whether it talks to AWS or to the lab; only the command line starts one"},
 	{in: []string{"cmd/"}, may: []string{"", "client", "internal/app", "internal/cli", "internal/server", "internal/store/"},
 		because: "a command only wires; move the work into the package it belongs to"},
 }

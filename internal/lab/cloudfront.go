@@ -111,6 +111,8 @@ func (l *Lab) createDistribution(ctx context.Context, c *Call, next Next) Reply 
 	}
 	s, key := &l.states.cloudfront, c.Account+"/"+id
 	s.change(key, id, l.Now())
+	domain, _ := doc["DomainName"].(string)
+	l.states.edges.configure(c, id, domain, c.Body, l.Now())
 	r.Header.Set("ETag", s.etag(key))
 	return l.statuses(r)
 }
@@ -135,6 +137,11 @@ func (l *Lab) changeDistribution(ctx context.Context, c *Call, next Next) Reply 
 	if r.Status < 300 {
 		s.change(key, id, l.Now())
 		r.Header.Set("ETag", s.etag(key))
+		if c.Operation == "UpdateDistribution" {
+			l.states.edges.configure(c, id, "", c.Body, l.Now())
+		} else {
+			l.states.edges.forget(id)
+		}
 	}
 	return l.statuses(r)
 }

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -214,8 +213,8 @@ func (f *Fault) deliver(w http.ResponseWriter, r *http.Request, reply Reply) {
 		}
 		w.Header().Set("Content-Length", strconv.Itoa(max(len(reply.Body), 1)))
 		w.WriteHeader(reply.Status)
-		_, _ = io.WriteString(w, string(reply.Body[:len(reply.Body)/2])) // who no longer listens gets nothing
-		_ = http.NewResponseController(w).Flush()                        // the same
+		_, _ = w.Write(reply.Body[:len(reply.Body)/2]) // who no longer listens gets nothing
+		_ = http.NewResponseController(w).Flush()      // the same
 		panic(http.ErrAbortHandler)
 	}
 	write(w, r, reply)

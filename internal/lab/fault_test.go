@@ -121,7 +121,8 @@ func TestChanceIsSeeded(t *testing.T) {
 		}
 		return out
 	}
-	if draw(7) != draw(7) || draw(7) == draw(8) {
+	first, again := draw(7), draw(7)
+	if first != again || first == draw(8) {
 		t.Error("the same seed must hit the same calls, another one others")
 	}
 	if n := strings.Count(draw(7), "x"); n < 40 || n > 80 {

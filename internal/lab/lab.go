@@ -126,10 +126,14 @@ func asItIs(*http.Request, []*http.Request) error { return http.ErrUseLastRespon
 // Close ends the connections to moto.
 func (l *Lab) Close() { l.client.CloseIdleConnections() }
 
-// ServeHTTP answers one request: below /_lab/ what the lab itself is asked, everything else is a call to the account.
+// ServeHTTP answers one request: below /_lab/ what the lab itself is asked, below /_edge/ what visitors of a
+// distribution ask, everything else is a call to the account.
 func (l *Lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, adminPath) {
 		l.admin(w, r)
+		return
+	}
+	if l.edge(w, r) {
 		return
 	}
 	began := time.Now()

@@ -92,29 +92,16 @@ func freePort() (int, error) {
 }
 
 // launch starts moto on a port. The Moto comes with an error, too, when it was started: it has said why.
-func launch(ctx context.Context, program string, port int) (*Moto, error) {
+func launch(ctx context.Context, program string, port int) (_ *Moto, err error) {
 	m := &Moto{URL: "http://127.0.0.1:" + strconv.Itoa(port), said: &tail{}, ended: make(chan struct{})}
 	m.cmd = bound(program, "-H", "127.0.0.1", "-p", strconv.Itoa(port))
 	m.cmd.Env = motoEnvironment(os.Environ())
 	m.cmd.Stdout, m.cmd.Stderr = m.said, m.said
 	m.cmd.WaitDelay = time.Second
-	stdin, err := m.cmd.StdinPipe()
-	if err != nil {
-		return nil, astern.Errorf(astern.Internal, "starting %s: %w", program, err)
-	}
-	m.stdin = stdin
-	started := make(chan error)
-	go func() {
-		// Linux ends the child with the thread that started it, so this one must stay.
-		runtime.LockOSThread()
-		err := m.cmd.Start()
-		started <- err
-		if err == nil {
-			m.err = m.cmd.Wait()
-			close(m.ended)
-		}
-	}()
-	if err := <-started; err != nil {
+	if m.stdin, err = spawn(m.cmd, func(err error) {
+		m.err = err
+		close(m.ended)
+	}); err != nil {
 		return nil, astern.Errorf(astern.Unavailable, "starting %s: %w", program, err)
 	}
 	m.PID = m.cmd.Process.Pid
@@ -123,6 +110,24 @@ func launch(ctx context.Context, program string, port int) (*Moto, error) {
 		return m, err
 	}
 	return m, nil
+}
+
+// spawn starts a command that bound has made, and calls ended with what Wait returns. Who closes stdin lets it go.
+func spawn(cmd *exec.Cmd, ended func(error)) (stdin io.Closer, err error) {
+	if stdin, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	started := make(chan error)
+	go func() {
+		// Linux ends the child with the thread that started it, so this one must stay.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended(cmd.Wait())
+		}
+	}()
+	return stdin, <-started
 }
 
 // motoEnvironment keeps the user's own settings of AWS and moto away from moto.

@@ -7,6 +7,7 @@ type states struct {
 	identities identities
 	lambda     lambdaState
 	cloudfront cloudfrontState
+	edges      edges
 	s3         s3State
 	config     configState
 	monitor    monitorState
@@ -21,6 +22,7 @@ func (l *Lab) sections() []section {
 		&s.identities,
 		&s.lambda,
 		&s.cloudfront,
+		&s.edges,
 		&s.s3,
 		monitorClock{&s.monitor}, // before whom alarms roll back
 		ecsClock{&s.ecs, l},      // before the registry: what started before an image expired has started

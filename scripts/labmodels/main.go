@@ -25,7 +25,7 @@ var services = []string{"appconfig", "appconfigdata", "application-autoscaling",
 type published struct {
 	Metadata struct {
 		APIVersion, EndpointPrefix, SigningName, Protocol, TargetPrefix string
-		Protocols                                                      []string
+		Protocols                                                       []string
 	}
 	Operations map[string]struct {
 		HTTP       struct{ Method, RequestURI string }
