@@ -146,6 +146,10 @@ print(tags())`)
 	a.wantPython("['-', 'latest', 'v5', 'v6', 'v7']", setup+`print(tags())`)
 	a.later(time.Hour)
 	a.wantPython("['-', 'latest', 'v6', 'v7'] True", setup+`print(tags(), "lastEvaluatedAt" in ecr.get_lifecycle_policy(repositoryName="api"))`)
+	a.python(setup + `for n in (8, 9): push(n, "v%d" % n)`)
+	if gone := a.expireImages(t.Context(), a.Now()); len(gone) != 2 || gone[0].Repository != "api" || gone[0].Key != "v7" || gone[0].Rule != "1" { // youngest first
+		t.Errorf("expired now: %+v", gone)
+	}
 	if out := a.aws("ecr", "list-images", "--repository-name", "api", "--filter", "tagStatus=UNTAGGED", "--query", "length(imageIds)"); out != "1" {
 		t.Errorf("the command line sees %s untagged images, want 1", out)
 	}

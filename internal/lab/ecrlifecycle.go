@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -194,11 +196,11 @@ func (r *repository) settle(now time.Time) {
 	}
 }
 
-// expire carries the policy out.
-func (r *repository) expire(at time.Time) {
+// expire carries the policy out and returns what is gone.
+func (r *repository) expire(at time.Time) (gone []expiring) {
 	r.done = at
 	if r.policy == nil {
-		return
+		return nil
 	}
 	due := r.policy.evaluate(r.images, at)
 	for again := true; again; { // a manifest list goes before the images that it holds
@@ -208,20 +210,28 @@ func (r *repository) expire(at time.Time) {
 				return false
 			}
 			r.remove(e.image)
+			gone = append(gone, e)
 			again = true
 			return true
 		})
 	}
+	return gone
 }
 
-// expireImages carries out all policies now, as `astern lab expire` asks for.
-func (l *Lab) expireImages(now time.Time) {
+// expireImages carries out all policies now, as `astern lab expire` asks for, and returns what they took away.
+func (l *Lab) expireImages(ctx context.Context, now time.Time) (out []Expired) {
+	l.settleECS(ctx, nil, now)
 	l.states.ecr.mu.Lock()
 	defer l.states.ecr.mu.Unlock()
-	for _, r := range l.states.ecr.repos {
+	for _, key := range names(l.states.ecr.repos) {
+		r := l.states.ecr.repos[key]
 		r.settle(now)
-		r.expire(now)
+		parts := strings.SplitN(key, "/", 3)
+		for _, e := range r.expire(now) {
+			out = append(out, Expired{Account: parts[0], Repository: parts[2], Key: strings.Join(e.image.Tags, ","), VersionID: e.image.Digest, Rule: strconv.Itoa(e.rule)})
+		}
 	}
+	return out
 }
 
 func putLifecyclePolicy(c *Call, r *repository, _ map[string]any) Reply {
