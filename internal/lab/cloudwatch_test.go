@@ -129,10 +129,12 @@ print(re.sub(r"(\d+) \([^)]*\)", lambda m: m[1] + ".0", r["StateReason"]).replac
 print(list(states(StateValue="ALARM", AlarmNamePrefix="e")), list(states(ParentsOfAlarmName="slow")))`)
 	a.later(5 * time.Minute)
 	a.wantPython(`
-{'any': 'OK', 'both': 'OK', 'errors': 'OK', 'slow': 'INSUFFICIENT_DATA'}
+{'any': 'OK', 'both': 'OK', 'errors': 'OK', 'slow': 'INSUFFICIENT_DATA'} True
 ['Alarm updated from ALARM to OK', 'Alarm updated from OK to ALARM', 'Alarm updated from INSUFFICIENT_DATA to OK', 'Alarm "errors" created']
 ALARM OK`, setup+`
-print({k: v for k, v in sorted(states().items())})
+r = cw.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+since = {x["AlarmName"]: x["StateUpdatedTimestamp"] for x in r["MetricAlarms"] + r["CompositeAlarms"]}
+print({k: v for k, v in sorted(states().items())}, since["any"] == since["both"] == since["errors"])
 print([h["HistorySummary"] for p in cw.get_paginator("describe_alarm_history").paginate(AlarmName="errors", PaginationConfig={"PageSize": 3}) for h in p["AlarmHistoryItems"]])
 cw.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="drill")
 print(states()["any"], end=" "); cw.set_alarm_state(AlarmName="errors", StateValue="OK", StateReason="drill"); print(states()["any"])`)

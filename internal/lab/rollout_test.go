@@ -222,8 +222,8 @@ func TestRollbackSkipsWhatNeverCompleted(t *testing.T) {
 	w := &stage{fates: map[string]fate{"a:2": dies, "a:3": dies}}
 	s := begun(w, 2, rolling)
 	update(s, w, "a:2", epochStart.Add(time.Minute))
-	s.Config = breaker(true)
 	update(s, w, "a:3", epochStart.Add(2*time.Minute))
+	s.Config = breaker(true) // only now: a:2 has not been rolled back
 	s.advance(epochStart.Add(20*time.Minute), w.world())
 	if got := s.revision(s.primary().Revision).TaskDefinition; got != "a:1" || !stable(s) {
 		t.Errorf("went back to %s\n%s", got, s.said())
@@ -297,6 +297,22 @@ func TestAlarmsFailADeployment(t *testing.T) {
 				t.Errorf("%s is PRIMARY, the deployment %s (%s), its record %s\n%s", got, second.State, second.Reason, s.record(second.ID).Status, s.said())
 			}
 		})
+	}
+}
+
+// "Once a service deployment has one or more successfully running tasks, the failed task count resets to zero and stops
+// being evaluated."
+func TestBreakerStopsCountingOnceATaskRan(t *testing.T) {
+	w := &stage{}
+	s := begun(w, 4, rolloutConfig{Min: 0, Max: 100, Breaker: true, BreakerRolls: true})
+	s.advance(epochStart.Add(time.Minute), w.world())
+	s.Config.Min, s.Config.Max = 75, 100 // one at a time
+	second := update(s, w, "a:2", epochStart.Add(time.Minute))
+	s.advance(epochStart.Add(time.Minute+4*time.Second), w.world())
+	w.fates = map[string]fate{"a:2": dies}
+	s.advance(epochStart.Add(time.Hour), w.world())
+	if !second.Ran || second.Failed != 0 || second.State != "IN_PROGRESS" || second.StartFailures < 5 {
+		t.Errorf("%+v\n%s", second, s.said())
 	}
 }
 
