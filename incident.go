@@ -34,8 +34,9 @@ type IncidentEvent struct {
 	// Token makes an event that a process writes findable after a crash: it is written once in the whole store.
 	Token     string   `json:"token,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
-	// Began is when the fault began as far as is known; zero means with the event.
+	// Began is when the fault began as far as is known; zero means with the event. Ended is the same of its end.
 	Began    time.Time `json:"began,omitzero"`
+	Ended    time.Time `json:"ended,omitzero"`
 	Severity string    `json:"severity,omitempty"`
 	Cause    *Cause    `json:"cause,omitempty"`
 	Decision *Decision `json:"decision,omitempty"`
@@ -88,6 +89,10 @@ type Decision struct {
 	Against []string `json:"against,omitempty"`
 	// Ways are all that were weighed, the preferred first.
 	Ways []WeighedWay `json:"ways,omitempty"`
+	// Certainty says how often the judge is wrong about what it found.
+	Certainty string `json:"certainty,omitempty"`
+	// Look is what to look at first at such a symptom, where a person must.
+	Look []string `json:"look,omitempty"`
 }
 
 // WeighedWay is a way back that a decision weighed.
@@ -138,6 +143,8 @@ type Incident struct {
 	OpenedAt  time.Time `json:"opened_at"`
 	// ResolvedAt is nil while it lasts.
 	ResolvedAt *time.Time `json:"resolved_at,omitempty"`
+	// EndedAt is when the harm ended, where that was before somebody said so.
+	EndedAt *time.Time `json:"ended_at,omitempty"`
 	Cause      *Cause     `json:"cause,omitempty"`
 	// Blame says why that change is blamed, or why none is.
 	Blame      string          `json:"blame,omitempty"`
@@ -153,6 +160,9 @@ type Incident struct {
 func (in Incident) Harm(now time.Time) time.Duration {
 	if in.ResolvedAt != nil {
 		now = *in.ResolvedAt
+	}
+	if in.EndedAt != nil {
+		now = *in.EndedAt
 	}
 	return max(0, now.Sub(in.BeganAt))
 }

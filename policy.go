@@ -29,8 +29,38 @@ type Policy struct {
 	Components []ComponentRule `json:"components,omitempty"`
 	Freezes    []Freeze        `json:"freezes,omitempty"`
 	Automatic  Automatic       `json:"automatic,omitzero"`
+	// Judge says how often the judge of signals may be wrong.
+	Judge JudgeRule `json:"judge,omitzero"`
 	// BreakGlass says who may go over the policy's head; nil means nobody.
 	BreakGlass *BreakGlass `json:"break_glass,omitempty"`
+}
+
+// JudgeRule says how often the judge of signals may be wrong, and what that rests on.
+type JudgeRule struct {
+	// FalseAlarms is the probability of a false alarm over one watch, however long it lasts, all signals together, in
+	// percent. Zero means 0.1.
+	FalseAlarms float64 `json:"false_alarms,omitempty"`
+	// Calibrated says that the level for a release beside the one before it is taken from replaying each component's own
+	// quiet past, as if it had been deployed there again and again. It is faster, and it speaks only of days like those.
+	Calibrated bool `json:"calibrated,omitempty"`
+	// PastSeconds is how much past is replayed. Zero means seven days.
+	PastSeconds int64 `json:"past_seconds,omitempty"`
+}
+
+// Level returns the probability of a false alarm as a share.
+func (r JudgeRule) Level() float64 {
+	if r.FalseAlarms == 0 {
+		return 0.001
+	}
+	return r.FalseAlarms / 100
+}
+
+// Past returns how much past is replayed.
+func (r JudgeRule) Past() time.Duration {
+	if r.PastSeconds == 0 {
+		return 7 * 24 * time.Hour
+	}
+	return time.Duration(r.PastSeconds) * time.Second
 }
 
 // Mode is what astern does by itself about a fault. The modes are ordered: each is more careful than the one before.

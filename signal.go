@@ -16,6 +16,9 @@ const (
 	SignalBusiness   SignalKind = "business"   // what the system is for: orders, bookings, sign-ins
 )
 
+// CountsUsers is what Counts of a signal says that counts users.
+const CountsUsers = "users"
+
 // Signal is a measured series of a component. Exactly one of Prometheus, Scrape and Command says where it comes from.
 type Signal struct {
 	Name    string     `json:"name"`
@@ -25,7 +28,10 @@ type Signal struct {
 	// the default of the kind: 0.5 points, 25 % of the 95th percentile, 20 % of throughput, 10 % of a business metric.
 	Margin float64 `json:"margin,omitempty"`
 	// Quantile is what a latency signal looks at, in percent; zero means 95.
-	Quantile   float64           `json:"quantile,omitempty"`
+	Quantile float64 `json:"quantile,omitempty"`
+	// Counts says what a signal of errors counts: "" is requests, CountsUsers users (or sessions), each of them once in the
+	// time that its source counts by. The cost of an incident then says how many were harmed.
+	Counts     string            `json:"counts,omitempty"`
 	Prometheus *PrometheusSource `json:"prometheus,omitempty"`
 	Scrape     *ScrapeSource     `json:"scrape,omitempty"`
 	Command    *CommandSource    `json:"command,omitempty"`

@@ -38,3 +38,25 @@ type WatchState struct {
 	// Says is one line: what is judged, and what is known of it.
 	Says string `json:"says,omitempty"`
 }
+
+// CalibratedLevel is the level of a component's judge that replaying its quiet past came to. All shares are in percent.
+type CalibratedLevel struct {
+	Address string    `json:"address"`
+	At      time.Time `json:"at"`
+	// Wanted is the share of watches that may end in a false alarm: half of what the policy allows, for the other half is that
+	// of judging against the past.
+	Wanted       float64 `json:"wanted"`
+	WatchSeconds int64   `json:"watch_seconds"` // how long one watch is
+	PastSeconds  int64   `json:"past_seconds"`  // how much past was asked for
+	// Level is what evidence is held against; Wanted itself where Problem says why the past can't tell.
+	Level   float64 `json:"level"`
+	Watches int     `json:"watches"` // that the quiet past was cut into
+	Alarms  int     `json:"alarms"`  // among them at this level
+	// Expected is the share of false alarms among watches like those, and Upper its bound with 95 % confidence.
+	Expected float64 `json:"expected"`
+	Upper    float64 `json:"upper"`
+	// SetBy is when the watch began that the level was set by; zero where no watch had evidence worth the name.
+	SetBy time.Time `json:"set_by,omitzero"`
+	Left     []string `json:"left,omitempty"` // signals whose past can't be read
+	Problem  string   `json:"problem,omitempty"`
+}

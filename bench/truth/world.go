@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -336,12 +337,19 @@ func (w *world) declaration() string {
 	return b.String()
 }
 
+// freeAddress returns an address on loopback that nobody listens on. It lies below the range from which systems take the ports
+// of outgoing connections: one of those could have it before the service has.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var taken error
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 15_000+mathrand.IntN(17_000))
+		l, err := net.Listen("tcp", address)
+		if err == nil {
+			return address, l.Close()
+		}
+		taken = err
 	}
-	return l.Addr().String(), l.Close()
+	return "", taken
 }
 
 // restore puts everything back as it was after the deployments, with each instance running the current revision.

@@ -176,9 +176,13 @@ func (a *App) CostIncident(ctx context.Context, id string, c astern.Cost) error 
 	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentCost, Cost: &c}, always)
 }
 
-// ResolveIncident says that the harm is over: the tasks are due from now on.
-func (a *App) ResolveIncident(ctx context.Context, id, reason string) error {
-	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentResolved, Text: reason}, func(in astern.Incident) error {
+// ResolveIncident says that the harm is over: the tasks are due from now on. Ended is when it was over, zero for now.
+func (a *App) ResolveIncident(ctx context.Context, id, reason string, ended time.Time) error {
+	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentResolved, Text: reason, Ended: ended}, func(in astern.Incident) error {
+		if !ended.IsZero() && (ended.Before(in.BeganAt) || ended.After(a.Now())) {
+			return astern.Errorf(astern.Invalid, "resolving %s: it can't have ended at %s", id, ended.UTC().Format("2006-01-02 15:04:05Z")).
+				WithHint("it began at %s", in.BeganAt.UTC().Format("2006-01-02 15:04:05Z"))
+		}
 		if in.ResolvedAt != nil {
 			return astern.Errorf(astern.Refused, "%s was resolved %s", id, in.ResolvedAt.UTC().Format("2006-01-02 15:04:05Z"))
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 // houseRuns is the share of the runs that each test of them makes.
-const houseRuns = 150
+const houseRuns = 60
 
 // TestHouseSimulation simulates whole systems: the application with its planner, engine and leases, on a model of the store,
 // two operators who plan, apply, pause, resume, skip, settle, allow, cancel and undo, old plans too, while processes are

@@ -64,6 +64,7 @@ type watched struct {
 	needs       map[string]need   // by address of what it depends on
 	weighedAt   time.Time         // when its fault was weighed last
 	countedAt   time.Time         // when its cost was counted last
+	calibrateAt time.Time         // when it is asked again whether its level is old
 	probes      probes
 	knows       string // what was known when it was kept last
 
@@ -103,6 +104,7 @@ func (a *App) NewWatcher(ctx context.Context, environment string, names []string
 			if err := w.recall(ctx, x); err != nil {
 				return nil, err
 			}
+			x.known.Levels, _ = b.levels(ctx, c, e.Policy)
 			w.all = append(w.all, x)
 		}
 	}
@@ -183,6 +185,7 @@ func (w *Watcher) Round(ctx context.Context) error {
 		w.record.did(w.app.Now(), x, before)
 	})
 	w.record.round(w)
+	w.calibrateOne(ctx)
 	return w.roundEnds(ctx, errs)
 }
 
@@ -346,6 +349,7 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 	if x.looks > 1 && x.lookedAt.Before(unmixed) { // who deployed may have recorded it later
 		unmixed = x.lookedAt
 	}
+	x.known.Levels, _ = w.app.levels(ctx, x.component, x.environment.Policy)
 	x.known.Try(e, baseline, x.component.Signals, w.pasts(ctx, x, unmixed), unmixed, now)
 	x.known.Known = newest
 	for _, s := range x.component.Signals {
@@ -434,13 +438,12 @@ func (w *Watcher) pasts(ctx context.Context, x *watched, until time.Time) map[st
 		if s.Prometheus == nil || x.known.PastOf(s.Name).Seconds() > time.Hour.Seconds() {
 			continue
 		}
-		const piece = 15 * time.Second
-		rounds, err := w.signals.Past(ctx, askOf(s, x.state), until.Add(-3*time.Hour), until, piece)
+		samples, err := pastOf(ctx, w.signals, askOf(s, x.state), halves, until.Add(-3*time.Hour), until)
 		if err != nil {
 			w.tell(x, astern.WatchEvent{Kind: astern.WatchTrouble, Text: fmt.Sprintf("signal %s: its past can't be read, so that a verdict takes longer: %s", s.Name, err)})
 			continue
 		}
-		out[s.Name] = signal.Replay(rounds, func(time.Time) signal.Groups { return halves })
+		out[s.Name] = samples
 	}
 	return out
 }

@@ -42,11 +42,7 @@ func (s *session) incidents() *cobra.Command {
 			func(ctx context.Context, a *app.App, id, _ string) error { return a.OwnIncident(ctx, id) }),
 		s.incidentWord("note ID", "add a line to the timeline", true, "  astern incidents note inc-1 --reason 'the database looks well'", "noted",
 			func(ctx context.Context, a *app.App, id, reason string) error { return a.NoteIncident(ctx, id, reason) }),
-		s.incidentWord("resolve ID", "say that the harm is over: the tasks are due from now on", true,
-			"  astern incidents resolve inc-1 --reason 'v1.2.2 serves again'", "resolved",
-			func(ctx context.Context, a *app.App, id, reason string) error {
-				return a.ResolveIncident(ctx, id, reason)
-			}),
+		s.incidentResolve(),
 		s.incidentWord("reopen ID", "say that it is not over", true, "  astern incidents reopen inc-1 --reason 'errors are back'", "open again",
 			func(ctx context.Context, a *app.App, id, reason string) error {
 				return a.ReopenIncident(ctx, id, reason)
@@ -152,6 +148,23 @@ func (s *session) incidentWord(use, short string, must bool, example, said strin
 			return s.say(done{What: args[0] + ": " + said, DryRun: f.dryRun})
 		})
 	cmd.ValidArgsFunction = s.incidentArgs
+	return cmd
+}
+
+func (s *session) incidentResolve() *cobra.Command {
+	var ended string
+	cmd := s.incidentWord("resolve ID", "say that the harm is over: the tasks are due from now on", true,
+		"  astern incidents resolve inc-1 --reason 'v1.2.2 serves again'", "resolved",
+		func(ctx context.Context, a *app.App, id, reason string) (err error) {
+			var at time.Time
+			if ended != "" {
+				if at, err = parseTime(ended, a.Now()); err != nil {
+					return err
+				}
+			}
+			return a.ResolveIncident(ctx, id, reason, at)
+		})
+	cmd.Flags().StringVar(&ended, "ended", "", "when the harm was over: 14:02, '10m ago', an RFC 3339 time (default: now)")
 	return cmd
 }
 

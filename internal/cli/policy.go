@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -18,11 +19,11 @@ import (
 )
 
 func (s *session) policyGroup() *cobra.Command {
-	g := group("policy", "try the policy out, and review where it was gone over", `Tries the policy of astern.yaml out on an incident that did not happen, and lists where somebody broke the glass.
+	g := group("policy", "try the policy out, and review where it was gone over", `Tries the policy of astern.yaml out on an incident that did not happen and on the quiet past, and lists where somebody broke the glass.
 
   astern policy test --at '2026-11-22 03:00' --severity SEV-2 --asleep ana,ben
   astern policy reviews`)
-	g.AddCommand(s.policyTest(), s.policyReviews(), s.policyReview())
+	g.AddCommand(s.policyTest(), s.policyCalibrate(), s.policyReviews(), s.policyReview())
 	return g
 }
 
@@ -125,6 +126,55 @@ func comingTime(text string, zone *time.Location) (time.Time, error) {
 		}
 	}
 	return time.Time{}, astern.Errorf(astern.Invalid, "%s is no time", strconv.Quote(text)).WithHint("write '2006-01-02 15:04' or 2006-01-02T15:04:05Z")
+}
+
+func (s *session) policyCalibrate() *cobra.Command {
+	return &cobra.Command{
+		Use: "calibrate [COMPONENT …]", Short: "replay the quiet past, and say how often the judge would have been wrong", ValidArgsFunction: s.componentArgs,
+		Long: `Replays the past that Prometheus keeps of the components' signals (all that have signals, unless some are named) as if something
+had been deployed at the beginning of every watch, and says from which evidence on the judge would have been wrong no more often than
+the policy allows. Times after deployments and of incidents are left out. With "judge: {level: calibrated}" in the policy, watch and
+deploy use that level, and replay the past anew once a day; without it, this only shows what it would come to.
+
+  astern policy calibrate shop`,
+		RunE: s.runs(func(ctx context.Context, args []string) error {
+			return s.with(ctx, writing, func(a *app.App) error { return s.calibrate(ctx, a, args) })
+		}),
+	}
+}
+
+// calibrate replays the past of the components named, or of all that have signals; one that can't be replayed says why.
+func (s *session) calibrate(ctx context.Context, a *app.App, names []string) error {
+	e, err := a.Environment(s.environment)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		for _, c := range e.Components {
+			if len(c.Signals) > 0 {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	if len(names) == 0 {
+		return astern.Errorf(astern.Invalid, "no component of %s declares signals: there is nothing to calibrate", e.Name)
+	}
+	r := view.CalibrationReport{Judge: e.Policy.Judge}
+	var failed []error
+	for _, name := range names {
+		level, err := a.Calibrate(ctx, e.Name, name)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		r.Levels = append(r.Levels, level)
+	}
+	if len(r.Levels) > 0 {
+		if err := s.result(r, rendered(view.Calibration, r)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(failed...)
 }
 
 func (s *session) policyReviews() *cobra.Command {

@@ -94,6 +94,7 @@ type Signal struct {
 	Kind       astern.SignalKind `json:"kind" jsonschema:"enum=errors,enum=latency,enum=throughput,enum=business,description=what it measures"`
 	Margin     *float64          `json:"margin,omitempty" jsonschema:"minimum=0,description=how much worse matters: percentage points for errors\\, percent of the baseline for the others (default 0.5 points\\, 25 % of latency\\, 20 % of throughput\\, 10 % of business)"`
 	Quantile   *float64          `json:"quantile,omitempty" jsonschema:"minimum=0,description=what a latency signal looks at\\, in percent (default 95)"`
+	Counts     string            `json:"counts,omitempty" jsonschema:"enum=requests,enum=users,description=what a signal of errors counts (default requests); users make an incident say how many were harmed"`
 	Prometheus *Prometheus       `json:"prometheus,omitempty" jsonschema:"oneof_required=prometheus,description=asks a Prometheus by its HTTP API"`
 	Scrape     *Scrape           `json:"scrape,omitempty" jsonschema:"oneof_required=scrape,description=reads what each member exposes"`
 	Command    *SignalCommand    `json:"command,omitempty" jsonschema:"oneof_required=command,description=runs a command that prints readings as JSON"`

@@ -152,6 +152,7 @@ func (f *file) judgePolicy(path string, p Policy) {
 	f.wholeSeconds(join(path, "plan_age"), p.PlanAge)
 	f.wholeSeconds(join(path, "approval_age"), p.ApprovalAge)
 	f.wholeSeconds(join(path, "automatic", "cool_down"), p.Automatic.CoolDown)
+	f.judgeLevel(join(path, "judge"), p.Judge)
 	if p.BreakGlass != nil {
 		f.wholeSeconds(join(path, "break_glass", "review"), p.BreakGlass.Review)
 	}

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/policy"
@@ -22,6 +24,7 @@ type Policy struct {
 	Components      map[string]ComponentRule `json:"components,omitempty" jsonschema:"description=what holds for single components"`
 	Freezes         []Freeze                 `json:"freezes,omitempty" jsonschema:"description=windows in which plans are not applied"`
 	Automatic       Automatic                `json:"automatic,omitempty" jsonschema:"description=bounds of what is done without anybody"`
+	Judge           JudgeRule                `json:"judge,omitempty" jsonschema:"description=how often the judge of signals may be wrong"`
 	BreakGlass      *BreakGlass              `json:"break_glass,omitempty" jsonschema:"description=who may go over the policy's head (default: nobody)"`
 }
 
@@ -98,6 +101,13 @@ type Automatic struct {
 	Daily    int         `json:"daily,omitempty" jsonschema:"minimum=1,description=how many within 24 hours (default 3)"`
 }
 
+// JudgeRule says how often the judge of signals may be wrong.
+type JudgeRule struct {
+	FalseAlarms *float64  `json:"false_alarms,omitempty" jsonschema:"description=probability of a false alarm over a whole watch\\, all signals together\\, in percent (default 0.1)"`
+	Level       string    `json:"level,omitempty" jsonschema:"enum=guaranteed,enum=calibrated,description=guaranteed holds on any day (default); calibrated is taken from the component's own quiet past and holds on days like those"`
+	Past        *Duration `json:"past,omitempty" jsonschema:"description=how much past is replayed to calibrate (default 168h)"`
+}
+
 // BreakGlass is who may go over the policy's head.
 type BreakGlass struct {
 	Roles  []string  `json:"roles" jsonschema:"minItems=1"`
@@ -110,6 +120,10 @@ func (p Policy) policy(tree *value) astern.Policy {
 		Approvals: p.Approvals, ApprovalsOnLoss: p.ApprovalsOnLoss, ApprovalsSigned: p.ApprovalsSigned, ApprovalSeconds: p.ApprovalAge.seconds(),
 		PlanSeconds: p.PlanAge.seconds(), WatchSeconds: p.Watch.seconds(),
 		Automatic: astern.Automatic{Mode: p.Automatic.Mode, CoolDownSeconds: p.Automatic.CoolDown.seconds(), Daily: p.Automatic.Daily},
+	}
+	out.Judge = astern.JudgeRule{Calibrated: p.Judge.Level == "calibrated", PastSeconds: p.Judge.Past.seconds()}
+	if p.Judge.FalseAlarms != nil {
+		out.Judge.FalseAlarms = *p.Judge.FalseAlarms
 	}
 	for _, name := range tree.get("people").keys() {
 		out.People = append(out.People, astern.Person{Name: name, Contact: p.People[name].Contact, Logins: p.People[name].Logins})
@@ -163,5 +177,26 @@ func (f *file) judgePolicies(system astern.System) {
 			}
 			f.at(at, p.What, p.Hint)
 		}
+	}
+}
+
+// mostPast is the longest past that is replayed: what a source is asked for by quarters of a minute.
+const mostPast = 16 * 24 * time.Hour
+
+// judgeLevel reports what is wrong with how often the judge may be wrong.
+func (f *file) judgeLevel(path string, j JudgeRule) {
+	if p := j.FalseAlarms; p != nil && !(*p > 0 && *p <= 20) {
+		f.at(join(path, "false_alarms"), fmt.Sprintf("{} of %g %% is no probability that anybody wants", *p), "above 0 and up to 20 percent; 0.1 is the default")
+	}
+	if j.Level != "" && j.Level != "guaranteed" && j.Level != "calibrated" && !f.broken(join(path, "level")) {
+		f.at(join(path, "level"), "{} must be guaranteed or calibrated", didYouMean(j.Level, []string{"guaranteed", "calibrated"}, ""))
+	}
+	f.wholeSeconds(join(path, "past"), j.Past)
+	switch at := join(path, "past"); {
+	case j.Past == nil:
+	case j.Level != "calibrated":
+		f.at(at, "{} is for the level calibrated", "remove it, or write level: calibrated")
+	case time.Duration(*j.Past) < 6*time.Hour || time.Duration(*j.Past) > mostPast:
+		f.at(at, "{} must lie between 6h and 384h", "168h is the default")
 	}
 }

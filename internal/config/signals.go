@@ -35,6 +35,13 @@ func (f *file) judgeSignal(path string, s Signal) {
 		f.at(path, "{} has several of prometheus, scrape and command: "+strings.Join(given, ", "), "make a signal of each")
 	}
 	f.judgeMargin(path, s)
+	switch at := join(path, "counts"); {
+	case s.Counts == "" || f.broken(at):
+	case s.Counts != "requests" && s.Counts != astern.CountsUsers:
+		f.at(at, "{} must be requests or users", didYouMean(s.Counts, []string{"requests", astern.CountsUsers}, ""))
+	case s.Kind != astern.SignalErrors:
+		f.at(at, "{} is for the kind errors", "remove it")
+	}
 	if p := s.Prometheus; p != nil {
 		at := join(path, "prometheus")
 		f.judgeHTTP(at, HTTP{URL: p.URL, Headers: p.Headers})
@@ -125,6 +132,9 @@ func (f *file) judgeSelectors(path string, kind astern.SignalKind, total, bad, h
 
 func signalOf(address, name string, s Signal) astern.Signal {
 	out := astern.Signal{Name: name, Address: address, Kind: s.Kind}
+	if s.Counts == astern.CountsUsers {
+		out.Counts = s.Counts
+	}
 	if s.Margin != nil {
 		out.Margin = *s.Margin
 	}

@@ -25,5 +25,6 @@
 // # Reading order
 //
 // rule.go (what matters), sample.go (samples to counts), past.go and bounds.go (before the deployment), lane.go (the bets),
-// judge.go (one signal), range.go (bounds for the graph), verdict.go (the words), panel.go (several signals; calibration).
+// judge.go (one signal), range.go (bounds for the graph), verdict.go (the words), panel.go (several signals), calibrate.go
+// (a level from the quiet past).
 package detect

@@ -215,14 +215,32 @@ func TestCalibrate(t *testing.T) {
 	for i := range 16 * 720 {
 		old = append(old, at(i, counts(500, float64(r.IntN(6))), counts(500, float64(r.IntN(6)))))
 	}
-	c := Calibrate(errorsRule, old, time.Hour, 0.1)
+	quiet := []Quiet{{errorsRule, old}}
+	c := Calibrate(quiet, time.Hour, 0.1)
 	if c.Problem != "" || c.Windows != 13 || c.Alarms != 0 || c.Level <= DefaultLevel || c.Expected > 0.1 || math.Abs(c.Upper-0.2058) > 1e-3 {
 		t.Errorf("%+v", c)
 	}
-	if c := Calibrate(errorsRule, old, time.Hour, 0.01); c.Level != DefaultLevel || !strings.Contains(c.Problem, "99 are needed") {
+	if c := Calibrate(quiet, time.Hour, 0.01); c.Level != 0.01 || !strings.Contains(c.Problem, "99 are needed") {
 		t.Errorf("%+v", c)
 	}
-	if c := Calibrate(errorsRule, nil, time.Hour, math.NaN()); c.Problem == "" || c.Level != DefaultLevel {
+	// A signal that only says something now and then is no reason to call anything an alarm, and none to drop the others.
+	other := errorsRule
+	other.Name = "other"
+	if both := Calibrate(append(quiet, Quiet{other, old[:700]}), time.Hour, 0.1); both.Windows != c.Windows || both.Level < c.Level {
+		t.Errorf("%+v, alone %+v", both, c)
+	}
+	// A fault in a watch of the past makes the level smaller, until it is among those that may be alarms.
+	bad := slices.Clone(old)
+	for i := 6 * 720; i < 7*720; i++ {
+		bad[i] = at(i, counts(500, float64(r.IntN(6))), counts(500, 100))
+	}
+	if worse := Calibrate([]Quiet{{errorsRule, bad}}, time.Hour, 0.1); worse.Level > 1e-9 || !worse.SetBy.Equal(start.Add(6*time.Hour)) {
+		t.Errorf("%+v", worse)
+	}
+	if one := Calibrate([]Quiet{{errorsRule, bad}}, time.Hour, 0.15); one.Alarms != 1 || one.Level < 1e-3 {
+		t.Errorf("%+v", one)
+	}
+	if c := Calibrate(nil, time.Hour, math.NaN()); c.Problem == "" || c.Level != DefaultLevel {
 		t.Errorf("%+v", c)
 	}
 }

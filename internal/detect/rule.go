@@ -29,12 +29,22 @@ type Rule struct {
 	// Counted says that a business metric is a mere number of events (orders), compared by member, as throughput is. Else
 	// it is the share of its attempts that did not go wrong.
 	Counted bool `json:"counted,omitempty"`
+	// Users says that what is counted are users, not requests.
+	Users bool `json:"users,omitempty"`
+}
+
+// each names what is counted.
+func (r Rule) each() string {
+	if r.Users {
+		return "users"
+	}
+	return "requests"
 }
 
 // RuleOf reads a signal's rule, with the defaults of its kind. A business metric whose source names no bad events is
 // counted. Errors: a kind, margin or quantile that makes no sense (invalid).
 func RuleOf(s astern.Signal) (Rule, error) {
-	r := Rule{Name: s.Name, Kind: s.Kind}
+	r := Rule{Name: s.Name, Kind: s.Kind, Users: s.Counts == astern.CountsUsers}
 	percent := s.Margin
 	otherwise, most := 0.0, 100.0
 	switch s.Kind {

@@ -213,7 +213,7 @@ func (j *Judge) sentence(v Verdict, now trial6) string {
 	}
 	text := fmt.Sprintf("unknown: since the deployment %s; between %s and %s; the margin is %s", j.numbers(j.Totals), j.amount(v.Low), j.amount(v.High), j.amountOf(j.Rule.Margin))
 	if v.NeedSeconds > 0 {
-		text += fmt.Sprintf("; to find that takes about %s, or %s requests", duration(v.NeedSeconds), count(v.NeedRequests))
+		text += fmt.Sprintf("; to find that takes about %s, or %s %s", duration(v.NeedSeconds), count(v.NeedRequests), j.Rule.each())
 	}
 	return text
 }
@@ -238,7 +238,7 @@ func (j *Judge) numbers(t trial6) string {
 	if j.Rule.form() == formSlower {
 		did, more = "took longer than "+seconds(j.Past.High), "took longer than "+seconds(j.Past.Low)+" "
 	}
-	text := fmt.Sprintf("%s of %s requests %s on the new revision (%s)", count(t.NewX), count(t.NewN), did, percent(is))
+	text := fmt.Sprintf("%s of %s %s %s on the new revision (%s)", count(t.NewX), count(t.NewN), j.Rule.each(), did, percent(is))
 	if j.Alone {
 		return text + fmt.Sprintf(" and %s of %s %sin the %s before (%s)", count(j.Past.Rate*j.Past.Chances), count(j.Past.Chances), more, duration(j.Past.Seconds), percent(was))
 	}

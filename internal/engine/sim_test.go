@@ -19,7 +19,7 @@ import (
 )
 
 // simRuns is the share of simulated runs that each test of them makes.
-const simRuns = 10000
+const simRuns = 4000
 
 // TestSimulation drives random plans with random faults, lost replies, crashes and operators through the engine's pure
 // part on one simulated thread, so that a seed alone repeats a run. Every run must end, have no effect twice, keep the

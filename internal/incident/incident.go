@@ -69,9 +69,12 @@ func apply(in *astern.Incident, ticked map[string]astern.IncidentEvent, e astern
 		if in.ResolvedAt == nil {
 			at := e.At
 			in.ResolvedAt = &at
+			if ended := e.Ended; !ended.IsZero() {
+				in.EndedAt = &ended
+			}
 		}
 	case astern.IncidentReopened:
-		in.ResolvedAt = nil
+		in.ResolvedAt, in.EndedAt = nil, nil
 	}
 }
 

@@ -43,16 +43,9 @@ func (l *Lab) ask(ctx context.Context, service, operation string, c *Call, input
 
 // send is ask for those who need the reply as it is, for instance for its headers.
 func (l *Lab) send(ctx context.Context, service, operation string, c *Call, input map[string]any) (Reply, error) {
-	s := l.models.byName[service]
-	if s == nil || s.byName[operation] == nil {
-		return Reply{}, astern.Errorf(astern.Internal, "asking %s:%s of moto: no model has it", service, operation)
-	}
-	q := &Call{Seq: c.Seq, Time: c.Time, Service: service, Operation: operation, Region: c.Region, AccessKey: c.AccessKey, Account: c.Account,
-		Method: http.MethodPost, Path: "/", Query: url.Values{}, Header: http.Header{}, protocol: s.Protocol, host: cmp.Or(c.host, l.moto.Host)}
-	q.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+cmp.Or(c.AccessKey, "lab")+"/20260101/"+cmp.Or(c.Region, homeRegion)+"/"+s.Signing+
-		"/aws4_request, SignedHeaders=host, Signature=0")
-	if err := s.write(q, s.byName[operation], input); err != nil {
-		return Reply{}, astern.Errorf(astern.Internal, "asking %s:%s of moto: %w", service, operation, err)
+	q, err := l.request(service, operation, c, input)
+	if err != nil {
+		return Reply{}, err
 	}
 	r := l.pass(ctx, q)
 	if r.Status >= 300 {
@@ -60,6 +53,37 @@ func (l *Lab) send(ctx context.Context, service, operation string, c *Call, inpu
 		return r, &refusal{r.Status, code, message}
 	}
 	return r, nil
+}
+
+// tell makes a call of a service of the lab's own, which passes the corrections: what functions say of themselves. When
+// it fails nothing else does.
+func (l *Lab) tell(ctx context.Context, service, operation string, c *Call, input map[string]any) {
+	q, err := l.request(service, operation, c, input)
+	if err != nil {
+		return
+	}
+	l.models.identify(q)
+	if o := l.overlays[q.Service+":"+q.Operation]; o != nil {
+		o(ctx, q, l.pass)
+		return
+	}
+	l.pass(ctx, q)
+}
+
+// request makes a call on behalf of c.
+func (l *Lab) request(service, operation string, c *Call, input map[string]any) (*Call, error) {
+	s := l.models.byName[service]
+	if s == nil || s.byName[operation] == nil {
+		return nil, astern.Errorf(astern.Internal, "asking %s:%s of moto: no model has it", service, operation)
+	}
+	q := &Call{Seq: c.Seq, Time: c.Time, Service: service, Operation: operation, Region: c.Region, AccessKey: c.AccessKey, Account: c.Account,
+		Method: http.MethodPost, Path: "/", Query: url.Values{}, Header: http.Header{}, protocol: s.Protocol, host: cmp.Or(c.host, l.moto.Host)}
+	q.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+cmp.Or(c.AccessKey, "lab")+"/20260101/"+cmp.Or(c.Region, homeRegion)+"/"+s.Signing+
+		"/aws4_request, SignedHeaders=host, Signature=0")
+	if err := s.write(q, s.byName[operation], input); err != nil {
+		return nil, astern.Errorf(astern.Internal, "asking %s:%s of moto: %w", service, operation, err)
+	}
+	return q, nil
 }
 
 // write puts the input into a request, as the protocol of the service wants it.

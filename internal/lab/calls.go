@@ -123,7 +123,7 @@ func readOnly(operation string) bool {
 var hidden = map[string]bool{"secretstring": true, "secretbinary": true, "zipfile": true, "environment": true, "environmentvariables": true,
 	"password": true, "masteruserpassword": true, "newpassword": true, "oldpassword": true, "clientrequesttokensecret": true,
 	"ssecustomerkey": true, "copysourcessecustomerkey": true, "secretaccesskey": true, "webidentitytoken": true, "samlassertion": true,
-	"tokencode": true, "payload": true, "configurationtoken": true, "content": true}
+	"tokencode": true, "payload": true, "parametervalue": true, "logevents": true, "configurationtoken": true, "content": true}
 
 const omitted = "HIDDEN_DUE_TO_SECURITY_REASONS" // as CloudTrail writes it
 
@@ -133,7 +133,8 @@ func parameters(c *Call) map[string]any {
 	size := 0
 	for name, v := range c.Input {
 		bare, _, _ := strings.Cut(strings.ToLower(name), ".")
-		if hidden[bare] || c.Service == "ssm" && bare == "value" {
+		last := strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]) // of what the query protocol flattens
+		if hidden[bare] || hidden[last] || c.Service == "ssm" && bare == "value" {
 			out[name] = omitted
 			continue
 		}

@@ -90,6 +90,9 @@ func Serve(ctx context.Context, p Place, ready func(Running) error) (err error) 
 		return err
 	}
 	defer release()
+	for _, left := range leftovers(p.Dir) { // by a lab that was killed
+		_ = os.RemoveAll(left)
+	}
 	listener, err := listen(p.Addr)
 	if err != nil {
 		return err
@@ -110,6 +113,7 @@ func Serve(ctx context.Context, p Place, ready func(Running) error) (err error) 
 		return err
 	}
 	defer l.Close()
+	l.states.functions.base = p.Dir
 	if err := l.Begin(ctx); err != nil {
 		return err
 	}
@@ -130,6 +134,11 @@ func Serve(ctx context.Context, p Place, ready func(Running) error) (err error) 
 		return err
 	}
 	return l.watch(ctx, moto)
+}
+
+func leftovers(dir string) []string {
+	found, _ := filepath.Glob(filepath.Join(dir, "functions-*")) // fails only for a malformed pattern
+	return found
 }
 
 // watch waits for the end and expires objects meanwhile.

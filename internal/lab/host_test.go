@@ -29,7 +29,7 @@ func serveHere() {
 // up starts a lab in the background, as the program does.
 func up(t *testing.T, dir, addr string) (Running, bool, error) {
 	t.Helper()
-	need(t, "moto_server")
+	program(t, "moto_server")
 	t.Setenv("ASTERN_LAB_SERVE", dir)
 	t.Setenv("ASTERN_LAB_ADDR", addr)
 	t.Cleanup(func() { Down(context.Background(), dir) })

@@ -95,6 +95,8 @@ type Lab struct {
 	faults   faults
 	sequence atomic.Int64
 	seed     uint64
+	life     context.Context // ends with Close
+	end      context.CancelFunc
 }
 
 // maxBody bounds what a request may hold. moto keeps it in memory.
@@ -113,6 +115,7 @@ func New(moto string, seed uint64, calls io.Writer) (*Lab, error) {
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, IdleConnTimeout: time.Minute}
 	l := &Lab{moto: u, client: &http.Client{Transport: transport, CheckRedirect: asItIs}, models: models, seed: seed}
+	l.life, l.end = context.WithCancel(context.Background())
 	l.journal.file = calls
 	l.faults.reset(seed)
 	l.states.s3.lab = l
@@ -123,8 +126,13 @@ func New(moto string, seed uint64, calls io.Writer) (*Lab, error) {
 // asItIs leaves redirects to the client, as S3's to other regions.
 func asItIs(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// Close ends the connections to moto.
-func (l *Lab) Close() { l.client.CloseIdleConnections() }
+// Close ends what the lab has started, and the connections to moto.
+func (l *Lab) Close() {
+	l.end()
+	l.states.functions.async.Wait()
+	l.states.functions.reset()
+	l.client.CloseIdleConnections()
+}
 
 // ServeHTTP answers one request: below /_lab/ what the lab itself is asked, below /_edge/ what visitors of a
 // distribution ask, everything else is a call to the account.

@@ -125,6 +125,7 @@ func (l *Lab) lambdaOverlays() map[string]Overlay {
 		"lambda:CreateAlias":        l.changeAlias,
 		"lambda:UpdateAlias":        l.changeAlias,
 		"lambda:DeleteAlias":        l.deleteAlias,
+		"lambda:Invoke":             l.invoke,
 
 		"lambda:PutProvisionedConcurrencyConfig":    l.putProvisioned,
 		"lambda:GetProvisionedConcurrencyConfig":    l.getProvisioned,
@@ -254,6 +255,9 @@ func (l *Lab) fetched(ctx context.Context, c *Call, code map[string]any, put fun
 	bucket, _ := code["S3Bucket"].(string)
 	object, _ := code["S3Key"].(string)
 	if bucket == "" || object == "" {
+		if b, err := base64.StdEncoding.DecodeString(fmt.Sprint(code["ZipFile"])); err == nil && code["ZipFile"] != nil {
+			l.states.functions.keep(b)
+		}
 		return c, nil
 	}
 	in := map[string]any{"Bucket": bucket, "Key": object}
@@ -268,6 +272,7 @@ func (l *Lab) fetched(ctx context.Context, c *Call, code map[string]any, put fun
 	delete(code, "S3Bucket")
 	delete(code, "S3Key")
 	delete(code, "S3ObjectVersion")
+	l.states.functions.keep(r.Body)
 	code["ZipFile"] = base64.StdEncoding.EncodeToString(r.Body)
 	all := maps.Clone(c.Input)
 	put(all)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +46,7 @@ type account struct {
 func start(t *testing.T) *account {
 	t.Helper()
 	if sharedMoto == nil {
-		need(t, "moto_server")
+		program(t, "moto_server")
 		m, err := StartMoto(context.Background())
 		if err != nil {
 			t.Fatal(err)
@@ -67,16 +68,23 @@ func start(t *testing.T) *account {
 	return &account{l, server.URL, t}
 }
 
-// need skips a test whose program is not there; in CI it fails instead.
-func need(t *testing.T, program string) {
+// program finds a program on PATH, or where scripts/need.sh installs moto and what its tests use. A test whose program is
+// not there is skipped; in CI it fails instead.
+func program(t *testing.T, name string) string {
 	t.Helper()
-	if _, err := exec.LookPath(program); err == nil {
-		return
+	if p, err := exec.LookPath(name); err == nil {
+		return p
+	}
+	if moto, err := findMoto(); err == nil {
+		if p, err := exec.LookPath(filepath.Join(filepath.Dir(moto), name)); err == nil {
+			return p
+		}
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("CI=true, and %s is not on PATH", program)
+		t.Fatalf("CI=true, and there is no %s", name)
 	}
-	t.Skipf("%s is not on PATH", program)
+	t.Skipf("there is no %s", name)
+	return ""
 }
 
 // aws runs the unmodified command line of AWS and returns what it printed.
@@ -92,8 +100,7 @@ func (a *account) aws(args ...string) string {
 // tryAWS is aws for calls that are refused: the error holds what it said.
 func (a *account) tryAWS(args ...string) (string, error) {
 	a.t.Helper()
-	need(a.t, "aws")
-	cmd := exec.CommandContext(a.t.Context(), "aws", args...)
+	cmd := exec.CommandContext(a.t.Context(), program(a.t, "aws"), args...)
 	cmd.Env = append(os.Environ(), a.environment()...)
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
@@ -170,14 +177,19 @@ for line in sys.stdin:
 func interpret(t *testing.T, job map[string]string) (string, error) {
 	t.Helper()
 	if sharedPython == nil {
-		need(t, "python3")
-		if out, err := exec.Command("python3", "-c", "import boto3").CombinedOutput(); err != nil {
+		python := program(t, "python3")
+		if exec.Command(python, "-c", "import boto3").Run() != nil { // that of moto's has it
+			if moto, err := findMoto(); err == nil {
+				python = filepath.Join(filepath.Dir(moto), "python3")
+			}
+		}
+		if out, err := exec.Command(python, "-c", "import boto3").CombinedOutput(); err != nil {
 			if os.Getenv("CI") == "true" {
 				t.Fatalf("CI=true, and python3 has no boto3: %s", out)
 			}
 			t.Skip("python3 has no boto3")
 		}
-		cmd := exec.Command("python3", "-u", "-c", interpreterScript)
+		cmd := exec.Command(python, "-u", "-c", interpreterScript)
 		cmd.Stderr = os.Stderr
 		in, err1 := cmd.StdinPipe()
 		out, err2 := cmd.StdoutPipe()

@@ -185,8 +185,19 @@ func (m *Moto) Stop() {
 
 // tail keeps the end of what a program writes.
 type tail struct {
-	mu   sync.Mutex
-	text []byte
+	mu    sync.Mutex
+	text  []byte
+	total int // bytes written
+	told  int // of them told by next
+}
+
+// next is what was written since it was last asked for, as far as it is kept.
+func (t *tail) next() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := string(t.text[max(0, len(t.text)-(t.total-t.told)):])
+	t.told = t.total
+	return out
 }
 
 const tailBytes = 16 << 10
@@ -195,6 +206,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.text = append(t.text, b...)
+	t.total += len(b)
 	if len(t.text) > 2*tailBytes {
 		t.text = append(t.text[:0], t.text[len(t.text)-tailBytes:]...)
 	}

@@ -6,6 +6,7 @@ import "maps"
 type states struct {
 	identities identities
 	lambda     lambdaState
+	functions  functions
 	cloudfront cloudfrontState
 	edges      edges
 	s3         s3State
@@ -21,6 +22,7 @@ func (l *Lab) sections() []section {
 	return []section{
 		&s.identities,
 		&s.lambda,
+		&s.functions,
 		&s.cloudfront,
 		&s.edges,
 		&s.s3,

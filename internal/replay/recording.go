@@ -234,7 +234,7 @@ func (p *player) notice(c *played, at time.Time) {
 
 // count adds what the fault has cost by now.
 func (c *played) count(at time.Time) {
-	cost := c.known.Graph.Cost(c.known.Usual())
+	cost := c.known.Cost()
 	c.fault.Cost = cost
 	if c.harm.unknown = cost.Unknown; cost.Unknown == "" {
 		c.harm.curve.add(at, cost.Requests)

@@ -125,6 +125,12 @@ func Markdown(w io.Writer, in astern.Incident, now time.Time, escape func(string
 		for _, no := range x.Against {
 			fmt.Fprintf(&b, "  - not: %s\n", escape(no))
 		}
+		if x.Certainty != "" {
+			fmt.Fprintf(&b, "  - certainty: %s\n", escape(x.Certainty))
+		}
+		for _, look := range x.Look {
+			fmt.Fprintf(&b, "  - look at: %s\n", escape(look))
+		}
 	}
 	b.WriteString("\n## Tasks\n")
 	for i, t := range d.Tasks {

@@ -19,6 +19,18 @@ type ReviewsReport struct {
 	Overrides []astern.Override `json:"overrides"`
 }
 
+// CalibrationReport is what replaying the quiet past of components came to.
+type CalibrationReport struct {
+	Judge  astern.JudgeRule         `json:"judge"`
+	Levels []astern.CalibratedLevel `json:"levels"`
+}
+
+// MarshalJSON adds kind and version.
+func (r CalibrationReport) MarshalJSON() ([]byte, error) {
+	type plain CalibrationReport
+	return document("Calibration", plain(r))
+}
+
 // MarshalJSON adds kind and version.
 func (r RehearsalReport) MarshalJSON() ([]byte, error) { return document("Rehearsal", r.Rehearsal) }
 
@@ -145,6 +157,37 @@ func Reviews(w io.Writer, st Style, r ReviewsReport) error {
 		default:
 			p.field("review", warn("until "+st.when(o.ReviewDue)))
 		}
+	}
+	return p.flush(w)
+}
+
+// Calibration writes what replaying the quiet past of components came to.
+func Calibration(w io.Writer, st Style, r CalibrationReport) error {
+	p := newPrinter(st)
+	for i, l := range r.Levels {
+		if i > 0 {
+			p.blank()
+		}
+		p.line(strong(l.Address))
+		p.field("wanted", fmt.Sprintf("a false alarm in %.3g %% of watches at most, each %s; as many again against the past", l.Wanted, seconds(float64(l.WatchSeconds))))
+		p.field("replayed", fmt.Sprintf("%d quiet watches of the last %s", l.Watches, seconds(float64(l.PastSeconds))))
+		if l.Problem != "" {
+			p.field("calibrated", warn("no: "+l.Problem))
+			p.field("instead", fmt.Sprintf("the guarantee holds, at %.3g %%", l.Wanted))
+			continue
+		}
+		p.field("calibrated", good(fmt.Sprintf("evidence of 1 in %.3g counts", 100/l.Level)), fmt.Sprintf(" (guaranteed: 1 in %.3g)", 100/l.Wanted))
+		if !l.SetBy.IsZero() {
+			p.field("set by", "the watch from "+st.when(l.SetBy))
+			if l.Level < l.Wanted {
+				p.field("", warn("it looks like a fault: if it was one, open an incident about it (--began), and it is left out"))
+			}
+		}
+		p.field("expected", fmt.Sprintf("%d of them would have been called worse; %.2g %% of watches like those, with 95 %% confidence below %.2g %%", l.Alarms, l.Expected, l.Upper))
+	}
+	if !r.Judge.Calibrated {
+		p.blank()
+		p.line(dim("not used: the policy does not say judge: {level: calibrated}"))
 	}
 	return p.flush(w)
 }

@@ -11,13 +11,27 @@ import (
 // Graph is what signals did, for the incident: their points, and how many requests failed since the fault may have begun.
 type Graph struct {
 	Series []astern.Series `json:"series,omitempty"`
-	// Total and Bad are requests and failed ones of the members that run what is judged, OldTotal and OldBad those beside
-	// them.
+	Tally
+	// Users counts those that a signal says are users.
+	Users Tally `json:"users,omitzero"`
+}
+
+// Tally is how many requests, or users, there were and failed since the fault may have begun.
+type Tally struct {
+	// Total and Bad are those of the members that run what is judged, OldTotal and OldBad of those beside them.
 	Total    float64 `json:"total,omitempty"`
 	Bad      float64 `json:"bad,omitempty"`
 	OldTotal float64 `json:"old_total,omitempty"`
 	OldBad   float64 `json:"old_bad,omitempty"`
 	Counted  string  `json:"counted,omitempty"` // the signal that they are of
+}
+
+// of returns the tally that a signal is counted in.
+func (g *Graph) of(s astern.Signal) *Tally {
+	if s.Counts == astern.CountsUsers {
+		return &g.Users
+	}
+	return &g.Tally
 }
 
 const (
@@ -35,8 +49,8 @@ func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet, still bool, v 
 	if quiet {
 		sample = joined(sample)
 	}
-	if still && s.Name == g.Counted && v.EValue <= 1 {
-		g.Total, g.Bad, g.OldTotal, g.OldBad = 0, 0, 0, 0
+	if t := g.of(s); still && s.Name == t.Counted && v.EValue <= 1 {
+		*t = Tally{Counted: t.Counted}
 	}
 	unit := unitOf(s)
 	i := slices.IndexFunc(g.Series, func(x astern.Series) bool { return x.Name == s.Name })
@@ -57,50 +71,64 @@ func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet, still bool, v 
 	if i := slices.IndexFunc(x.Points, func(p astern.Point) bool { return !p.At.Before(sample.To.Add(-graphBefore)) }); still && i > 0 {
 		x.Points = slices.Delete(x.Points, 0, i)
 	}
-	g.count(s, sample)
+	if s.Kind == astern.SignalErrors {
+		g.of(s).count(s.Name, sample)
+	}
 }
 
-func (g *Graph) count(s astern.Signal, sample astern.Sample) {
-	if s.Kind != astern.SignalErrors || g.Counted != "" && g.Counted != s.Name {
+func (t *Tally) count(name string, sample astern.Sample) {
+	if t.Counted != "" && t.Counted != name {
 		return
 	}
-	g.Counted = s.Name
+	t.Counted = name
 	if c := sample.Candidate; c != nil {
-		g.Total, g.Bad = g.Total+c.Total, g.Bad+c.Bad
+		t.Total, t.Bad = t.Total+c.Total, t.Bad+c.Bad
 	}
 	if c := sample.Control; c != nil {
-		g.OldTotal, g.OldBad = g.OldTotal+c.Total, g.OldBad+c.Bad
+		t.OldTotal, t.OldBad = t.OldTotal+c.Total, t.OldBad+c.Bad
 	}
 }
 
-// Cost returns what the fault cost so far: failed requests beyond the usual rate (failures of all, 0 to 1).
-func (g *Graph) Cost(usual float64) astern.Cost {
-	if g.Counted == "" {
+// harmed returns how many failed beyond the usual share of failures (0 to 1), and what share of all that is, in percent.
+func (t *Tally) harmed(usual float64) (n, percent float64) {
+	n = max(0, t.Bad-usual*t.Total)
+	if all := t.Total + t.OldTotal; all > 0 {
+		percent = min(100, 100*n/all)
+	}
+	return n, percent
+}
+
+// Cost returns what the fault cost so far, beyond what usually fails: requests, and users where a signal counts them; the share
+// is that of users then.
+func (w *Watched) Cost() astern.Cost {
+	g := &w.Graph
+	if g.Counted == "" && g.Users.Counted == "" {
 		return astern.Cost{Unknown: "no signal counts failed requests"}
 	}
-	c := astern.Cost{Requests: max(0, g.Bad-usual*g.Total)}
-	if all := g.Total + g.OldTotal; all > 0 {
-		c.Share = min(100, 100*c.Requests/all)
+	var c astern.Cost
+	c.Requests, c.Share = g.harmed(w.usual(&g.Tally))
+	if g.Users.Counted != "" {
+		c.Users, c.Share = g.Users.harmed(w.usual(&g.Users))
 	}
 	return c
 }
 
-// Usual returns the rate of failures before the trial, of the signal that counts them; 0 when it is not known.
-func (w *Watched) Usual() float64 {
+// usual returns the share of failures before the trial, of the signal that counts them; 0 when it is not known.
+func (w *Watched) usual(t *Tally) float64 {
 	if w.Trial != nil {
-		if p := w.Trial.Past[w.Graph.Counted]; p.Chances > 0 {
+		if p := w.Trial.Past[t.Counted]; p.Chances > 0 {
 			return p.Rate
 		}
 	}
 	if w.Quiet != nil && w.Quiet.Alone != nil {
 		for _, j := range w.Quiet.Alone.Judges {
-			if j.Rule.Name == w.Graph.Counted {
+			if j.Rule.Name == t.Counted {
 				return j.Past.Rate
 			}
 		}
 	}
-	if w.Graph.OldTotal > 0 {
-		return w.Graph.OldBad / w.Graph.OldTotal
+	if t.OldTotal > 0 {
+		return t.OldBad / t.OldTotal
 	}
 	return 0
 }

@@ -33,6 +33,11 @@ func (p *Panels) problem() string {
 	if p == nil {
 		return ""
 	}
+	for _, level := range []float64{p.Levels.Beside, p.Levels.Alone} {
+		if !(level >= 0 && level < 1) {
+			return fmt.Sprintf("a false-alarm probability of %v", level)
+		}
+	}
 	for _, panel := range []*detect.Panel{p.Beside, p.Alone, p.Small} {
 		switch {
 		case panel == nil:

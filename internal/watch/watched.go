@@ -31,6 +31,16 @@ type Watched struct {
 	// After judges what came after the fault was noticed: whether it is over.
 	After *Panels `json:"after,omitempty"`
 	Graph Graph   `json:"graph,omitzero"`
+	// Levels are those of the panels that are made from now on.
+	Levels Levels `json:"levels,omitzero"`
+}
+
+// Levels are the probabilities of a false alarm that panels are made with; zero is half of detect.DefaultLevel.
+type Levels struct {
+	Beside float64 `json:"beside,omitempty"`
+	Alone  float64 `json:"alone,omitempty"`
+	// Calibrated says what Beside is worth where it is no guarantee.
+	Calibrated string `json:"calibrated,omitempty"`
 }
 
 // Trial is a deployment that is judged.
@@ -47,7 +57,8 @@ type Trial struct {
 // Panels judge one stretch of time. Each is made with its first sample. Beside and Alone share the probability of a false
 // alarm.
 type Panels struct {
-	Begin time.Time `json:"begin"`
+	Begin  time.Time `json:"begin"`
+	Levels Levels    `json:"levels,omitzero"`
 	// Rests is how much of a past they rest on, where that counts: they judge no longer than that.
 	Rests time.Duration `json:"rests,omitempty"`
 	// Beside holds the new revision against members that run the earlier one, Alone against the past, with a null as wide
@@ -79,6 +90,9 @@ func NewWatched(address string) *Watched {
 	return &Watched{Address: address, Meters: map[string]*signal.Meter{}, Pasts: map[string]*Past{}}
 }
 
+// panelsFrom returns panels that begin then.
+func (w *Watched) panelsFrom(begin time.Time) *Panels { return &Panels{Begin: begin, Levels: w.Levels} }
+
 // PastOf returns the past of a signal.
 func (w *Watched) PastOf(name string) *Past {
 	if w.Pasts == nil {
@@ -94,7 +108,7 @@ func (w *Watched) PastOf(name string) *Past {
 // none. Pasts that are measured elsewhere (a Prometheus remembers) go before those that were kept.
 // Unmixed is until when nothing of the deployment can be in the pasts.
 func (w *Watched) Try(deployed astern.Event, baseline string, signals []astern.Signal, elsewhere map[string][]astern.Sample, unmixed, now time.Time) {
-	t := &Trial{Deployed: deployed, Baseline: baseline, Begin: now, Panels: Panels{Begin: now}, Past: map[string]detect.Past{}}
+	t := &Trial{Deployed: deployed, Baseline: baseline, Begin: now, Panels: *w.panelsFrom(now), Past: map[string]detect.Past{}}
 	for _, s := range signals {
 		rule, err := detect.RuleOf(s)
 		if err != nil {
@@ -111,7 +125,7 @@ func (w *Watched) Try(deployed astern.Event, baseline string, signals []astern.S
 
 // Begin begins a trial that was made.
 func (w *Watched) Begin(t *Trial) {
-	w.Trial, w.Quiet, w.Known, w.After = t, nil, t.Deployed.Seq, nil
+	w.Trial, w.Quiet, w.Known, w.After, w.Levels = t, nil, t.Deployed.Seq, nil, t.Panels.Levels
 	if w.Fault.IsZero() {
 		w.Graph = Graph{}
 	}
@@ -121,12 +135,12 @@ func (w *Watched) Begin(t *Trial) {
 func (w *Watched) Settle() { w.Trial, w.Quiet, w.Graph = nil, nil, Graph{} }
 
 // Noticed says that something is worse: from now on it is judged whether it is over.
-func (w *Watched) Noticed(now time.Time) { w.Fault, w.After = now, &Panels{Begin: now} }
+func (w *Watched) Noticed(now time.Time) { w.Fault, w.After = now, w.panelsFrom(now) }
 
 // Again begins to judge anew whether the fault is over: something was done about it.
 func (w *Watched) Again(now time.Time) {
 	if !w.Fault.IsZero() {
-		w.After = &Panels{Begin: now}
+		w.After = w.panelsFrom(now)
 	}
 }
 
@@ -134,7 +148,7 @@ func (w *Watched) Again(now time.Time) {
 func (w *Watched) Over(now time.Time) {
 	w.Fault, w.After, w.Incident = time.Time{}, nil, ""
 	if w.Trial != nil {
-		w.Trial.Panels = Panels{Begin: now}
+		w.Trial.Panels = *w.panelsFrom(now)
 	} else {
 		w.Quiet = nil
 	}
@@ -145,10 +159,10 @@ func (w *Watched) Over(now time.Time) {
 func (w *Watched) Forget(now time.Time) {
 	w.Meters, w.Quiet, w.Graph = map[string]*signal.Meter{}, nil, Graph{}
 	if w.Trial != nil {
-		w.Trial.Panels = Panels{Begin: now}
+		w.Trial.Panels = *w.panelsFrom(now)
 	}
 	if w.After != nil {
-		w.After = &Panels{Begin: now}
+		w.After = w.panelsFrom(now)
 	}
 }
 
@@ -235,7 +249,8 @@ func (w *Watched) quiet(s astern.Signal, signals []astern.Signal, sample astern.
 		w.Quiet = nil
 	}
 	if w.Quiet == nil && past.Seconds() >= leastPast.Seconds() {
-		w.Quiet = &Panels{Begin: sample.From, Rests: time.Duration(past.Seconds() * float64(time.Second))}
+		w.Quiet = w.panelsFrom(sample.From)
+		w.Quiet.Rests = time.Duration(past.Seconds() * float64(time.Second))
 	}
 	if w.Quiet != nil {
 		w.Quiet.take(s, signals, joined(sample), false, w.makeQuiet)
@@ -256,7 +271,7 @@ func (w *Watched) after(now time.Time, s astern.Signal, signals []astern.Signal,
 		return
 	}
 	if worse(w.After) && now.Sub(w.After.Begin) >= afterFor {
-		w.After = &Panels{Begin: now}
+		w.After = w.panelsFrom(now)
 	}
 	if !sample.From.Before(w.After.Begin) {
 		w.After.take(s, signals, sample, beside, make)
@@ -371,7 +386,11 @@ func (p *Panels) panel(signals []astern.Signal, begin time.Time, alone, wide boo
 	if len(judges) == 0 {
 		return nil
 	}
-	panel, err := detect.NewPanel(detect.DefaultLevel/2, judges...)
+	level := p.Levels.Beside
+	if alone {
+		level = p.Levels.Alone
+	}
+	panel, err := detect.NewPanel(cmp.Or(level, detect.DefaultLevel/2), judges...)
 	if err != nil {
 		return nil // it has judges, and the level is one
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,7 @@ func (s *service) round() []signal.Answer {
 	if s.down {
 		answer = signal.Answer{Now: s.now, Err: errors.New("connection refused")}
 	}
-	return []signal.Answer{answer, answer, answer}
+	return slices.Repeat([]signal.Answer{answer}, len(s.signals))
 }
 
 // some is how many of n it happens to, by the normal approximation.
@@ -179,7 +180,7 @@ func TestWatchedGoesOn(t *testing.T) {
 			other = stored(t, other)
 			says := func(w *watch.Watched) string {
 				healthy, of := w.Healthy(s.signals)
-				b, err := json.Marshal([]any{w.Findings(s.signals), healthy, of, w.Cannot(), w.Judging(), w.Usual(), w.Graph})
+				b, err := json.Marshal([]any{w.Findings(s.signals), healthy, of, w.Cannot(), w.Judging(), w.Cost(), w.Graph})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -334,6 +335,7 @@ func TestWatchedBlind(t *testing.T) {
 // it, and ends with the newest point.
 func TestWatchedCost(t *testing.T) {
 	s, w := newService(7, 4), watch.NewWatched("e/c")
+	s.signals = append(s.signals, astern.Signal{Name: "harmed", Kind: astern.SignalErrors, Counts: astern.CountsUsers})
 	s.rounds(w, 400)
 	s.rates["v1"] = 0.003 // a little more for hours: no fault
 	s.rounds(w, 2000)
@@ -343,7 +345,7 @@ func TestWatchedCost(t *testing.T) {
 	s.rates["v1"] = 0.1
 	s.rounds(w, 12)
 	w.Noticed(s.now)
-	if cost := w.Graph.Cost(w.Usual()); cost.Requests < 4000 || cost.Requests > 5500 {
+	if cost := w.Cost(); cost.Requests < 4000 || cost.Requests > 5500 || cost.Users != cost.Requests || cost.Share <= 0 {
 		t.Errorf("%+v", cost)
 	}
 	points := w.Graph.Series[0].Points
@@ -356,5 +358,31 @@ func TestWatchedCost(t *testing.T) {
 		if last := points[len(points)-1].At; !last.Equal(s.now) || len(points) > 600 {
 			t.Fatalf("%d points, the last of %s at %s", len(points), last, s.now)
 		}
+	}
+}
+
+// TestWatchedLevels: panels are made with the levels that hold when they begin, of each kind its own, and what was made goes on with
+// its own.
+func TestWatchedLevels(t *testing.T) {
+	s, w := newService(2, 4), watch.NewWatched("e/c")
+	w.Levels = watch.Levels{Beside: 0.2, Alone: 0.01, Calibrated: "calibrated on 42 watches"}
+	s.rounds(w, 400)
+	if got := w.Quiet.Alone.Level; got != 0.01 {
+		t.Errorf("quiet: %v", got)
+	}
+	s.deploy(w, "v2", "v1", "m0", "m1")
+	s.rounds(w, 10)
+	w = stored(t, w)
+	w.Levels = watch.Levels{}
+	s.rounds(w, 10)
+	if f := s.found(w, "errors"); f.Guarantee != "calibrated on 42 watches" {
+		t.Errorf("%+v", f)
+	}
+	if got := w.Trial.Panels.Beside.Level; got != 0.2 {
+		t.Errorf("beside: %v", got)
+	}
+	w.Trial.Panels.Levels.Beside = 1
+	if w.Problem() == "" {
+		t.Error("a level of 1 is taken")
 	}
 }

@@ -1,0 +1,199 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/detect"
+	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/signal"
+	"github.com/astern-dev/astern/internal/watch"
+)
+
+const (
+	// pastStep is how often a past is read.
+	pastStep = 15 * time.Second
+	// levelAge is how long a calibrated level is used before the past is replayed anew.
+	levelAge = 24 * time.Hour
+	// levelTime is how long reading a past may take while others wait for it.
+	levelTime = 20 * time.Second
+)
+
+// calibration is what is kept of replaying one component's past. It counts as long as what it was made for is the same.
+type calibration struct {
+	astern.CalibratedLevel
+	Signals []astern.Signal `json:"signals"`
+}
+
+// levelKey is where it is kept.
+func levelKey(address string) string { return "watch/level/" + address }
+
+// Calibrate replays the quiet past of a component and keeps the level that comes of it, whether or not the policy asks for
+// it. Errors: the component has no signals (invalid); what it runs, or the past of none of its signals, can be read.
+func (a *App) Calibrate(ctx context.Context, environment, name string) (astern.CalibratedLevel, error) {
+	c, err := a.Component(environment, name)
+	if err != nil {
+		return astern.CalibratedLevel{}, err
+	}
+	if len(c.Signals) == 0 {
+		return astern.CalibratedLevel{}, astern.Errorf(astern.Invalid, "%s declares no signals: there is nothing to calibrate", c.Address())
+	}
+	e, _ := a.System.Environment(c.Environment)
+	parts, err := a.partsOf(ctx, e, []astern.Component{c})
+	if err != nil {
+		return astern.CalibratedLevel{}, err
+	}
+	if parts[0].Trouble != "" {
+		return astern.CalibratedLevel{}, astern.Errorf(astern.Unavailable, "calibrating the judge of %s: what it runs can't be seen: %s", c.Address(), parts[0].Trouble)
+	}
+	signals := a.NewSignals()
+	defer signals.Close()
+	return a.calibrate(ctx, signals, c, parts[0].State, e.Policy)
+}
+
+// calibrate is Calibrate with what was asked before.
+func (a *App) calibrate(ctx context.Context, signals *Signals, c astern.Component, state astern.State, p astern.Policy) (astern.CalibratedLevel, error) {
+	now := a.Now().UTC()
+	out := astern.CalibratedLevel{Address: c.Address(), At: now, Wanted: p.Judge.Level() / 2 * 100, WatchSeconds: int64(watch.Window(p).Seconds()), PastSeconds: int64(p.Judge.Past().Seconds())}
+	loud, err := a.loud(ctx, c.Address(), watch.Window(p), now)
+	if err != nil {
+		return out, err
+	}
+	halves := signal.Halves(planner.Members(state))
+	var quiet []detect.Quiet
+	var failed error
+	for _, s := range c.Signals {
+		rule, err := detect.RuleOf(s)
+		if err != nil {
+			continue // whoever makes the panel says so
+		}
+		samples, err := pastOf(ctx, signals, askOf(s, state), halves, now.Add(-p.Judge.Past()), now)
+		if err != nil {
+			failed = err
+			out.Left = append(out.Left, s.Name)
+			continue
+		}
+		samples = slices.DeleteFunc(samples, func(x astern.Sample) bool {
+			return slices.ContainsFunc(loud, func(t span) bool { return x.From.Before(t.to) && x.To.After(t.from) })
+		})
+		quiet = append(quiet, detect.Quiet{Rule: rule, Samples: samples})
+	}
+	if len(quiet) == 0 {
+		return out, fmt.Errorf("calibrating the judge of %s: no signal has a past that can be read: %w", c.Address(), failed)
+	}
+	if len(out.Left) > 0 {
+		out.Level, out.Expected, out.Upper = out.Wanted, 100, 100
+		out.Problem = fmt.Sprintf("the past of %s can't be read: %s", strings.Join(out.Left, ", "), failed)
+		return out, nil
+	}
+	got := detect.Calibrate(quiet, watch.Window(p), p.Judge.Level()/2)
+	out.Level, out.Expected, out.Upper = got.Level*100, got.Expected*100, got.Upper*100
+	out.Watches, out.Alarms, out.SetBy, out.Problem = got.Windows, got.Alarms, got.SetBy, got.Problem
+	b, err := json.Marshal(calibration{out, c.Signals})
+	if err != nil {
+		return out, err
+	}
+	if err := a.Store.KeepProof(ctx, levelKey(c.Address()), b, now); err != nil {
+		return out, fmt.Errorf("keeping the calibrated level of %s: %w", c.Address(), err)
+	}
+	return out, nil
+}
+
+// span is a stretch of time.
+type span struct{ from, to time.Time }
+
+// loud are the times of a component that are no example of a quiet one: after its deployments, and in its incidents.
+func (a *App) loud(ctx context.Context, address string, window time.Duration, now time.Time) ([]span, error) {
+	events, err := a.Store.Events(ctx, address, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger of %s: %w", address, err)
+	}
+	var out []span
+	for _, e := range events {
+		if e.Kind == astern.EventDeployed {
+			out = append(out, span{e.At.Add(-time.Minute), e.At.Add(window)})
+		}
+	}
+	incidents, err := a.Incidents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range incidents {
+		if slices.Contains(in.Addresses, address) {
+			out = append(out, span{in.BeganAt, in.BeganAt.Add(in.Harm(now) + window)})
+		}
+	}
+	return out, nil
+}
+
+// pastOf returns what a signal counted of two halves of its members.
+func pastOf(ctx context.Context, signals *Signals, ask signal.Ask, halves signal.Groups, from, to time.Time) ([]astern.Sample, error) {
+	rounds, err := signals.Past(ctx, ask, from, to, pastStep)
+	if err != nil {
+		return nil, err
+	}
+	return signal.Replay(rounds, func(time.Time) signal.Groups { return halves }), nil
+}
+
+// levels returns the levels that a component's judges are made with, and whether they are those that the policy asks for: a
+// calibrated one must have been replayed lately.
+func (a *App) levels(ctx context.Context, c astern.Component, p astern.Policy) (watch.Levels, bool) {
+	half := p.Judge.Level() / 2
+	out := watch.Levels{Beside: half, Alone: half}
+	if !p.Judge.Calibrated {
+		return out, true
+	}
+	b, ok, err := a.Store.Proof(ctx, levelKey(c.Address()))
+	if err != nil || !ok {
+		return out, false
+	}
+	var k, wanted calibration
+	if json.Unmarshal(b, &k) != nil {
+		return out, false // it is a cache
+	}
+	wanted = calibration{k.CalibratedLevel, c.Signals}
+	wanted.Wanted, wanted.WatchSeconds, wanted.PastSeconds = half*100, int64(watch.Window(p).Seconds()), int64(p.Judge.Past().Seconds())
+	if again, err := json.Marshal(wanted); err != nil || string(again) != string(b) || !(k.Level > 0 && k.Level < 100) {
+		return out, false
+	}
+	out.Beside = k.Level / 100
+	if k.Problem == "" {
+		out.Calibrated = fmt.Sprintf("calibrated on %d quiet watches of the past, %d of them called worse: %.2g %% of watches like those are expected to be", k.Watches, k.Alarms, k.Expected)
+	}
+	age := a.Now().Sub(k.At)
+	return out, age >= 0 && age < levelAge
+}
+
+// calibrateOne replays the past of one component whose policy asks for it and whose level is old, while nothing is judged
+// there: a round waits for one at most.
+func (w *Watcher) calibrateOne(ctx context.Context) {
+	now := w.app.Now()
+	for _, x := range w.all {
+		p := x.environment.Policy
+		if !p.Judge.Calibrated || x.known.Trial != nil || !x.known.Fault.IsZero() || x.trouble != "" || now.Before(x.calibrateAt) {
+			continue
+		}
+		if _, fresh := w.app.levels(ctx, x.component, p); fresh {
+			x.calibrateAt = now.Add(levelAge)
+			continue
+		}
+		x.calibrateAt = now.Add(time.Hour) // one that fails is tried again
+		limited, stop := context.WithTimeout(ctx, levelTime)
+		defer stop()
+		got, err := w.app.calibrate(limited, w.signals, x.component, x.state, p)
+		text := ""
+		switch {
+		case err != nil:
+			text = "the judge can't be calibrated, and keeps to the guaranteed level: " + err.Error()
+		case got.Problem != "":
+			text = "the judge can't be calibrated, and keeps to the guaranteed level: " + got.Problem
+		}
+		w.once(x, "calibrate", astern.WatchEvent{Kind: astern.WatchTrouble, Text: text})
+		return
+	}
+}
