@@ -207,7 +207,7 @@ func (l *Lab) createService(ctx context.Context, c *Call) Reply {
 	if _, given := c.Input["desiredCount"]; !given {
 		return *ecsError(c, "InvalidParameterException", "DesiredCount is required when creating a service with the REPLICA scheduling strategy.")
 	}
-	if desired < 0 || desired > tasksKept/2 {
+	if desired < 0 || desired > tasksMost {
 		return *ecsError(c, "InvalidParameterException", "Invalid desired count: the lab runs between 0 and 500 tasks of a service.")
 	}
 	s := &ecsService{scope: &Call{Region: c.Region, Account: c.Account, AccessKey: c.AccessKey}, created: c.Time, settings: map[string]any{}}
@@ -382,7 +382,7 @@ func (l *Lab) updateService(ctx context.Context, c *Call) Reply {
 		}
 	}
 	desired := intOf(c.Input["desiredCount"], s.rollout.Desired)
-	if desired < 0 || desired > tasksKept/2 {
+	if desired < 0 || desired > tasksMost {
 		return *ecsError(c, "InvalidParameterException", "Invalid desired count: the lab runs between 0 and 500 tasks of a service.")
 	}
 	before := s.settings

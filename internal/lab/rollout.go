@@ -26,7 +26,8 @@ const (
 	throttleMost    = 27 * time.Minute // the longest pause between two starts of tasks that keep failing
 	eventsKept      = 100              // as many as DescribeServices returns
 	deploymentsKept = 300              // of those that are over
-	tasksKept       = 1000             // stopped ones, at most; as many as that may run
+	stoppedKept     = 200              // stopped tasks, at most
+	tasksMost       = 500              // that a service may be asked to run
 	advanceMost     = 10_000           // moments handled in one go; what is left over happens at the end
 )
 
@@ -724,7 +725,7 @@ func (s *rollout) forget(now time.Time) {
 	s.Tasks = slices.DeleteFunc(s.Tasks, func(t *task) bool {
 		return t.Last == "STOPPED" && now.Sub(t.Stopped) > stoppedShown
 	})
-	if over := s.count(nil, func(t *task) bool { return t.Last == "STOPPED" }) - tasksKept; over > 0 {
+	if over := s.count(nil, func(t *task) bool { return t.Last == "STOPPED" }) - stoppedKept; over > 0 {
 		s.Tasks = slices.DeleteFunc(s.Tasks, func(t *task) bool {
 			over -= boolInt(t.Last == "STOPPED")
 			return t.Last == "STOPPED" && over >= 0
