@@ -25,10 +25,10 @@ const (
 	alarmPoll       = 10 * time.Second // how often a deployment looks at its alarms
 	throttleMost    = 27 * time.Minute // the longest pause between two starts of tasks that keep failing
 	eventsKept      = 100              // as many as DescribeServices returns
-	deploymentsKept = 300              // of those that are over
+	deploymentsKept = 100              // of those that are over
 	stoppedKept     = 200              // stopped tasks, at most
 	tasksMost       = 500              // that a service may be asked to run
-	advanceMost     = 10_000           // moments handled in one go; what is left over happens at the end
+	advanceMost     = 5_000            // moments handled in one go; what is left over happens at the end
 )
 
 // rollout is a service as its scheduler sees it.

@@ -244,14 +244,14 @@ func TestRollbackFails(t *testing.T) {
 	}
 }
 
-// Of four hundred deployments the last 300 are kept, and the one that a rollback would go back to.
+// Of 150 deployments the last 100 are kept, and the one that a rollback would go back to.
 func TestOldDeploymentsAreForgotten(t *testing.T) {
 	w := &stage{}
 	s := begun(w, 1, rolling)
 	s.advance(epochStart.Add(time.Minute), w.world())
 	good := s.primary()
 	w.fates = map[string]fate{"a:2": dies}
-	for i := range 400 {
+	for i := range 150 {
 		update(s, w, "a:2", epochStart.Add(time.Duration(i+2)*time.Minute))
 	}
 	if n := len(s.Deployments); n > deploymentsKept+1 || len(s.Records) != n || len(s.Revisions) != n {
@@ -316,7 +316,7 @@ func TestBreakerStopsCountingOnceATaskRan(t *testing.T) {
 	}
 }
 
-// A task that keeps failing is started ever less often, so a month of it is a bounded piece of work.
+// A task that keeps failing is started ever less often, so twenty days of it are a bounded piece of work.
 func TestStartsAreThrottled(t *testing.T) {
 	w := &stage{fates: map[string]fate{"a:1": dies}}
 	s := begun(w, 1, rolling)
@@ -324,12 +324,12 @@ func TestStartsAreThrottled(t *testing.T) {
 	if !s.Throttled || !strings.Contains(s.said(), "unable to consistently start tasks") {
 		t.Errorf("nothing is said of it:\n%s", s.said())
 	}
-	s.advance(epochStart.Add(30*24*time.Hour), w.world())
-	if d := s.primary(); d.StartFailures < 1590 || d.StartFailures > 1620 { // 27 minutes apart
-		t.Errorf("%d starts in a month", d.StartFailures)
+	s.advance(epochStart.Add(20*24*time.Hour), w.world())
+	if d := s.primary(); d.StartFailures < 1055 || d.StartFailures > 1080 { // 27 minutes apart
+		t.Errorf("%d starts in twenty days", d.StartFailures)
 	}
 	w.fates = nil
-	s.advance(epochStart.Add(31*24*time.Hour), w.world())
+	s.advance(epochStart.Add(21*24*time.Hour), w.world())
 	if !stable(s) || s.primary().State != "COMPLETED" {
 		t.Errorf("not stable once tasks start again: %+v", s.primary())
 	}
