@@ -132,3 +132,20 @@ func FuzzConfigStrategy(f *testing.F) {
 		}
 	})
 }
+
+// A reset account has nothing left of what the lab itself keeps.
+func TestStatesAreReset(t *testing.T) {
+	a := start(t)
+	const look = ecsSetup + `
+print(ecs.describe_services(cluster="shop", services=["api"])["services"] if ecs.list_clusters()["clusterArns"] else [], client("appconfig").list_applications()["Items"],
+  client("cloudwatch").describe_alarms()["MetricAlarms"], ecr.describe_repositories()["repositories"])`
+	a.python(ecsSetup + appconfigSetup + `
+ecs.create_cluster(clusterName="shop"); image("1"); define(registry + "api:1"); service()
+client("cloudwatch").put_metric_alarm(AlarmName="errors", Namespace="n", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanThreshold")`)
+	if err := a.Reset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.wantPython("[] [] [] []", look)
+	a.wantPython("[]", ecsSetup+`
+ecr.create_repository(repositoryName="api"); print(ecr.list_images(repositoryName="api")["imageIds"])`)
+}
