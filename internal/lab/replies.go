@@ -12,31 +12,21 @@ import (
 //
 // https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html#operation-error-serialization and its neighbours
 func errorReply(c *Call, status int, code, message string) Reply {
-	id := requestID(c)
-	header := http.Header{"X-Amzn-Requestid": {id}}
 	switch c.protocol {
 	case "query", "rest-xml":
+		if c.Service == "s3" {
+			return xmlReply(c, status, fmt.Sprintf("<Error><Code>%s</Code><Message>%s</Message><Resource>%s</Resource><RequestId>%s</RequestId></Error>",
+				escaped(code), escaped(message), escaped(c.Path), requestID(c)))
+		}
 		kind := "Sender"
 		if status >= 500 {
 			kind = "Receiver"
 		}
-		var b bytes.Buffer
-		b.WriteString(xml.Header)
-		if c.Service == "s3" {
-			fmt.Fprintf(&b, "<Error><Code>%s</Code><Message>%s</Message><Resource>%s</Resource><RequestId>%s</RequestId></Error>",
-				escaped(code), escaped(message), escaped(c.Path), id)
-		} else {
-			fmt.Fprintf(&b, "<ErrorResponse><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>",
-				kind, escaped(code), escaped(message), id)
-		}
-		header.Set("Content-Type", "text/xml")
-		return Reply{status, header, b.Bytes()}
+		return xmlReply(c, status, fmt.Sprintf("<ErrorResponse><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>",
+			kind, escaped(code), escaped(message), requestID(c)))
 	}
-	header.Set("X-Amzn-Errortype", code)
 	r := jsonReply(c, status, map[string]string{"__type": code, "message": message, "Message": message})
-	for k, v := range header {
-		r.Header[k] = v
-	}
+	r.Header.Set("X-Amzn-Errortype", code)
 	return r
 }
 

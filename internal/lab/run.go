@@ -149,6 +149,11 @@ func (l *Lab) resolve(ctx context.Context, c *Call, name, qualifier string) (tar
 	if pending {
 		return target{}, l.busy(c, key)
 	}
+	if runtime := fmt.Sprint(conf["Runtime"]); !strings.HasPrefix(runtime, "provided") {
+		r := errorReply(c, http.StatusNotImplemented, "LabNotImplemented", "The lab does not run "+name+" of the runtime "+runtime+
+			": it runs archives with a bootstrap, of provided.al2 and provided.al2023.")
+		return target{}, &r
+	}
 	t := target{name: name, timeout: 3 * time.Second}
 	t.version, _ = conf["Version"].(string)
 	t.arn, _ = conf["FunctionArn"].(string)

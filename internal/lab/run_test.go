@@ -102,7 +102,8 @@ func TestFunctionsThatCanNotRun(t *testing.T) {
 Unhandled {"errorMessage":"RequestId: ID Error: fork/exec /var/task/bootstrap: permission denied","errorType":"Runtime.InvalidEntrypoint"}
 Unhandled {"errorMessage":"RequestId: ID Error: Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]","errorType":"Runtime.InvalidEntrypoint"}
 Unhandled {"errorMessage":"RequestId: ID Error: unpacking \"../evil\" of the archive: it leads out of the archive","errorType":"Runtime.InvalidEntrypoint"}
-403 MissingAuthenticationTokenException`, runFunctions+`
+403 MissingAuthenticationTokenException
+501 LabNotImplemented: The lab does not run snake of the runtime python3.12: it runs archives with a bootstrap, of provided.al2 and provided.al2023.`, runFunctions+`
 import re, urllib.request, urllib.error
 def named(name):
     b = io.BytesIO()
@@ -114,7 +115,10 @@ show()
 for name in ("other", "../evil"): lam.update_function_code(FunctionName="fn", ZipFile=named(name)); wait(); show()
 q = urllib.request.Request(url + "/2015-03-31/functions/fn/invocations", data=b"{}", headers={"Authorization": "AWS4-HMAC-SHA256 Credential=/20260101/us-east-1/lambda/aws4_request"})
 try: urllib.request.urlopen(q)
-except urllib.error.HTTPError as e: print(e.code, json.load(e)["__type"])`)
+except urllib.error.HTTPError as e: print(e.code, json.load(e)["__type"])
+lam.create_function(FunctionName="snake", Runtime="python3.12", Handler="b", Role=role, Code={"ZipFile": one})
+w = lam.get_waiter("function_active_v2"); w.config.delay = 0.1; w.wait(FunctionName="snake")
+print(refused(lambda: lam.invoke(FunctionName="snake")))`)
 	left, err := filepath.Glob(filepath.Join(os.TempDir(), "functions-*", "*", "evil"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)

@@ -78,7 +78,7 @@ func startSandbox(folder string, archive []byte, env []string) (*sandbox, error)
 	program := filepath.Join(folder, "bootstrap")
 	if _, err := os.Stat(program); err != nil {
 		s.shut()
-		return nil, fmt.Errorf("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
+		return nil, inLambdasWords("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
 	}
 	s.cmd = bound(program)
 	s.cmd.Dir = folder
@@ -94,6 +94,11 @@ func startSandbox(folder string, archive []byte, env []string) (*sandbox, error)
 	}
 	return s, nil
 }
+
+// inLambdasWords is an error that is shown as it is.
+type inLambdasWords string
+
+func (w inLambdasWords) Error() string { return string(w) }
 
 // bare is the reason of an error without the names of our folders.
 func bare(err error) error {
