@@ -229,8 +229,8 @@ func (s *session) labClock(dir *string) *cobra.Command {
 
 func (s *session) labExpire(on onLab) *cobra.Command {
 	return &cobra.Command{
-		Use: "expire", Short: "run the lifecycle rules of all buckets now, by the lab's clock", Args: takes(0, 0),
-		Long: "Runs the lifecycle rules of all buckets by the lab's clock, as each step of it does, and lists what they took away.\n\n  astern lab expire",
+		Use: "expire", Short: "run the lifecycle rules of all buckets and image repositories now, by the lab's clock", Args: takes(0, 0),
+		Long: "Runs the lifecycle rules of all buckets and image repositories by the lab's clock, as its steps do (repositories: every 24 hours),\nand lists what they took away.\n\n  astern lab expire",
 		RunE: on(func(ctx context.Context, c lab.Client, _ lab.Running) error {
 			gone, err := c.Expire(ctx)
 			if err != nil {
@@ -240,13 +240,13 @@ func (s *session) labExpire(on onLab) *cobra.Command {
 				if len(gone) == 0 {
 					return text(w, "no rule takes anything away now")
 				}
-				rows := []string{"BUCKET\tKEY\tVERSION\tRULE"}
+				rows := []string{"FROM\tWHAT\tVERSION\tRULE"}
 				for _, g := range gone {
 					version := g.VersionID
 					if version == "" {
 						version = "current"
 					}
-					rows = append(rows, g.Bucket+"\t"+plainCell(g.Key)+"\t"+version+"\t"+plainCell(g.Rule))
+					rows = append(rows, g.Bucket+g.Repository+"\t"+plainCell(g.Key)+"\t"+version+"\t"+plainCell(g.Rule))
 				}
 				return lines(w, rows...)
 			})

@@ -78,6 +78,7 @@ func (l *Lab) admin(w http.ResponseWriter, r *http.Request) {
 		say(w, l.Status(), err)
 	case "POST expire":
 		gone, err := l.Expire(r.Context())
+		gone = append(gone, l.expireImages(r.Context(), l.Now())...)
 		say(w, gone, err)
 	case "POST reset":
 		err := l.Reset(r.Context())

@@ -10,6 +10,10 @@ type states struct {
 	cloudfront cloudfrontState
 	edges      edges
 	s3         s3State
+	config     configState
+	monitor    monitorState
+	ecr        ecrState
+	ecs        ecsState
 }
 
 // sections returns all of states, for reset and for the ticks of the clock.
@@ -22,6 +26,10 @@ func (l *Lab) sections() []section {
 		&s.cloudfront,
 		&s.edges,
 		&s.s3,
+		monitorClock{&s.monitor}, // before whom alarms roll back
+		ecsClock{&s.ecs, l},      // before the registry: what started before an image expired has started
+		ecrClock{&s.ecr, l},
+		&s.config,
 	}
 }
 
@@ -35,6 +43,10 @@ func (l *Lab) table() map[string]Overlay {
 		l.secretsOverlays(),
 		l.cloudfrontOverlays(),
 		l.s3Overlays(),
+		l.appconfigOverlays(),
+		l.ecrOverlays(),
+		l.ecsOverlays(),
+		l.cloudwatchOverlays(),
 	} {
 		maps.Copy(all, subject)
 	}

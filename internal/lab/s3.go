@@ -199,13 +199,14 @@ func (l *Lab) tagsOf(ctx context.Context, c *Call, bucket, key, version string) 
 	return out
 }
 
-// Expired is an object, or a version of one, that a lifecycle rule took away.
+// Expired is an object, or a version of one, that a lifecycle rule took away; or a container image.
 type Expired struct {
-	Account   string `json:"account"`
-	Bucket    string `json:"bucket"`
-	Key       string `json:"key"`
-	VersionID string `json:"version_id,omitempty"` // "" when the current version was deleted
-	Rule      string `json:"rule"`
+	Account    string `json:"account"`
+	Bucket     string `json:"bucket,omitempty"`
+	Repository string `json:"repository,omitempty"` // of an image
+	Key        string `json:"key"`                  // of an image: its tags
+	VersionID  string `json:"version_id,omitempty"` // "" when the current version was deleted; of an image: its digest
+	Rule       string `json:"rule"`
 }
 
 // Expire runs the lifecycle rules of all buckets, by the lab's clock, and returns what they took away.
