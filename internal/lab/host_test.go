@@ -191,7 +191,13 @@ func TestLeash(t *testing.T) {
 	stdin.Close() // as the kernel does when we die
 	gone(t, who)
 	cmd.Wait()
-	out, err := leashed("sh", "-c", "echo hello; exit 4").CombinedOutput()
+	cmd = leashed("sh", "-c", "echo hello; exit 4")
+	held, err := cmd.StdinPipe() // we live
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	out, err := cmd.CombinedOutput()
 	if cmd := fmt.Sprint(err); cmd != "exit status 4" || string(out) != "hello\n" {
 		t.Errorf("what the child does comes through as %q, %v", out, err)
 	}

@@ -230,7 +230,7 @@ func (t *tail) String() string {
 // leash runs a program and ends it when its own standard input ends, as it does when we die, however we die.
 const leash = `exec 3<&0
 "$@" 3<&- </dev/null & child=$!
-{ cat <&3 >/dev/null; kill -9 $child 2>/dev/null; } & watch=$!
+{ cat <&3; kill -9 $child; } >/dev/null 2>&1 & watch=$!
 trap 'kill $child $watch 2>/dev/null' INT TERM
 wait $child
 status=$?
