@@ -1,6 +1,8 @@
 package awsapi
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 
 	"github.com/astern-dev/astern"
@@ -96,4 +98,14 @@ func Places(places []string) ([]Settings, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// Decode reads the settings of a component strictly.
+func Decode(raw json.RawMessage, into any) []astern.Problem {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return []astern.Problem{{What: "can't be read: " + oneLine(err.Error()), Hint: "astern schema shows what is allowed"}}
+	}
+	return nil
 }

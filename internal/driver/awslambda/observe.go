@@ -1,0 +1,315 @@
+package awslambda
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
+)
+
+// sideBySide is how many calls one observation makes at a time.
+const sideBySide = 8
+
+// Observe reads the component's state. The paths:
+//
+//	arn                 the function: with it account and region
+//	revision            what the alias serves, the main revision first; absent when there is no alias
+//	routing             shares of the versions beside the main one: "7=0.25"
+//	latest              hash of the code in $LATEST
+//	version/REV         the version's number
+//	release/REV         hash of its package
+//	release-time/REV    when it was published
+//	package/REV         "Zip, 1234 bytes, python3.13"
+//	state/REV           "Active", or what is in the way
+//	role/REV            "there ARN" or "gone ARN"
+//	layers/REV          "there" or "gone ARN…"; absent when it has none
+//	runtime/REV         name of the runtime
+//	event-sources       event source mappings of the function, a line each
+//	provisioned         provisioned concurrency of the alias
+//	reserved            reserved concurrency of the function
+//	archive/REV         object version of the archive of a revision that is not published any more
+//	archive-hash/REV    its SHA-256, where S3 knows it
+//	archive-dies/REV    when a lifecycle rule deletes it
+//	archives            why the archives could not be listed; absent when they could
+func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.Scope) (astern.State, error) {
+	p, err := resolve(c)
+	if err != nil {
+		return astern.State{}, err
+	}
+	l := &look{place: p, scope: scope, at: d.now().UTC(), state: astern.State{Address: c.Address(), Values: map[string]astern.Value{}}}
+	var config aws.Config
+	if l.lambda, config, err = d.client(ctx, p, false); err == nil {
+		l.function, err = ask(ctx, l.lambda, p)
+	}
+	switch {
+	case astern.CodeOf(err) == astern.NotFound:
+	case err != nil:
+		l.fail(err, "revision", "arn")
+	default:
+		l.base()
+		l.closely(ctx, config)
+		l.around(ctx)
+		if p.Archive != nil && l.wants("archive/", "archive-hash/", "archive-dies/", "archives") {
+			l.archives(ctx, config)
+		}
+	}
+	maps.DeleteFunc(l.state.Values, func(path string, _ astern.Value) bool { return !l.asked(path) })
+	return l.state, nil
+}
+
+// look is one observation.
+type look struct {
+	place
+	scope    astern.Scope
+	at       time.Time
+	lambda   *lambda.Client
+	function function
+
+	mu    sync.Mutex
+	state astern.State
+}
+
+func (l *look) asked(path string) bool {
+	return len(l.scope.Paths) == 0 || slices.Contains(l.scope.Paths, path)
+}
+
+// wants reports whether a path is asked for that is, or begins with, one of these.
+func (l *look) wants(paths ...string) bool {
+	return len(l.scope.Paths) == 0 || slices.ContainsFunc(l.scope.Paths, func(asked string) bool {
+		return slices.ContainsFunc(paths, func(p string) bool { return asked == p || strings.HasSuffix(p, "/") && strings.HasPrefix(asked, p) })
+	})
+}
+
+func (l *look) known(path, text string) { l.set(path, astern.Value{Text: text, At: l.at}) }
+
+func (l *look) unknown(path string, err error) {
+	l.set(path, astern.Value{Unknown: awsapi.OneLine(reason(err)), At: l.at})
+}
+
+func (l *look) set(path string, v astern.Value) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state.Values[path] = v
+}
+
+// reason is an error with what can be done about it, for a value of a state.
+func reason(err error) string {
+	if hint := astern.HintOf(err); hint != "" {
+		return err.Error() + "; " + hint
+	}
+	return err.Error()
+}
+
+// fail makes the paths unknown, and all that were asked for and are not known yet: they can't be said to be absent.
+func (l *look) fail(err error, paths ...string) {
+	for _, path := range append(paths, l.scope.Paths...) {
+		if _, ok := l.state.Values[path]; !ok {
+			l.unknown(path, err)
+		}
+	}
+}
+
+// base notes what the lists say.
+func (l *look) base() {
+	f := l.function
+	l.known("arn", f.arn)
+	l.known("latest", f.latest.hash)
+	if !f.alias.absent {
+		l.known("revision", f.serves())
+		if r := f.alias.routing(); r != "" {
+			l.known("routing", r)
+		}
+	}
+	for _, v := range f.judged() {
+		l.known("version/"+v.revision, strconv.FormatInt(v.number, 10))
+		l.known("release/"+v.revision, v.hash)
+		if at := v.modified(); !at.IsZero() {
+			l.known("release-time/"+v.revision, at.Format(time.RFC3339))
+		}
+		l.known("package/"+v.revision, strings.TrimSuffix(fmt.Sprintf("%s, %d bytes, %s", v.config.PackageType, v.config.CodeSize, v.config.Runtime), ", "))
+		if v.config.Runtime != "" {
+			l.known("runtime/"+v.revision, string(v.config.Runtime))
+		}
+	}
+}
+
+// closely reads the state of each version, and whether what it needs is there. A role or a layer that many versions have is
+// asked for once.
+func (l *look) closely(ctx context.Context, config aws.Config) {
+	var jobs []func()
+	roles, layers := map[string]*once{}, map[string]*once{}
+	directory := iam.NewFromConfig(config)
+	for _, v := range l.function.judged() {
+		if l.wants("state/" + v.revision) {
+			jobs = append(jobs, func() { l.stateOf(ctx, v) })
+		}
+		if role := aws.ToString(v.config.Role); l.wants("role/"+v.revision) && role != "" {
+			o := shared(roles, role)
+			jobs = append(jobs, func() {
+				l.there("role/"+v.revision, role, o.ask(func() error { return askRole(ctx, directory, role) }))
+			})
+		}
+		if l.wants("layers/"+v.revision) && len(v.config.Layers) > 0 {
+			jobs = append(jobs, func() { l.layersOf(ctx, v, layers) })
+			for _, y := range v.config.Layers {
+				shared(layers, aws.ToString(y.Arn))
+			}
+		}
+	}
+	slots := make(chan struct{}, sideBySide)
+	var wait sync.WaitGroup
+	for _, job := range jobs {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			job()
+		})
+	}
+	wait.Wait()
+}
+
+// once asks one thing once.
+type once struct {
+	sync.Once
+	err error
+}
+
+func (o *once) ask(f func() error) error {
+	o.Do(func() { o.err = f() })
+	return o.err
+}
+
+func shared(m map[string]*once, key string) *once {
+	if m[key] == nil {
+		m[key] = &once{}
+	}
+	return m[key]
+}
+
+// there notes whether something that is needed exists.
+func (l *look) there(path, what string, err error) {
+	switch {
+	case err == nil:
+		l.known(path, "there "+what)
+	case astern.CodeOf(err) == astern.NotFound:
+		l.known(path, "gone "+what)
+	default:
+		l.unknown(path, err)
+	}
+}
+
+// askRole asks for the role of a version.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRole.html
+func askRole(ctx context.Context, c *iam.Client, arn string) error {
+	name := arn[strings.LastIndex(arn, "/")+1:]
+	_, err := c.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	return awsapi.Explain(err, "looking for the role "+name, arn)
+}
+
+// layersOf asks for each layer of a version.
+// https://docs.aws.amazon.com/lambda/latest/api/API_GetLayerVersion.html
+func (l *look) layersOf(ctx context.Context, v version, asked map[string]*once) {
+	var gone []string
+	for _, y := range v.config.Layers {
+		arn := aws.ToString(y.Arn)
+		i := strings.LastIndex(arn, ":")
+		number, err := strconv.ParseInt(arn[i+1:], 10, 64)
+		if err == nil {
+			err = asked[arn].ask(func() error {
+				_, err := l.lambda.GetLayerVersion(ctx, &lambda.GetLayerVersionInput{LayerName: aws.String(arn[:i]), VersionNumber: &number})
+				return awsapi.Explain(err, "looking for a layer", arn)
+			})
+		}
+		switch {
+		case astern.CodeOf(err) == astern.NotFound:
+			gone = append(gone, arn)
+		case err != nil:
+			l.unknown("layers/"+v.revision, err)
+			return
+		}
+	}
+	if len(gone) > 0 {
+		l.known("layers/"+v.revision, "gone "+strings.Join(gone, " "))
+		return
+	}
+	l.known("layers/"+v.revision, "there")
+}
+
+// stateOf asks for the state of a version, which no list tells.
+// https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+func (l *look) stateOf(ctx context.Context, v version) {
+	path, number := "state/"+v.revision, strconv.FormatInt(v.number, 10)
+	out, err := l.lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &l.Function, Qualifier: &number})
+	if err != nil {
+		l.unknown(path, awsapi.Explain(err, fmt.Sprintf("reading version %s of %s", number, l.Function), l.function.arn+":"+number))
+		return
+	}
+	text := string(out.State)
+	if out.State == "" {
+		text = "Active" // older functions carry no state
+	} else if why := aws.ToString(out.StateReason); why != "" && text != "Active" {
+		text += ": " + awsapi.OneLine(why)
+	}
+	l.known(path, text)
+}
+
+// around reads what calls the function besides the alias, and how much of it may run.
+func (l *look) around(ctx context.Context) {
+	if l.wants("event-sources") {
+		l.eventSources(ctx)
+	}
+	if l.wants("provisioned") && !l.function.alias.absent {
+		out, err := l.lambda.GetProvisionedConcurrencyConfig(ctx, &lambda.GetProvisionedConcurrencyConfigInput{FunctionName: &l.Function, Qualifier: &l.Alias})
+		switch {
+		case awsapi.Is(err, "ProvisionedConcurrencyConfigNotFoundException"):
+		case err != nil:
+			l.unknown("provisioned", awsapi.Explain(err, "reading the provisioned concurrency of "+l.Alias, l.function.arn+":"+l.Alias))
+		default:
+			l.known("provisioned", fmt.Sprintf("%d, %s", aws.ToInt32(out.RequestedProvisionedConcurrentExecutions), out.Status))
+		}
+	}
+	if l.wants("reserved") {
+		out, err := l.lambda.GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &l.Function})
+		if err != nil {
+			l.unknown("reserved", awsapi.Explain(err, "reading the reserved concurrency of "+l.Function, l.function.arn))
+		} else if out.ReservedConcurrentExecutions != nil {
+			l.known("reserved", strconv.Itoa(int(*out.ReservedConcurrentExecutions)))
+		}
+	}
+}
+
+// eventSources lists what calls the function by itself, and through what.
+// https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html
+func (l *look) eventSources(ctx context.Context) {
+	var lines []string
+	pages := lambda.NewListEventSourceMappingsPaginator(l.lambda, &lambda.ListEventSourceMappingsInput{FunctionName: &l.Function})
+	for pages.HasMorePages() && len(lines) < 1000 {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			l.unknown("event-sources", awsapi.Explain(err, "reading the event sources of "+l.Function, l.function.arn))
+			return
+		}
+		for _, m := range page.EventSourceMappings {
+			through := latest
+			if q, ok := strings.CutPrefix(aws.ToString(m.FunctionArn), l.function.arn+":"); ok {
+				through = q
+			}
+			lines = append(lines, through+" "+awsapi.OneLine(aws.ToString(m.EventSourceArn)))
+		}
+	}
+	if len(lines) > 0 {
+		slices.Sort(lines)
+		l.known("event-sources", strings.Join(lines, "\n"))
+	}
+}
