@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/inventory"
 )
@@ -164,10 +165,15 @@ func (a *App) tags(ctx context.Context) []tag {
 	return out
 }
 
+// CloudPlace is what a place begins with that is no folder: a region of AWS.
+const CloudPlace = "aws:"
+
 // Discover asks every driver that can for components at the places.
 func Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
 	var out []astern.Discovered
-	for _, d := range Drivers(nil, nil) {
+	accounts := awsapi.New()
+	defer accounts.Close()
+	for _, d := range drivers(nil, accounts, nil, nil) {
 		if d.Discoverer == nil {
 			continue
 		}

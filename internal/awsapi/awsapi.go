@@ -18,6 +18,7 @@ package awsapi
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -49,24 +51,27 @@ const (
 type Accounts struct {
 	mu   sync.Mutex
 	open map[Settings]*Session
-	http *http.Client
+	used []*http.Client // by all sessions there were
 }
 
 // New returns Accounts without a session: nothing is read and nobody is asked before the first one.
-func New() *Accounts {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = connections, connections
-	t.TLSHandshakeTimeout, t.ResponseHeaderTimeout = connectWithin, answerWithin
-	t.DialContext = dialer(connectWithin)
-	return &Accounts{open: map[Settings]*Session{}, http: &http.Client{Transport: t, Timeout: callWithin,
-		// A redirect is an answer to be explained: S3 gives one for a bucket of another region.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-}
+func New() *Accounts { return &Accounts{open: map[Settings]*Session{}} }
 
 // Close ends idle connections.
 func (a *Accounts) Close() error {
-	a.http.CloseIdleConnections()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.used {
+		c.CloseIdleConnections()
+	}
 	return nil
+}
+
+// transport bounds what one call may take.
+func transport(t *http.Transport) {
+	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = connections, connections
+	t.TLSHandshakeTimeout, t.ResponseHeaderTimeout = connectWithin, answerWithin
+	t.DialContext = (&net.Dialer{Timeout: connectWithin, KeepAlive: 30 * time.Second}).DialContext
 }
 
 // Session is the credentials of one declaration in one region.
@@ -126,7 +131,7 @@ func (a *Accounts) load(ctx context.Context, s Settings) (*Session, error) {
 		})
 	})
 	options := []func(*config.LoadOptions) error{
-		config.WithHTTPClient(a.http),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(transport).WithTimeout(callWithin)),
 		config.WithRetryer(func() aws.Retryer { return limit }),
 		config.WithAPIOptions([]func(*middleware.Stack) error{noteSending, a.forgetting(s)}),
 		config.WithAppID("astern"),
@@ -145,6 +150,15 @@ func (a *Accounts) load(ctx context.Context, s Settings) (*Session, error) {
 	}
 	if c.Region == "" {
 		return nil, astern.Errorf(astern.Invalid, "opening AWS%s: no region is given", s.with()).WithHint("write region below with, or set AWS_REGION")
+	}
+	if b, ok := c.HTTPClient.(*awshttp.BuildableClient); ok { // with what the configuration adds to it, as AWS_CA_BUNDLE
+		own := &http.Client{Transport: b.GetTransport(), Timeout: callWithin,
+			// A redirect is an answer to be explained: S3 gives one for a bucket of another region.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		a.mu.Lock()
+		a.used = append(a.used, own)
+		a.mu.Unlock()
+		c.HTTPClient = own
 	}
 	if s.Role != "" {
 		provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(c), s.Role, func(o *stscreds.AssumeRoleOptions) { o.RoleSessionName = "astern" })

@@ -2,10 +2,8 @@ package awsapi
 
 import (
 	"context"
-	"net"
 	"net/http/httptrace"
 	"sync/atomic"
-	"time"
 
 	"github.com/aws/smithy-go/middleware"
 )
@@ -29,10 +27,4 @@ func noteSending(stack *middleware.Stack) error {
 			}
 			return out, metadata, err
 		}), middleware.After)
-}
-
-// dialer connects within a time.
-func dialer(within time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
-	d := &net.Dialer{Timeout: within, KeepAlive: 30 * time.Second}
-	return d.DialContext
 }

@@ -57,10 +57,9 @@ func (a *actor) order(call astern.Call) (order, error) {
 		return o, astern.Errorf(astern.Refused, "step %s is for the alias %s of %s, and astern.yaml now declares %s of %s", call.Step,
 			awsapi.OneLine(call.Text("alias")), awsapi.OneLine(call.Text("function")), o.place.Alias, o.place.Function).WithHint("plan again")
 	}
-	for _, r := range strings.Split(call.Text("revision"), "+") {
-		if !astern.ValidRevision(r) {
-			return bad("revision", call.Text("revision"))
-		}
+	if revisions := strings.Split(call.Text("revision"), "+"); slices.ContainsFunc(revisions, func(r string) bool { return !astern.ValidRevision(r) }) ||
+		len(revisions) > 1 && call.Text("routing") == "" { // only where shares are put back, the alias serves more than one
+		return bad("revision", call.Text("revision"))
 	}
 	switch call.Verb {
 	case verbMove, verbShift:

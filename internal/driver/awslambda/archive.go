@@ -39,7 +39,8 @@ func (l *look) archives(ctx context.Context, config aws.Config) {
 				WithHint("give the archives a prefix of their own")
 		}
 		if err != nil {
-			l.failArchives(awsapi.Explain(err, "looking for archives in s3://"+l.Archive.Bucket+"/"+before, "arn:aws:s3:::"+l.Archive.Bucket))
+			l.Fail(awsapi.Explain(err, "looking for archives in s3://"+l.Archive.Bucket+"/"+before, "arn:aws:s3:::"+l.Archive.Bucket),
+				[]string{"archive"}, "archives")
 			return
 		}
 		for _, o := range page.Contents {
@@ -55,7 +56,7 @@ func (l *look) archives(ctx context.Context, config aws.Config) {
 	var wait sync.WaitGroup
 	for _, o := range found[:min(len(found), maxJudged)] {
 		rev, _ := l.Archive.revision(aws.ToString(o.Key))
-		if !l.wants("archive/"+rev, "archive-hash/"+rev, "archive-dies/"+rev) {
+		if !l.Wants("archive/"+rev, "archive-hash/"+rev, "archive-dies/"+rev) {
 			continue
 		}
 		slots <- struct{}{}
@@ -65,16 +66,6 @@ func (l *look) archives(ctx context.Context, config aws.Config) {
 		})
 	}
 	wait.Wait()
-}
-
-// failArchives makes unknown what was asked of archives.
-func (l *look) failArchives(err error) {
-	l.unknown("archives", err)
-	for _, path := range l.scope.Paths {
-		if strings.HasPrefix(path, "archive") {
-			l.unknown(path, err)
-		}
-	}
 }
 
 // expiry is what S3 says of the lifecycle rule that deletes an object.
@@ -89,18 +80,18 @@ func (l *look) archiveOf(ctx context.Context, c *s3.Client, rev string) {
 		err = awsapi.Explain(err, fmt.Sprintf("looking at s3://%s/%s", l.Archive.Bucket, key), "arn:aws:s3:::"+l.Archive.Bucket+"/"+key)
 		if astern.CodeOf(err) != astern.NotFound { // deleted since the list was made
 			for _, path := range []string{"archive/", "archive-hash/", "archive-dies/"} {
-				l.unknown(path+rev, err)
+				l.Unknown(path+rev, err)
 			}
 		}
 		return
 	}
-	l.known("archive/"+rev, objectVersion(out))
+	l.Known("archive/"+rev, objectVersion(out))
 	if hash := hashOf(out.ChecksumSHA256); hash != "" {
-		l.known("archive-hash/"+rev, hash)
+		l.Known("archive-hash/"+rev, hash)
 	}
 	if m := expiry.FindStringSubmatch(aws.ToString(out.Expiration)); m != nil {
 		if at, err := time.Parse(time.RFC1123, m[1]); err == nil {
-			l.known("archive-dies/"+rev, at.UTC().Format(time.RFC3339))
+			l.Known("archive-dies/"+rev, at.UTC().Format(time.RFC3339))
 		}
 	}
 }

@@ -95,6 +95,12 @@ func (o order) publish(ctx context.Context, c *lambda.Client) astern.Op {
 	case err != nil:
 		return awsapi.Failed(awsapi.Explain(err, o.doing(), o.call.Text("arn")))
 	}
+	// The cloud does not publish what did not change since the last version: it answers with that one.
+	number, err := strconv.ParseInt(aws.ToString(out.Version), 10, 64)
+	if highest, bad := strconv.ParseInt(o.call.Image[imageHighest], 10, 64); err == nil && bad == nil && number <= highest {
+		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: its code and configuration are those of version %d, so there is nothing to publish", o.doing(), number).
+			WithHint("go to that version: astern targets lists it"))
+	}
 	return o.published(ctx, c, aws.ToString(out.Version))
 }
 

@@ -3,7 +3,6 @@ package awslambda
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,7 +46,7 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	if err != nil {
 		return astern.State{}, err
 	}
-	l := &look{place: p, scope: scope, at: d.now().UTC(), state: astern.State{Address: c.Address(), Values: map[string]astern.Value{}}}
+	l := &look{place: p, Sight: awsapi.NewSight(c, scope, d.now())}
 	var config aws.Config
 	if l.lambda, config, err = d.client(ctx, p, false); err == nil {
 		l.function, err = ask(ctx, l.lambda, p)
@@ -55,91 +54,46 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	switch {
 	case astern.CodeOf(err) == astern.NotFound:
 	case err != nil:
-		l.fail(err, "revision", "arn")
+		l.Fail(err, []string{""}, "revision", "arn")
 	default:
 		l.base()
 		l.closely(ctx, config)
 		l.around(ctx)
-		if p.Archive != nil && l.wants("archive/", "archive-hash/", "archive-dies/", "archives") {
+		if p.Archive != nil && l.Wants("archive/", "archive-hash/", "archive-dies/", "archives") {
 			l.archives(ctx, config)
 		}
 	}
-	maps.DeleteFunc(l.state.Values, func(path string, _ astern.Value) bool { return !l.asked(path) })
-	return l.state, nil
+	return l.State(), nil
 }
 
 // look is one observation.
 type look struct {
 	place
-	scope    astern.Scope
-	at       time.Time
+	*awsapi.Sight
 	lambda   *lambda.Client
 	function function
-
-	mu    sync.Mutex
-	state astern.State
-}
-
-func (l *look) asked(path string) bool {
-	return len(l.scope.Paths) == 0 || slices.Contains(l.scope.Paths, path)
-}
-
-// wants reports whether a path is asked for that is, or begins with, one of these.
-func (l *look) wants(paths ...string) bool {
-	return len(l.scope.Paths) == 0 || slices.ContainsFunc(l.scope.Paths, func(asked string) bool {
-		return slices.ContainsFunc(paths, func(p string) bool { return asked == p || strings.HasSuffix(p, "/") && strings.HasPrefix(asked, p) })
-	})
-}
-
-func (l *look) known(path, text string) { l.set(path, astern.Value{Text: text, At: l.at}) }
-
-func (l *look) unknown(path string, err error) {
-	l.set(path, astern.Value{Unknown: awsapi.OneLine(reason(err)), At: l.at})
-}
-
-func (l *look) set(path string, v astern.Value) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.state.Values[path] = v
-}
-
-// reason is an error with what can be done about it, for a value of a state.
-func reason(err error) string {
-	if hint := astern.HintOf(err); hint != "" {
-		return err.Error() + "; " + hint
-	}
-	return err.Error()
-}
-
-// fail makes the paths unknown, and all that were asked for and are not known yet: they can't be said to be absent.
-func (l *look) fail(err error, paths ...string) {
-	for _, path := range append(paths, l.scope.Paths...) {
-		if _, ok := l.state.Values[path]; !ok {
-			l.unknown(path, err)
-		}
-	}
 }
 
 // base notes what the lists say.
 func (l *look) base() {
 	f := l.function
-	l.known("arn", f.arn)
-	l.known("latest", f.latest.hash)
+	l.Known("arn", f.arn)
+	l.Known("latest", f.latest.hash)
 	if !f.alias.absent {
-		l.known("revision", f.serves())
+		l.Known("revision", f.serves())
 		if r := f.alias.routing(); r != "" {
-			l.known("routing", r)
+			l.Known("routing", r)
 		}
 	}
 	for _, v := range f.judged() {
-		l.known("version/"+v.revision, strconv.FormatInt(v.number, 10))
-		l.known("release/"+v.revision, v.hash)
+		l.Known("version/"+v.revision, strconv.FormatInt(v.number, 10))
+		l.Known("release/"+v.revision, v.hash)
 		if at := v.modified(); !at.IsZero() {
-			l.known("release-time/"+v.revision, at.Format(time.RFC3339))
+			l.Known("release-time/"+v.revision, at.Format(time.RFC3339))
 		}
-		l.known("package/"+v.revision, strings.TrimSuffix(fmt.Sprintf("%s, %d bytes, %s", v.config.PackageType, v.config.CodeSize, v.config.Runtime), ", "))
+		l.Known("package/"+v.revision, strings.TrimSuffix(fmt.Sprintf("%s, %d bytes, %s", v.config.PackageType, v.config.CodeSize, v.config.Runtime), ", "))
 		if v.config.Runtime != "" {
-			l.known("runtime/"+v.revision, string(v.config.Runtime))
+			l.Known("runtime/"+v.revision, string(v.config.Runtime))
 		}
 	}
 }
@@ -151,16 +105,16 @@ func (l *look) closely(ctx context.Context, config aws.Config) {
 	roles, layers := map[string]*once{}, map[string]*once{}
 	directory := iam.NewFromConfig(config)
 	for _, v := range l.function.judged() {
-		if l.wants("state/" + v.revision) {
+		if l.Wants("state/" + v.revision) {
 			jobs = append(jobs, func() { l.stateOf(ctx, v) })
 		}
-		if role := aws.ToString(v.config.Role); l.wants("role/"+v.revision) && role != "" {
+		if role := aws.ToString(v.config.Role); l.Wants("role/"+v.revision) && role != "" {
 			o := shared(roles, role)
 			jobs = append(jobs, func() {
 				l.there("role/"+v.revision, role, o.ask(func() error { return askRole(ctx, directory, role) }))
 			})
 		}
-		if l.wants("layers/"+v.revision) && len(v.config.Layers) > 0 {
+		if l.Wants("layers/"+v.revision) && len(v.config.Layers) > 0 {
 			jobs = append(jobs, func() { l.layersOf(ctx, v, layers) })
 			for _, y := range v.config.Layers {
 				shared(layers, aws.ToString(y.Arn))
@@ -201,11 +155,11 @@ func shared(m map[string]*once, key string) *once {
 func (l *look) there(path, what string, err error) {
 	switch {
 	case err == nil:
-		l.known(path, "there "+what)
+		l.Known(path, "there "+what)
 	case astern.CodeOf(err) == astern.NotFound:
-		l.known(path, "gone "+what)
+		l.Known(path, "gone "+what)
 	default:
-		l.unknown(path, err)
+		l.Unknown(path, err)
 	}
 }
 
@@ -235,15 +189,15 @@ func (l *look) layersOf(ctx context.Context, v version, asked map[string]*once) 
 		case astern.CodeOf(err) == astern.NotFound:
 			gone = append(gone, arn)
 		case err != nil:
-			l.unknown("layers/"+v.revision, err)
+			l.Unknown("layers/"+v.revision, err)
 			return
 		}
 	}
 	if len(gone) > 0 {
-		l.known("layers/"+v.revision, "gone "+strings.Join(gone, " "))
+		l.Known("layers/"+v.revision, "gone "+strings.Join(gone, " "))
 		return
 	}
-	l.known("layers/"+v.revision, "there")
+	l.Known("layers/"+v.revision, "there")
 }
 
 // stateOf asks for the state of a version, which no list tells.
@@ -252,7 +206,7 @@ func (l *look) stateOf(ctx context.Context, v version) {
 	path, number := "state/"+v.revision, strconv.FormatInt(v.number, 10)
 	out, err := l.lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &l.Function, Qualifier: &number})
 	if err != nil {
-		l.unknown(path, awsapi.Explain(err, fmt.Sprintf("reading version %s of %s", number, l.Function), l.function.arn+":"+number))
+		l.Unknown(path, awsapi.Explain(err, fmt.Sprintf("reading version %s of %s", number, l.Function), l.function.arn+":"+number))
 		return
 	}
 	text := string(out.State)
@@ -261,30 +215,30 @@ func (l *look) stateOf(ctx context.Context, v version) {
 	} else if why := aws.ToString(out.StateReason); why != "" && text != "Active" {
 		text += ": " + awsapi.OneLine(why)
 	}
-	l.known(path, text)
+	l.Known(path, text)
 }
 
 // around reads what calls the function besides the alias, and how much of it may run.
 func (l *look) around(ctx context.Context) {
-	if l.wants("event-sources") {
+	if l.Wants("event-sources") {
 		l.eventSources(ctx)
 	}
-	if l.wants("provisioned") && !l.function.alias.absent {
+	if l.Wants("provisioned") && !l.function.alias.absent {
 		out, err := l.lambda.GetProvisionedConcurrencyConfig(ctx, &lambda.GetProvisionedConcurrencyConfigInput{FunctionName: &l.Function, Qualifier: &l.Alias})
 		switch {
 		case awsapi.Is(err, "ProvisionedConcurrencyConfigNotFoundException"):
 		case err != nil:
-			l.unknown("provisioned", awsapi.Explain(err, "reading the provisioned concurrency of "+l.Alias, l.function.arn+":"+l.Alias))
+			l.Unknown("provisioned", awsapi.Explain(err, "reading the provisioned concurrency of "+l.Alias, l.function.arn+":"+l.Alias))
 		default:
-			l.known("provisioned", fmt.Sprintf("%d, %s", aws.ToInt32(out.RequestedProvisionedConcurrentExecutions), out.Status))
+			l.Known("provisioned", fmt.Sprintf("%d, %s", aws.ToInt32(out.RequestedProvisionedConcurrentExecutions), out.Status))
 		}
 	}
-	if l.wants("reserved") {
+	if l.Wants("reserved") {
 		out, err := l.lambda.GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &l.Function})
 		if err != nil {
-			l.unknown("reserved", awsapi.Explain(err, "reading the reserved concurrency of "+l.Function, l.function.arn))
+			l.Unknown("reserved", awsapi.Explain(err, "reading the reserved concurrency of "+l.Function, l.function.arn))
 		} else if out.ReservedConcurrentExecutions != nil {
-			l.known("reserved", strconv.Itoa(int(*out.ReservedConcurrentExecutions)))
+			l.Known("reserved", strconv.Itoa(int(*out.ReservedConcurrentExecutions)))
 		}
 	}
 }
@@ -297,7 +251,7 @@ func (l *look) eventSources(ctx context.Context) {
 	for pages.HasMorePages() && len(lines) < 1000 {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			l.unknown("event-sources", awsapi.Explain(err, "reading the event sources of "+l.Function, l.function.arn))
+			l.Unknown("event-sources", awsapi.Explain(err, "reading the event sources of "+l.Function, l.function.arn))
 			return
 		}
 		for _, m := range page.EventSourceMappings {
@@ -310,6 +264,6 @@ func (l *look) eventSources(ctx context.Context) {
 	}
 	if len(lines) > 0 {
 		slices.Sort(lines)
-		l.known("event-sources", strings.Join(lines, "\n"))
+		l.Known("event-sources", strings.Join(lines, "\n"))
 	}
 }

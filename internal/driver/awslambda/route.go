@@ -88,16 +88,17 @@ func (w way) fact(stages []astern.Stage, paths ...string) []astern.Fact {
 func (w way) move(o astern.Options) astern.Route {
 	number, from := w.state.Values["version/"+w.target.Revision].Text, w.state.Values["revision"].Text
 	out := astern.Route{From: from, Notes: w.notes()}
+	step := w.pointTo(astern.Text(number), "")
 	switch main, canary := w.canary(from, number); {
 	case o.Percent < 100 && canary:
 		share := float64(o.Percent) / 100
 		out.Stages = append(out.Stages, astern.Stage{Title: fmt.Sprintf("send %d %% of the calls to %s", o.Percent, w.target.Revision),
 			Steps: []astern.Step{w.shift(main, number, share)}, OnFailure: astern.OnFailureHold,
 			Gate: &astern.Gate{Checks: []string{}, BakeSeconds: o.BakeSeconds, IntervalSeconds: 5, TimeoutSeconds: max(o.GateSeconds, 60)}})
+		step.Sets = append(step.Sets, astern.Set{Path: "routing", Absent: true})
 	case o.Percent < 100:
 		out.Notes = append(out.Notes, fmt.Sprintf("the alias %s serves %s: a third version can't have a share beside them, so it goes over at once", w.Alias, from))
 	}
-	step := w.pointTo(astern.Text(number), "")
 	step.Title = fmt.Sprintf("move the alias %s of %s to version %s", w.Alias, w.Function, number)
 	step.Command = w.command("update-alias", "--name", w.Alias, "--function-version", number, "--routing-config", "AdditionalVersionWeights={}")
 	out.Stages = append(out.Stages, astern.Stage{Title: "move the alias to " + w.target.Revision, Steps: []astern.Step{step}, OnFailure: astern.OnFailureHold})
@@ -166,8 +167,6 @@ func (w way) redeploy() astern.Route {
 
 	publish := w.step(verbPublish, verbPublish, "publish it as "+rev, map[string]astern.Arg{"hash": astern.OutputOf(verbCode, "hash")})
 	publish.Outputs = map[string]string{"version": "string"}
-	publish.Sets = []astern.Set{{Path: "version/" + rev, Value: astern.OutputOf(verbPublish, "version")},
-		{Path: "release/" + rev, Value: astern.OutputOf(verbCode, "hash")}, {Path: "archive/" + rev, Absent: true}}
 	publish.Guards = []string{verbCode}
 	publish.Undo, publish.UndoBecause = astern.UndoNone, "a version that nobody calls does nothing"
 	publish.Command = w.command("publish-version", "--description", rev)
