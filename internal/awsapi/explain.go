@@ -76,10 +76,9 @@ func MayHaveRun(err error) bool {
 	if err == nil || credentialsFailed(err) {
 		return false
 	}
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.Response != nil && answer.Response.Response != nil {
+	if status := answered(err); status != 0 {
 		var api smithy.APIError
-		refused := errors.As(err, &api) && answer.HTTPStatusCode() >= 300 && answer.HTTPStatusCode() < 500
+		refused := errors.As(err, &api) && status >= 300 && status < 500
 		return !refused && !throttled(err)
 	}
 	var sent sentError
@@ -162,11 +161,7 @@ var (
 
 // ofAnswer reads the name and the status of an answer.
 func (c *class) ofAnswer(err error) {
-	status := 0
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.Response != nil && answer.Response.Response != nil {
-		status = answer.HTTPStatusCode()
-	}
+	status := answered(err)
 	switch {
 	case throttled(err):
 		c.code = astern.Throttled
@@ -199,7 +194,6 @@ func (c *class) ofAnswer(err error) {
 // ofTransport explains what never became an answer.
 func (c *class) ofTransport(err error) {
 	var dns *net.DNSError
-	var answer *smithyhttp.ResponseError
 	var invalid smithy.InvalidParamsError
 	var malformed *smithy.SerializationError
 	switch {
@@ -207,8 +201,8 @@ func (c *class) ofTransport(err error) {
 		c.text, c.region = "there is no such host: "+dns.Name, true
 	case errors.As(err, &invalid), errors.As(err, &malformed):
 		c.code, c.text = astern.Invalid, rootText(err)
-	case errors.As(err, &answer) && answer.Response != nil && answer.Response.Response != nil:
-		c.text = fmt.Sprintf("the answer with status %d can't be read: %s", answer.HTTPStatusCode(), rootText(err))
+	case answered(err) != 0:
+		c.text = fmt.Sprintf("the answer with status %d can't be read: %s", answered(err), rootText(err))
 	default:
 		c.text = rootText(err)
 	}
@@ -258,11 +252,19 @@ var s3Actions = map[string]string{"HeadObject": "GetObject", "ListObjects": "Lis
 	"ListParts": "ListMultipartUploadParts", "ListMultipartUploads": "ListBucketMultipartUploads"}
 
 func throttled(err error) bool {
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.Response != nil && answer.Response.Response != nil && answer.HTTPStatusCode() == http.StatusTooManyRequests {
+	if answered(err) == http.StatusTooManyRequests {
 		return true
 	}
 	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
+}
+
+// answered returns the status of the answer, 0 when none came: of that the SDK makes a response without a status.
+func answered(err error) int {
+	var answer *smithyhttp.ResponseError
+	if !errors.As(err, &answer) || answer.Response == nil || answer.Response.Response == nil {
+		return 0
+	}
+	return answer.HTTPStatusCode()
 }
 
 // staleCredentials reports whether the credentials themselves were refused or could not be had.
