@@ -108,11 +108,11 @@ func count(events []astern.Event, kind astern.EventKind) int {
 	return n
 }
 
-// placedAt returns when a revision was put in place, as the earliest member's folder says.
+// placedAt returns when a revision was put in place, as the earliest member's folder, or the cloud, says.
 func placedAt(s astern.State, revision string, now time.Time) time.Time {
 	at := now
 	for path, v := range s.Values {
-		if strings.HasSuffix(path, "/release-time/"+revision) && v.Known() {
+		if (path == "release-time/"+revision || strings.HasSuffix(path, "/release-time/"+revision)) && v.Known() {
 			if t, err := time.Parse(time.RFC3339Nano, v.Text); err == nil && t.Before(at) {
 				at = t
 			}

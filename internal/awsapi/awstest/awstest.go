@@ -55,17 +55,16 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(folder)
-	for key, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "test",
-		"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": filepath.Join(folder, "config"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(folder, "credentials")} {
+	for _, pair := range Environment(folder) {
+		key, value, _ := strings.Cut(pair, "=")
 		os.Setenv(key, value)
 	}
 	for _, key := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"} {
 		os.Unsetenv(key)
 	}
 	stop := func() {}
-	if program, err := exec.LookPath("moto_server"); err == nil {
-		if account, stop, err = start(program, folder); err != nil {
+	if Here() {
+		if account, stop, err = Begin(folder); err != nil {
 			fmt.Fprintln(os.Stderr, "starting moto:", err)
 			return 1
 		}
@@ -95,8 +94,25 @@ func Name(t testing.TB) string {
 	return fmt.Sprintf("t%d-%d", os.Getpid(), counter.Add(1))
 }
 
-// start runs moto and the proxy before it. Stop ends both.
-func start(program, folder string) (a *Account, stop func(), err error) {
+// Here reports whether there is a moto_server on this machine.
+func Here() bool {
+	_, err := exec.LookPath("moto_server")
+	return err == nil
+}
+
+// Environment returns the variables that programs need beside AWS_ENDPOINT_URL, so that nothing of this machine's own
+// credentials is read. Files of configuration are below the folder, and need not exist.
+func Environment(folder string) []string {
+	return []string{"AWS_ACCESS_KEY_ID=AKIATEST", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=eu-central-1", "AWS_DEFAULT_REGION=eu-central-1",
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=" + filepath.Join(folder, "config"), "AWS_SHARED_CREDENTIALS_FILE=" + filepath.Join(folder, "credentials")}
+}
+
+// Begin runs moto, which writes its log into the folder, and the proxy before it. Stop ends both.
+func Begin(folder string) (a *Account, stop func(), err error) {
+	program, err := exec.LookPath("moto_server")
+	if err != nil {
+		return nil, nil, err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err

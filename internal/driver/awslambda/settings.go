@@ -13,9 +13,9 @@ import (
 type Settings struct {
 	awsapi.Settings
 	// Function is the function's name.
-	Function string `json:"function" jsonschema:"minLength=1,maxLength=64,description=name of the function"`
+	Function string `json:"function" jsonschema:"minLength=1,description=name of the function"`
 	// Alias is what callers use and what is moved.
-	Alias string `json:"alias" jsonschema:"minLength=1,maxLength=128,description=alias that callers use; it is moved between published versions"`
+	Alias string `json:"alias" jsonschema:"minLength=1,description=alias that callers use; it is moved between published versions"`
 	// Archive is where the code of every revision is kept.
 	Archive *Archive `json:"archive,omitempty" jsonschema:"description=where the code of each revision is kept: a version that was deleted comes back from there"`
 }
@@ -23,7 +23,7 @@ type Settings struct {
 // Archive is a place in S3.
 type Archive struct {
 	// Bucket is the bucket's name.
-	Bucket string `json:"bucket" jsonschema:"minLength=3,maxLength=63,description=bucket of the archives"`
+	Bucket string `json:"bucket" jsonschema:"minLength=3,description=bucket of the archives"`
 	// Key holds {revision} once.
 	Key string `json:"key" jsonschema:"minLength=1,description=key of a revision's archive\\, such as shop/{revision}.zip"`
 }

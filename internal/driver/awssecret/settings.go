@@ -12,7 +12,7 @@ import (
 type Settings struct {
 	awsapi.Settings
 	// Secret is the secret's name or ARN.
-	Secret string `json:"secret" jsonschema:"minLength=1,maxLength=2048,description=name or ARN of the secret"`
+	Secret string `json:"secret" jsonschema:"minLength=1,description=name or ARN of the secret"`
 	// Tries is a check that tries a credential.
 	Tries string `json:"tries,omitempty" jsonschema:"description=check of the component that tries the credential of version {revision}; it must pass before that version becomes the current one"`
 }

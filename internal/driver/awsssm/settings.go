@@ -10,7 +10,7 @@ import (
 type Settings struct {
 	awsapi.Settings
 	// Parameter is the parameter's name.
-	Parameter string `json:"parameter" jsonschema:"minLength=1,maxLength=1011,description=name of the parameter\\, with its path"`
+	Parameter string `json:"parameter" jsonschema:"minLength=1,description=name of the parameter\\, with its path"`
 }
 
 // place is a component's settings, complete and valid.
