@@ -100,7 +100,7 @@ func (w way) move(o astern.Options) astern.Route {
 		out.Notes = append(out.Notes, fmt.Sprintf("the alias %s serves %s: a third version can't have a share beside them, so it goes over at once", w.Alias, from))
 	}
 	step.Title = fmt.Sprintf("move the alias %s of %s to version %s", w.Alias, w.Function, number)
-	step.Command = w.command("update-alias", "--name", w.Alias, "--function-version", number, "--routing-config", "AdditionalVersionWeights={}")
+	step.Command = w.command("update-alias", "--name", w.Alias, "--function-version", number, "--routing-config", weights(""))
 	out.Stages = append(out.Stages, astern.Stage{Title: "move the alias to " + w.target.Revision, Steps: []astern.Step{step}, OnFailure: astern.OnFailureHold})
 	out.Facts = w.fact(out.Stages, "arn", "revision", "version/"+w.target.Revision, "release/"+w.target.Revision)
 	return out
@@ -135,8 +135,7 @@ func (w way) shift(main, number string, share float64) astern.Step {
 	s := w.step(verbShift, verbShift, fmt.Sprintf("send %g %% of the calls of %s to version %s", share*100, w.Alias, number),
 		map[string]astern.Arg{"version": astern.Text(main), "routing": astern.Text(routing)})
 	s.Sets = []astern.Set{{Path: "revision", Value: astern.Text(w.state.Values["revision"].Text + "+" + w.target.Revision)}, {Path: "routing", Value: astern.Text(routing)}}
-	s.Command = w.command("update-alias", "--name", w.Alias, "--function-version", main, "--routing-config",
-		fmt.Sprintf(`AdditionalVersionWeights={"%s"=%g}`, number, share))
+	s.Command = w.command("update-alias", "--name", w.Alias, "--function-version", main, "--routing-config", weights(routing))
 	return s
 }
 
@@ -173,7 +172,7 @@ func (w way) redeploy() astern.Route {
 
 	move := w.pointTo(astern.OutputOf(verbPublish, "version"), "")
 	move.Title = fmt.Sprintf("move the alias %s of %s to it", w.Alias, w.Function)
-	move.Command = w.command("update-alias", "--name", w.Alias, "--routing-config", "AdditionalVersionWeights={}") + " --function-version \"$(" +
+	move.Command = w.command("update-alias", "--name", w.Alias, "--routing-config", weights("")) + " --function-version \"$(" +
 		w.command("list-versions-by-function", "--query", "Versions[-1].Version", "--output", "text") + ")\""
 	stages := []astern.Stage{{Title: "bring " + rev + " back from its archive", Steps: []astern.Step{code, publish, move}, OnFailure: astern.OnFailureHold}}
 	out := astern.Route{From: w.state.Values["revision"].Text, Stages: stages, Notes: w.notes(), Facts: w.fact(stages, "arn", "revision")}
@@ -201,6 +200,16 @@ func (w way) notes() []string {
 		}
 	}
 	return out
+}
+
+// weights writes shares as the AWS CLI reads them.
+func weights(routing string) string {
+	var out []string
+	for _, part := range strings.Fields(routing) {
+		version, share, _ := strings.Cut(part, "=")
+		out = append(out, `"`+version+`"=`+share)
+	}
+	return "AdditionalVersionWeights={" + strings.Join(out, ",") + "}"
 }
 
 // command is what a person types.
@@ -231,14 +240,12 @@ func (router) Undo(c astern.Component, call astern.Call, _ map[string]astern.Arg
 	if arn := call.Text("arn"); arn != "" {
 		s.Args["arn"] = astern.Text(arn)
 	}
-	weights := "AdditionalVersionWeights={}"
 	if routing != "" {
 		s.Title += ", " + routing
 		s.Sets = append(s.Sets, astern.Set{Path: "routing", Value: astern.Text(routing)})
-		weights = "AdditionalVersionWeights={" + strings.ReplaceAll(routing, " ", ",") + "}"
 	} else if call.Text("routing") != "" {
 		s.Sets = append(s.Sets, astern.Set{Path: "routing", Absent: true})
 	}
-	s.Command = p.command("update-alias", "--name", p.Alias, "--function-version", version, "--routing-config", weights)
+	s.Command = p.command("update-alias", "--name", p.Alias, "--function-version", version, "--routing-config", weights(routing))
 	return []astern.Step{s}, nil
 }
