@@ -107,15 +107,17 @@ func base(sight *awsapi.Sight, s secret, region string) {
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecretVersionIds.html
 func list(ctx context.Context, c *secretsmanager.Client, arn string) ([]types.SecretVersionsListEntry, error) {
 	var out []types.SecretVersionsListEntry
-	pages := secretsmanager.NewListSecretVersionIdsPaginator(c, &secretsmanager.ListSecretVersionIdsInput{SecretId: &arn, IncludeDeprecated: aws.Bool(true)})
-	for pages.HasMorePages() && len(out) < maxVersions {
-		page, err := pages.NextPage(ctx)
+	err := awsapi.Pages(func(token *string) (*string, error) {
+		page, err := c.ListSecretVersionIds(ctx, &secretsmanager.ListSecretVersionIdsInput{SecretId: &arn, IncludeDeprecated: aws.Bool(true), NextToken: token})
 		if err != nil {
 			return nil, awsapi.Explain(err, "listing the versions of the secret", arn)
 		}
-		out = append(out, page.Versions...)
-	}
-	return out, nil
+		if out = append(out, page.Versions...); len(out) > maxVersions {
+			return nil, astern.Errorf(astern.Refused, "listing the versions of the secret: there are more than %d", maxVersions)
+		}
+		return page.NextToken, nil
+	})
+	return out, err
 }
 
 // keyOf returns the key that encrypts a version, "" for the one that every account has.
@@ -182,9 +184,9 @@ func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discov
 			return nil, err
 		}
 		s.Region = session.Region
-		pages := secretsmanager.NewListSecretsPaginator(secretsmanager.NewFromConfig(session.Read), &secretsmanager.ListSecretsInput{})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+		client := secretsmanager.NewFromConfig(session.Read)
+		err = awsapi.Pages(func(token *string) (*string, error) {
+			page, err := client.ListSecrets(ctx, &secretsmanager.ListSecretsInput{NextToken: token})
 			if err != nil {
 				return nil, awsapi.Explain(err, "listing the secrets of "+s.Region, "")
 			}
@@ -198,6 +200,10 @@ func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discov
 			if len(out) > maxDiscovered {
 				return nil, astern.Errorf(astern.Refused, "listing the secrets of %s: there are more than %d", s.Region, maxDiscovered)
 			}
+			return page.NextToken, nil
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
