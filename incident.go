@@ -89,6 +89,10 @@ type Decision struct {
 	Against []string `json:"against,omitempty"`
 	// Ways are all that were weighed, the preferred first.
 	Ways []WeighedWay `json:"ways,omitempty"`
+	// Certainty says how often the judge is wrong about what it found.
+	Certainty string `json:"certainty,omitempty"`
+	// Look is what to look at first at such a symptom, where a person must.
+	Look []string `json:"look,omitempty"`
 }
 
 // WeighedWay is a way back that a decision weighed.

@@ -81,6 +81,14 @@ type Dispatch struct {
 	SettledAt time.Time `json:"settled_at,omitzero"`
 }
 
+// DeafChannel is a channel by which nobody is told: it refuses, or has failed for some time.
+type DeafChannel struct {
+	Channel string    `json:"channel"`
+	Since   time.Time `json:"since"`  // the first notice that did not arrive
+	Untold  int       `json:"untold"` // notices that did not
+	Error   string    `json:"error"`
+}
+
 // Channel is one way by which people are told. Exactly one of Slack, Email, PagerDuty and Webhook is set.
 type Channel struct {
 	Name      string            `json:"name"`

@@ -162,6 +162,9 @@ func (a *App) levels(ctx context.Context, c astern.Component, p astern.Policy) (
 		return out, false
 	}
 	out.Beside = k.Level / 100
+	if k.Problem == "" {
+		out.Calibrated = fmt.Sprintf("calibrated on %d quiet watches of the past, %d of them called worse: %.2g %% of watches like those are expected to be", k.Watches, k.Alarms, k.Expected)
+	}
 	age := a.Now().Sub(k.At)
 	return out, age >= 0 && age < levelAge
 }

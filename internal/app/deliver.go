@@ -97,6 +97,21 @@ func (a *App) Deliver(ctx context.Context) (Delivered, error) {
 	return out, errors.Join(errs...)
 }
 
+// deafFor is how far back a silent channel is looked for.
+const deafFor = 7 * 24 * time.Hour
+
+// Deaf returns the declared channels by which nobody is told now.
+func (a *App) Deaf(ctx context.Context) ([]astern.DeafChannel, error) {
+	all, err := a.Store.Dispatches(ctx, a.Now().Add(-deafFor))
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox: %w", err)
+	}
+	all = slices.DeleteFunc(all, func(d astern.Dispatch) bool {
+		return !slices.ContainsFunc(a.System.Channels, func(c astern.Channel) bool { return c.Name == d.Channel })
+	})
+	return notice.Deaf(all), nil
+}
+
 // abandon gives up what waits for a channel that astern.yaml no longer declares.
 func (a *App) abandon(ctx context.Context, channel string, all []astern.Dispatch) (n int, err error) {
 	for _, d := range all {

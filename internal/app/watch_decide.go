@@ -223,6 +223,11 @@ func same(a, b astern.Decision) bool {
 	return a.Act == b.Act && a.Way == b.Way && (a.Act != astern.ActHold || a.Because == b.Because)
 }
 
+// caseOf is what is known about such a fault is looked up by.
+func (x *watched) caseOf(s watch.Situation) knowledge.Case {
+	return knowledge.Case{Symptom: symptomOf(s.Findings), Kind: x.component.Kind, Flagged: len(x.component.Flags) > 0}
+}
+
 // ways are all ways back, in the order in which what is known prefers them for what is worse.
 func (w *Watcher) ways(ctx context.Context, x *watched, s watch.Situation) ([]wayAsk, error) {
 	parts, err := w.app.parts(ctx, x.environment)
@@ -241,7 +246,7 @@ func (w *Watcher) ways(ctx context.Context, x *watched, s watch.Situation) ([]wa
 		backs[i] = a.back
 		backs[i].Title = fmt.Sprint(i) // found again by it
 	}
-	c := knowledge.Case{Symptom: symptomOf(s.Findings), Kind: x.component.Kind, Flagged: len(x.component.Flags) > 0}
+	c := x.caseOf(s)
 	var out []wayAsk
 	for _, b := range knowledge.Order(c, w.app.System.Knowledge, backs) {
 		var n int

@@ -9,6 +9,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/incident"
+	"github.com/astern-dev/astern/internal/knowledge"
 	"github.com/astern-dev/astern/internal/policy"
 	"github.com/astern-dev/astern/internal/watch"
 )
@@ -400,6 +401,11 @@ func (w *Watcher) stillWorse(ctx context.Context, x *watched, in astern.Incident
 // decided writes a decision down with the situation that it rests on, and says it. The zero situation says that it follows
 // from another decision.
 func (w *Watcher) decided(ctx context.Context, x *watched, in astern.Incident, d astern.Decision, s watch.Situation) error {
+	if d.Act == astern.ActAsk || d.Act == astern.ActTell {
+		advice, _ := knowledge.For(x.caseOf(s), w.app.System.Knowledge)
+		d.Look = advice.Look
+	}
+	d.Certainty = s.Certainty()
 	e := astern.IncidentEvent{Kind: astern.IncidentDecided, Decision: &d, Token: fmt.Sprintf("%s/decided/%d", in.ID, len(in.Decisions)+1)}
 	if s.Address != "" {
 		e.Situation = s.Kept()

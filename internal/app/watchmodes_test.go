@@ -251,3 +251,40 @@ func TestWatchSuperseded(t *testing.T) {
 		t.Errorf("%+v", incidents)
 	}
 }
+
+// TestWatchWrongTheory re-enacts an outage whose engineers took back the wrong layer for hours: what the shop needs was deployed
+// seconds before the shop, and it is that which is bad. The newest change is named, nothing is taken back, and a person is
+// told of both; taking back the other one ends the fault.
+func TestWatchWrongTheory(t *testing.T) {
+	t.Parallel()
+	w := newWatchWorld(t, automatic)
+	w.watch(shortPast, never)
+	w.with(func(a *app.App) {
+		_, _, err := a.RecordDeploy(t.Context(), app.Record{Component: "stock", Revision: "v9"})
+		w.must(err)
+	})
+	w.pass(20 * time.Second)
+	w.rate("everywhere", 300) // of stock v9, and not of what the shop runs
+	w.deploy("v3", 1, 2)
+	if !w.watch(60, w.says(astern.WatchDecided)) {
+		t.Fatal("nothing was decided")
+	}
+	w.watch(20, never)
+	incidents, executions, runs := w.state()
+	if len(incidents) != 1 || len(executions) != 0 || runs != "v3 v3" {
+		t.Fatalf("%d incidents, %d executions, the members run %s", len(incidents), len(executions), runs)
+	}
+	in := incidents[0]
+	d := in.Decisions[len(in.Decisions)-1]
+	if d.Act != astern.ActAsk || !strings.Contains(d.Because, "v3 and test/stock v9 were deployed within a minute of each other") || d.Plan == "" ||
+		len(d.Look) == 0 || in.Cause == nil || in.Cause.Revision != "v3" || !strings.Contains(in.Blame, "it may be either") {
+		t.Errorf("%+v; blames %+v: %s", d, in.Cause, in.Blame)
+	}
+	w.rate("everywhere", 0) // stock was taken back
+	if !w.watch(120, w.says(astern.WatchResolved)) {
+		t.Error("it was not resolved when it was over")
+	}
+	if _, executions, runs := w.state(); len(executions) != 0 || runs != "v3 v3" {
+		t.Errorf("%d executions, the members run %s", len(executions), runs)
+	}
+}

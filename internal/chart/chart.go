@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,12 +65,14 @@ func Series(s astern.Series, marks []Mark) string {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s">`, width, height, html.EscapeString(visible(s.Name)))
 	fmt.Fprintf(&b, "\n<title>%s</title>\n", html.EscapeString(visible(s.Name)))
 	values.axis(&b, s.Unit)
-	bounds.axis(&b, s.Unit)
-	bounds.rule(&b, 0, "zero")
-	if s.Margin > 0 {
-		bounds.rule(&b, s.Margin, "margin")
+	if slices.ContainsFunc(s.Points, func(p astern.Point) bool { return usable(p.Low) && usable(p.High) }) { // latency is judged in another unit than people read
+		bounds.axis(&b, s.Unit)
+		bounds.rule(&b, 0, "zero")
+		if s.Margin > 0 {
+			bounds.rule(&b, s.Margin, "margin")
+		}
+		bounds.band(&b, s.Points)
 	}
-	bounds.band(&b, s.Points)
 	values.line(&b, s.Points, "control", func(p astern.Point) *float64 { return p.Control })
 	values.line(&b, s.Points, "candidate", func(p astern.Point) *float64 { return p.Candidate })
 	for _, m := range marks {

@@ -18,7 +18,8 @@ func (s *session) check() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check", Short: "say what could not be brought back now, and why", Args: takes(0, 0),
 		Long: `Observes every component, judges its way back against its objectives, and makes the checks that have no effects.
-It says which door closes next, and when. The exit code is 4 unless every component passes.
+It says which door closes next, and when, and by which channels nobody is told. The exit code is 4 unless every component passes and
+every channel that something was sent to took it.
 
 Release files are read again when anything about them changed: name, size, permissions, times, inode. With --full all of them
 are, which also finds what a disk lost by itself; without it the evidence says when they were read.
@@ -52,6 +53,9 @@ func (s *session) checked(ctx context.Context, a *app.App) error {
 			r.Components = append(r.Components, checkedComponent(a, c))
 		}
 	}
+	if r.Deaf, err = a.Deaf(ctx); err != nil {
+		return err
+	}
 	var bad []string
 	for _, c := range r.Components {
 		r.Verdict = worse(r.Verdict, c.Verdict)
@@ -63,6 +67,9 @@ func (s *session) checked(ctx context.Context, a *app.App) error {
 		r.Environment = label(r.Environment)
 		return view.Check(w, st, r)
 	})
+	if err == nil && len(bad) == 0 && len(r.Deaf) > 0 {
+		return astern.Errorf(astern.NotReady, "nobody is told by %d of the channels", len(r.Deaf)).WithHint("astern notify list; astern notify test CHANNEL")
+	}
 	if err == nil && len(bad) > 0 {
 		err = astern.Errorf(astern.NotReady, "%d of %d components do not pass: %s", len(bad), len(r.Components), firstOf(bad))
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,7 +55,6 @@ func (s *session) root(args []string) *cobra.Command {
 	root := group("astern", "brings systems back to a good state", rootLong)
 	root.Example = "  astern check\n  astern rollback shop --to v1.2.2 --percent 50 --bake 5m --reason 'errors since 03:07'"
 	root.Version = s.Version
-	root.SetVersionTemplate("astern {{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddGroup(&cobra.Group{ID: groupKnowing, Title: "Knowing (changes nothing):"}, &cobra.Group{ID: groupDoing, Title: "Doing:"},
@@ -62,7 +62,14 @@ func (s *session) root(args []string) *cobra.Command {
 		&cobra.Group{ID: groupWatching, Title: "Watching:"}, &cobra.Group{ID: groupRecording, Title: "Recording:"})
 	root.SetHelpCommandGroupID(groupKnowing)
 	root.SetCompletionCommandGroupID(groupKnowing)
-	root.SetUsageTemplate(root.UsageTemplate() + "\n" + exitCodes + "\n")
+	usage := root.UsageFunc()
+	root.SetUsageFunc(func(cmd *cobra.Command) error { // a template would keep every method of every package in the binary
+		if err := usage(cmd); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(cmd.OutOrStderr(), "\n%s\n", exitCodes)
+		return err
+	})
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return err })
 	f := root.PersistentFlags()
 	f.StringVarP(&s.file, "file", "f", "astern.yaml", "declaration of the system")

@@ -51,6 +51,9 @@ func (s *session) statusOf(ctx context.Context, a *app.App) error {
 		}
 		r.Latches = append(r.Latches, latchesOf(latches)...)
 	}
+	if r.Deaf, err = a.Deaf(ctx); err != nil {
+		return err
+	}
 	incidents, err := a.Incidents(ctx)
 	if err != nil {
 		return err

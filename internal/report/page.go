@@ -1,14 +1,21 @@
 package report
 
-// pageText is the page: readable on a phone, in the dark, and on paper. The policy in its head lets it load nothing.
-const pageText = `<!DOCTYPE html>
+import (
+	"fmt"
+	"html"
+	"strings"
+)
+
+// head and style begin the page: readable on a phone, in the dark, and on paper. The policy in it lets it load nothing.
+const (
+	head = `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{{.ID}}: {{.Title}}</title>
-<style>
+`
+	style = `<style>
 :root { color-scheme: light dark; --line: #8886; --bad: #c0392b; --old: #2471a3; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
@@ -24,22 +31,71 @@ svg .zero { stroke: currentColor; } svg .margin { stroke: var(--bad); stroke-das
 </style>
 </head>
 <body>
-<h1>{{.ID}}: {{.Title}}</h1>
-<dl>{{range .Facts}}<dt>{{.Name}}</dt><dd>{{.Value}}</dd>{{end}}</dl>
-{{if .Graphs}}<h2>Signals</h2>
-<p class="key"><span class="c">red: the new revision</span><span class="o">blue: the earlier one</span><span>below: between which bounds the difference lies; dashed: the margin that matters; dotted: what was done</span></p>
-{{range .Graphs}}{{.}}
-{{end}}{{end}}<h2>Timeline (UTC)</h2>
-<table><thead><tr><th>when</th><th>who</th><th>what</th></tr></thead>
-<tbody>{{range .Timeline}}<tr><td class="at">{{.At}}</td><td>{{.By}}</td><td>{{.Text}}</td></tr>
-{{end}}</tbody></table>
-{{if .Decisions}}<h2>Decisions</h2>
-<ul>{{range .Decisions}}<li>{{if .Way}}{{.Way}}{{else}}{{.Act}}{{end}}: {{.Because}}{{if .Against}}<ul>{{range .Against}}<li>not: {{.}}</li>{{end}}</ul>{{end}}</li>
-{{end}}</ul>
-{{end}}<h2>Tasks</h2>
-<table><tbody>{{range .Tasks}}<tr><td>{{if .Done}}&#10003;{{else}}&#9744;{{end}}</td><td>{{.Item}}</td><td>within {{.List}}</td><td>{{.State}}</td></tr>
-{{end}}</tbody></table>
-<p>Made by astern, {{.Made}}.</p>
-</body>
-</html>
 `
+	key = `<p class="key"><span class="c">red: the new revision</span><span class="o">blue: the earlier one</span><span>below: between which bounds the difference lies; dashed: the margin that matters; dotted: what was done</span></p>
+`
+)
+
+// page is HTML that is being written. Text only gets into it by add, which makes it harmless: html/template would do the
+// same, and by its reflection keep every method of every package in the binary, half of its size.
+type page struct{ strings.Builder }
+
+// add writes a piece; what it says of texts stands in the format as %s, between tags and never inside of one.
+func (p *page) add(format string, texts ...string) {
+	safe := make([]any, len(texts))
+	for i, t := range texts {
+		safe[i] = html.EscapeString(t)
+	}
+	fmt.Fprintf(&p.Builder, format, safe...)
+}
+
+// page writes a document. Its graphs are made by chart, which makes every name in them safe.
+func (d document) page() string {
+	p := &page{}
+	p.WriteString(head)
+	p.add("<title>%s: %s</title>\n", d.ID, d.Title)
+	p.WriteString(style)
+	p.add("<h1>%s: %s</h1>\n<dl>", d.ID, d.Title)
+	for _, f := range d.Facts {
+		p.add("<dt>%s</dt><dd>%s</dd>", f.Name, f.Value)
+	}
+	p.WriteString("</dl>\n")
+	if len(d.Graphs) > 0 {
+		p.WriteString("<h2>Signals</h2>\n" + key)
+		for _, g := range d.Graphs {
+			p.WriteString(g + "\n")
+		}
+	}
+	p.WriteString("<h2>Timeline (UTC)</h2>\n<table><thead><tr><th>when</th><th>who</th><th>what</th></tr></thead>\n<tbody>")
+	for _, l := range d.Timeline {
+		p.add("<tr><td class=\"at\">%s</td><td>%s</td><td>%s</td></tr>\n", l.At, l.By, l.Text)
+	}
+	p.WriteString("</tbody></table>\n")
+	d.decisions(p)
+	p.WriteString("<h2>Tasks</h2>\n<table><tbody>")
+	for _, t := range d.Tasks {
+		box := map[bool]string{true: "&#10003;", false: "&#9744;"}[t.Done]
+		p.add("<tr><td>"+box+"</td><td>%s</td><td>within %s</td><td>%s</td></tr>\n", t.Item, t.List, t.State)
+	}
+	p.add("</tbody></table>\n<p>Made by astern, %s.</p>\n</body>\n</html>\n", d.Made)
+	return p.String()
+}
+
+func (d document) decisions(p *page) {
+	if len(d.Decisions) == 0 {
+		return
+	}
+	p.WriteString("<h2>Decisions</h2>\n<ul>")
+	for _, x := range d.Decisions {
+		p.add("<li>%s: %s", or(x.Way, string(x.Act)), x.Because)
+		if more := besides(x); len(more) > 0 {
+			p.WriteString("<ul>")
+			for _, line := range more {
+				p.add("<li>%s</li>", line)
+			}
+			p.WriteString("</ul>")
+		}
+		p.WriteString("</li>\n")
+	}
+	p.WriteString("</ul>\n")
+}

@@ -4,7 +4,6 @@ package report
 
 import (
 	"fmt"
-	"html/template"
 	"io"
 	"strconv"
 	"strings"
@@ -26,7 +25,7 @@ type document struct {
 	Timeline  []entry
 	Decisions []astern.Decision
 	Tasks     []task
-	Graphs    []template.HTML // made by chart, which makes every name in it safe
+	Graphs    []string // SVG
 	Made      string
 }
 
@@ -62,7 +61,7 @@ func documentOf(in astern.Incident, now time.Time) document {
 	}
 	for _, s := range in.Series {
 		if svg := chart.Series(s, marks); svg != "" {
-			d.Graphs = append(d.Graphs, template.HTML(svg))
+			d.Graphs = append(d.Graphs, svg)
 		}
 	}
 	return d
@@ -122,8 +121,8 @@ func Markdown(w io.Writer, in astern.Incident, now time.Time, escape func(string
 	}
 	for _, x := range d.Decisions {
 		fmt.Fprintf(&b, "- %s: %s\n", escape(or(x.Way, string(x.Act))), escape(x.Because))
-		for _, no := range x.Against {
-			fmt.Fprintf(&b, "  - not: %s\n", escape(no))
+		for _, line := range besides(x) {
+			fmt.Fprintf(&b, "  - %s\n", escape(line))
 		}
 	}
 	b.WriteString("\n## Tasks\n")
@@ -141,13 +140,23 @@ func Markdown(w io.Writer, in astern.Incident, now time.Time, escape func(string
 	return nil
 }
 
+// besides are the lines below a decision.
+func besides(d astern.Decision) (out []string) {
+	for _, no := range d.Against {
+		out = append(out, "not: "+no)
+	}
+	if d.Certainty != "" {
+		out = append(out, "certainty: "+d.Certainty)
+	}
+	for _, look := range d.Look {
+		out = append(out, "look at: "+look)
+	}
+	return out
+}
+
 // HTML writes the report as one page.
 func HTML(w io.Writer, in astern.Incident, now time.Time) error {
-	page, err := template.New("report").Parse(pageText)
-	if err != nil {
-		return fmt.Errorf("reading the page's template: %w", err)
-	}
-	if err := page.Execute(w, documentOf(in, now)); err != nil {
+	if _, err := io.WriteString(w, documentOf(in, now).page()); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil

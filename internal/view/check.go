@@ -12,6 +12,8 @@ import (
 type CheckReport struct {
 	Environment string           `json:"environment"`
 	Components  []ComponentCheck `json:"components"`
+	// Deaf are the channels by which nobody is told.
+	Deaf []astern.DeafChannel `json:"deaf_channels,omitempty"`
 	// Verdict is pass when every component passes; fail and unknown as the worst of them.
 	Verdict astern.Verdict `json:"verdict"`
 }
@@ -68,6 +70,9 @@ func Check(w io.Writer, st Style, r CheckReport) error {
 		p.quietCheck(c)
 	}
 	if len(quiet) > 0 {
+		p.blank()
+	}
+	if p.deaf(st, r.Deaf); len(r.Deaf) > 0 {
 		p.blank()
 	}
 	p.checkVerdict(r)

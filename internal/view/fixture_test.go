@@ -265,7 +265,7 @@ func incidentsReport() IncidentsReport {
 	first := astern.Incident{ID: "inc-3", Title: "errors 4.1 % (normal 0.3 %)", Addresses: []string{"production/shop"}, Severity: "SEV-3", OpenedBy: "watch",
 		BeganAt: ago(11 * time.Minute), OpenedAt: ago(10 * time.Minute), Cost: astern.Cost{Requests: 1204, Share: 4.1, Unknown: "orders lost"},
 		Cause: &astern.Cause{Address: "production/shop", Revision: "v1.2.3", At: ago(12 * time.Minute), By: "ci"}, Blame: "the fault began 1 min after v1.2.3 was deployed, and nothing else changed",
-		Decisions: []astern.Decision{{Act: astern.ActAsk, Way: "shop back to v1.2.2", Command: "astern approve 8f3c1c2d4e5f --reason …", Plan: "8f3c1c2d4e5f", Because: "the cool-down ends at 03:31",
+		Decisions: []astern.Decision{{Act: astern.ActAsk, Way: "shop back to v1.2.2", Command: "astern approve 8f3c1c2d4e5f --reason …", Plan: "8f3c1c2d4e5f", Certainty: "a healthy release is called worse less than once in 2,000 watches", Look: []string{"logs of the new revision", "which routes fail"}, Because: "the cool-down ends at 03:31",
 			Ways: []astern.WeighedWay{{Way: "new-checkout off", Seconds: 3, Against: "it is off already"},
 				{Way: "shop back to v1.2.2", Command: "astern rollback shop --to v1.2.2 --reason …", Seconds: 120},
 				{Way: "shop back to v1.2.1", Seconds: 120, Loses: "1204 rows", Against: "it loses 1204 rows"}}}},

@@ -88,3 +88,11 @@ func Delivery(w io.Writer, st Style, r DeliveryReport) error {
 	}
 	return p.flush(w)
 }
+
+// deaf says by which channels nobody is told.
+func (p *printer) deaf(st Style, channels []astern.DeafChannel) {
+	for _, c := range channels {
+		p.field("channel", bad("✗ "+c.Channel), "  nobody is told by it since ", st.when(c.Since), ", ", plural(int64(c.Untold), "notice"), " lost or late: ", c.Error)
+		p.command(labelWidth, "astern notify test "+c.Channel)
+	}
+}

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -35,6 +36,8 @@ type StatusReport struct {
 	// Executions are those that have not ended.
 	Executions []ExecutionLine `json:"executions"`
 	Latches    []Latch         `json:"latches"`
+	// Deaf are the channels by which nobody is told.
+	Deaf []astern.DeafChannel `json:"deaf_channels,omitempty"`
 	// Next are the commands that a person may type.
 	Next []string `json:"next"`
 }
@@ -132,6 +135,12 @@ func incidentNow(p *printer, st Style, in astern.Incident) {
 	}
 	d := in.Decisions[len(in.Decisions)-1]
 	p.field("decided", strong(decisionWord(d)), ": ", d.Because)
+	if d.Certainty != "" {
+		p.field("certainty", dim(d.Certainty))
+	}
+	if len(d.Look) > 0 {
+		p.field("look at", strings.Join(d.Look, "; "))
+	}
 	for i, w := range d.Ways {
 		label := "ways"
 		if i > 0 {
@@ -200,6 +209,7 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		p.command(labelWidth, "astern show "+in.ID)
 		incidentNow(p, st, in)
 	}
+	p.deaf(st, r.Deaf)
 	for _, e := range r.Executions {
 		t := tx(stateWords(e.State, e.Execution.Outcome), "  ", strong(e.Execution.ID), "  ", e.Title, dim(", began "+st.age(e.Execution.CreatedAt)))
 		if e.Where != "" {

@@ -78,6 +78,9 @@ func (p *Panels) finding(s astern.Signal, found map[string]judged) Finding {
 	if ok {
 		f.Says, f.Guarantee, f.EValue = v.Sentence, v.Guarantee, v.EValue
 		f.Controlled, f.Large, f.Began = v.controlled, v.large, v.Since
+		if f.Controlled && p.Levels.Calibrated != "" {
+			f.Guarantee = p.Levels.Calibrated
+		}
 		f.Harm = max(0, cmp.Or(v.Now, v.Effect)) * 100
 	}
 	missing := p.Missing[s.Name]

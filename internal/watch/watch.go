@@ -125,13 +125,7 @@ func Judge(s Situation) Judgement {
 	if len(worse) == 0 {
 		return quiet(s, unknown)
 	}
-	// What is surest is said first: beside others, then the larger.
-	slices.SortStableFunc(worse, func(x, y Finding) int {
-		if x.Controlled != y.Controlled {
-			return map[bool]int{true: -1, false: 1}[x.Controlled]
-		}
-		return cmp.Compare(y.EValue, x.EValue)
-	})
+	surest(worse) // is said first
 	j := Judgement{Fault: true, Title: worse[0].Signal + ": " + worse[0].Says, Began: worse[0].Began, Way: -1}
 	for _, f := range worse {
 		if f.Began.Before(j.Began) {
@@ -142,6 +136,26 @@ func Judge(s Situation) Judgement {
 	j.Cause, j.Blame = blame(s, j.Began, worse[0].Controlled)
 	j.Decision, j.Way = decide(s, j, worse)
 	return j
+}
+
+// Certainty says how often the judge is wrong about the worst of what it found; "" where nothing is.
+func (s Situation) Certainty() string {
+	worse, _ := split(s.Findings)
+	if len(worse) == 0 {
+		return ""
+	}
+	surest(worse)
+	return worse[0].Guarantee
+}
+
+// surest sorts what is surest to the front: beside others, then the larger.
+func surest(worse []Finding) {
+	slices.SortStableFunc(worse, func(x, y Finding) int {
+		if x.Controlled != y.Controlled {
+			return map[bool]int{true: -1, false: 1}[x.Controlled]
+		}
+		return cmp.Compare(y.EValue, x.EValue)
+	})
 }
 
 func split(findings []Finding) (worse, unknown []Finding) {
@@ -191,6 +205,9 @@ func blame(s Situation, began time.Time, controlled bool) (*astern.Cause, string
 				named(s, e), span(age), span(s.Rules.Window))
 		}
 		why := "and nothing else changed"
+		if other, ok := entangled(s, e, began); ok && !controlled {
+			why = fmt.Sprintf("and %s was deployed %s before that: it may be either", named(s, other), span(e.At.Sub(other.At)))
+		}
 		if controlled {
 			why = "and what still runs the earlier revision is well"
 		}
@@ -198,6 +215,20 @@ func blame(s Situation, began time.Time, controlled bool) (*astern.Cause, string
 			fmt.Sprintf("the fault began %s after %s was deployed, %s", span(max(0, began.Sub(e.At))), named(s, e), why)
 	}
 	return nil, "the ledger knows of no change before the fault"
+}
+
+// apart is how far two changes must lie apart for the beginning of a fault to tell which of them it was.
+const apart = time.Minute
+
+// entangled returns the change of another component that was made so shortly before the one that time can't tell them apart:
+// the last change is the likely one, and was the wrong one often enough.
+func entangled(s Situation, last astern.Event, began time.Time) (astern.Event, bool) {
+	for _, e := range slices.Backward(s.Changes) {
+		if e.Kind == astern.EventDeployed && e.Address != last.Address && !e.At.After(last.At) && last.At.Sub(e.At) < apart && !e.At.After(began.Add(slack)) {
+			return e, true
+		}
+	}
+	return astern.Event{}, false
 }
 
 // named is a deployed revision, with its component where that is another one.
@@ -237,7 +268,7 @@ func decide(s Situation, j Judgement, worse []Finding) (astern.Decision, int) {
 	}
 	way := s.Ways[i]
 	d := astern.Decision{Way: way.Text, Command: way.Command, Against: against, Ways: ways}
-	d.Act, d.Because = most(s, worse)
+	d.Act, d.Because = most(s, j, worse)
 	if d.Because == "" {
 		d.Because = fmt.Sprintf("%s: %s; %s; %s is the first way that may be taken: ~%s, loses %s", worse[0].Signal, worse[0].Says, j.Blame, way.Text,
 			span(time.Duration(way.Seconds*float64(time.Second))), cmp.Or(way.Loses, "nothing"))
@@ -313,11 +344,15 @@ func blamed(past []astern.Incident, revision string) bool {
 }
 
 // most says how far the rules let it go now; because is "" when nothing lowers what the policy says.
-func most(s Situation, worse []Finding) (act astern.Act, because string) {
+func most(s Situation, j Judgement, worse []Finding) (act astern.Act, because string) {
 	r := s.Rules
+	other, ok := entangled(s, astern.Event{Address: j.Cause.Address, At: j.Cause.At}, j.Began)
 	switch {
 	case r.Act != astern.ActAutomatic:
 		return r.Act, ""
+	case ok && !worse[0].Controlled:
+		return astern.ActAsk, fmt.Sprintf("%s and %s were deployed within a minute of each other, and nothing runs the earlier revision beside them: a person must say which it is: %s",
+			j.Cause.Revision, named(s, other), worse[0].Says)
 	case !slices.ContainsFunc(worse, func(f Finding) bool { return f.Controlled || f.Large }):
 		return astern.ActAsk, "no instance runs the earlier revision beside it, so that a small fault can't be told from one that has nothing to do with the change: " + worse[0].Says
 	case r.Not != "":

@@ -65,6 +65,17 @@ func TestJudge(t *testing.T) {
 			s.Findings[0].Controlled, s.Findings[0].Large = false, true
 			s.Changes = append(s.Changes, astern.Event{Seq: 4, At: ago(4), Address: "production/stock", Kind: astern.EventDeployed, Revision: "v9"})
 		}, astern.ActTell, "after production/stock v9 was deployed, and nothing else changed: it is that which is to be taken back", "v9"},
+		"a dependency was deployed just before": {func(s *watch.Situation) {
+			s.Findings[0].Controlled, s.Findings[0].Large = false, true
+			s.Changes = slices.Insert(s.Changes, 1, astern.Event{Seq: 4, At: ago(5).Add(-20 * time.Second), Address: "production/stock", Kind: astern.EventDeployed, Revision: "v9"})
+		}, astern.ActAsk, "v2 and production/stock v9 were deployed within a minute of each other", "v2"},
+		"a dependency was deployed just before, and one runs beside": {func(s *watch.Situation) {
+			s.Changes = slices.Insert(s.Changes, 1, astern.Event{Seq: 4, At: ago(5).Add(-20 * time.Second), Address: "production/stock", Kind: astern.EventDeployed, Revision: "v9"})
+		}, astern.ActAutomatic, "what still runs the earlier revision is well", "v2"},
+		"a dependency was deployed well before": {func(s *watch.Situation) {
+			s.Findings[0].Controlled, s.Findings[0].Large = false, true
+			s.Changes = slices.Insert(s.Changes, 1, astern.Event{Seq: 4, At: ago(6), Address: "production/stock", Kind: astern.EventDeployed, Revision: "v9"})
+		}, astern.ActAutomatic, "and nothing else changed", "v2"},
 		"deployed again by what was not stopped": {func(s *watch.Situation) {
 			in := past("inc-1", "v2", ago(90))
 			in.Cause.Address = "production/shop"

@@ -39,6 +39,8 @@ type Watched struct {
 type Levels struct {
 	Beside float64 `json:"beside,omitempty"`
 	Alone  float64 `json:"alone,omitempty"`
+	// Calibrated says what Beside is worth where it is no guarantee.
+	Calibrated string `json:"calibrated,omitempty"`
 }
 
 // Trial is a deployment that is judged.

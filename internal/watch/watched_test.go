@@ -365,7 +365,7 @@ func TestWatchedCost(t *testing.T) {
 // its own.
 func TestWatchedLevels(t *testing.T) {
 	s, w := newService(2, 4), watch.NewWatched("e/c")
-	w.Levels = watch.Levels{Beside: 0.2, Alone: 0.01}
+	w.Levels = watch.Levels{Beside: 0.2, Alone: 0.01, Calibrated: "calibrated on 42 watches"}
 	s.rounds(w, 400)
 	if got := w.Quiet.Alone.Level; got != 0.01 {
 		t.Errorf("quiet: %v", got)
@@ -375,6 +375,9 @@ func TestWatchedLevels(t *testing.T) {
 	w = stored(t, w)
 	w.Levels = watch.Levels{}
 	s.rounds(w, 10)
+	if f := s.found(w, "errors"); f.Guarantee != "calibrated on 42 watches" {
+		t.Errorf("%+v", f)
+	}
 	if got := w.Trial.Panels.Beside.Level; got != 0.2 {
 		t.Errorf("beside: %v", got)
 	}
