@@ -161,20 +161,12 @@ func (a *Accounts) load(ctx context.Context, s Settings) (*Session, error) {
 		c.HTTPClient = own
 	}
 	if s.Role != "" {
-		provider := stscreds.NewAssumeRoleProvider(assume(sts.NewFromConfig(c).AssumeRole), s.Role, func(o *stscreds.AssumeRoleOptions) { o.RoleSessionName = "astern" })
+		provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(c), s.Role, func(o *stscreds.AssumeRoleOptions) { o.RoleSessionName = "astern" })
 		c.Credentials = aws.NewCredentialsCache(provider)
 	}
 	act := c.Copy()
 	act.Retryer = func() aws.Retryer { return retry.AddWithMaxAttempts(limit, 1) }
 	return &Session{Read: c, Act: act, Region: c.Region, settings: s}, nil
-}
-
-// assume is the one call that a role is assumed with. (See Pages on clients as interfaces.)
-type assume func(context.Context, *sts.AssumeRoleInput, ...func(*sts.Options)) (*sts.AssumeRoleOutput, error)
-
-// AssumeRole makes the call.
-func (a assume) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, options ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
-	return a(ctx, in, options...)
 }
 
 // Account returns the account that the credentials are of, as STS says; it is asked once.

@@ -31,26 +31,23 @@ func (l *look) archives(ctx context.Context, config aws.Config) {
 		published[v.revision] = true
 	}
 	var found []s3types.Object
-	n := 0
-	err := awsapi.Pages(func(token *string) (*string, error) {
-		page, err := c.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &l.Archive.Bucket, Prefix: &before, ContinuationToken: token})
-		if n++; err != nil {
-			return nil, awsapi.Explain(err, "looking for archives in s3://"+l.Archive.Bucket+"/"+before, "arn:aws:s3:::"+l.Archive.Bucket)
-		}
-		if n > maxArchivePages {
-			return nil, astern.Errorf(astern.Refused, "looking for archives in s3://%s/%s: there are more than %d objects", l.Archive.Bucket, before, maxArchivePages*1000).
+	pages := s3.NewListObjectsV2Paginator(c, &s3.ListObjectsV2Input{Bucket: &l.Archive.Bucket, Prefix: &before})
+	for n := 0; pages.HasMorePages(); n++ {
+		page, err := pages.NextPage(ctx)
+		if err == nil && n >= maxArchivePages {
+			err = astern.Errorf(astern.Refused, "looking for archives in s3://%s/%s: there are more than %d objects", l.Archive.Bucket, before, maxArchivePages*1000).
 				WithHint("give the archives a prefix of their own")
+		}
+		if err != nil {
+			l.Fail(awsapi.Explain(err, "looking for archives in s3://"+l.Archive.Bucket+"/"+before, "arn:aws:s3:::"+l.Archive.Bucket),
+				[]string{"archive"}, "archives")
+			return
 		}
 		for _, o := range page.Contents {
 			if rev, ok := l.Archive.revision(aws.ToString(o.Key)); ok && !published[rev] {
 				found = append(found, o)
 			}
 		}
-		return page.NextContinuationToken, nil
-	})
-	if err != nil {
-		l.Fail(err, []string{"archive"}, "archives")
-		return
 	}
 	slices.SortFunc(found, func(a, b s3types.Object) int {
 		return cmp.Or(aws.ToTime(b.LastModified).Compare(aws.ToTime(a.LastModified)), strings.Compare(aws.ToString(b.Key), aws.ToString(a.Key)))

@@ -44,8 +44,9 @@ func (d *driver) region(ctx context.Context, s awsapi.Settings) ([]astern.Discov
 	s.Region = session.Region
 	c := lambda.NewFromConfig(session.Read)
 	var functions []string
-	err = awsapi.Pages(func(token *string) (*string, error) {
-		page, err := c.ListFunctions(ctx, &lambda.ListFunctionsInput{Marker: token})
+	pages := lambda.NewListFunctionsPaginator(c, &lambda.ListFunctionsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, awsapi.Explain(err, "listing the functions of "+s.Region, "")
 		}
@@ -55,10 +56,6 @@ func (d *driver) region(ctx context.Context, s awsapi.Settings) ([]astern.Discov
 		if len(functions) > maxFunctions {
 			return nil, astern.Errorf(astern.Refused, "listing the functions of %s: there are more than %d", s.Region, maxFunctions)
 		}
-		return page.NextMarker, nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	found, errs := make([]*astern.Discovered, len(functions)), make([]error, len(functions))
 	slots := make(chan struct{}, sideBySide)
@@ -89,16 +86,16 @@ var usual = []string{"live", "prod", "production", "current", "stable", "main"}
 // recognize returns the function as a component, nil when it has no alias.
 func recognize(ctx context.Context, c *lambda.Client, s awsapi.Settings, name string) (*astern.Discovered, error) {
 	var aliases []types.AliasConfiguration
-	err := awsapi.Pages(func(token *string) (*string, error) {
-		page, err := c.ListAliases(ctx, &lambda.ListAliasesInput{FunctionName: &name, Marker: token})
+	pages := lambda.NewListAliasesPaginator(c, &lambda.ListAliasesInput{FunctionName: &name})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, awsapi.Explain(err, "listing the aliases of "+name, name)
 		}
 		aliases = append(aliases, page.Aliases...)
-		return page.NextMarker, nil
-	})
-	if err != nil || len(aliases) == 0 {
-		return nil, err
+	}
+	if len(aliases) == 0 {
+		return nil, nil
 	}
 	chosen := aws.ToString(aliases[0].Name)
 	var names []string

@@ -247,10 +247,12 @@ func (l *look) around(ctx context.Context) {
 // https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html
 func (l *look) eventSources(ctx context.Context) {
 	var lines []string
-	err := awsapi.Pages(func(token *string) (*string, error) {
-		page, err := l.lambda.ListEventSourceMappings(ctx, &lambda.ListEventSourceMappingsInput{FunctionName: &l.Function, Marker: token})
+	pages := lambda.NewListEventSourceMappingsPaginator(l.lambda, &lambda.ListEventSourceMappingsInput{FunctionName: &l.Function})
+	for pages.HasMorePages() && len(lines) < 1000 {
+		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, awsapi.Explain(err, "reading the event sources of "+l.Function, l.function.arn)
+			l.Unknown("event-sources", awsapi.Explain(err, "reading the event sources of "+l.Function, l.function.arn))
+			return
 		}
 		for _, m := range page.EventSourceMappings {
 			through := latest
@@ -259,11 +261,8 @@ func (l *look) eventSources(ctx context.Context) {
 			}
 			lines = append(lines, through+" "+awsapi.OneLine(aws.ToString(m.EventSourceArn)))
 		}
-		return page.NextMarker, nil
-	})
-	if err != nil {
-		l.Unknown("event-sources", err)
-	} else if len(lines) > 0 {
+	}
+	if len(lines) > 0 {
 		slices.Sort(lines)
 		l.Known("event-sources", strings.Join(lines, "\n"))
 	}

@@ -57,10 +57,11 @@ type alias struct {
 func ask(ctx context.Context, c *lambda.Client, p place) (function, error) {
 	var f function
 	doing := "reading the versions of " + p.Function
-	err := awsapi.Pages(func(token *string) (*string, error) {
-		page, err := c.ListVersionsByFunction(ctx, &lambda.ListVersionsByFunctionInput{FunctionName: &p.Function, Marker: token})
+	pages := lambda.NewListVersionsByFunctionPaginator(c, &lambda.ListVersionsByFunctionInput{FunctionName: &p.Function})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, awsapi.Explain(err, doing, p.Function)
+			return f, awsapi.Explain(err, doing, p.Function)
 		}
 		for _, v := range page.Versions {
 			if aws.ToString(v.Version) == latest {
@@ -69,20 +70,17 @@ func ask(ctx context.Context, c *lambda.Client, p place) (function, error) {
 			}
 			n, err := strconv.ParseInt(aws.ToString(v.Version), 10, 64)
 			if err != nil || n < 1 {
-				return nil, astern.Errorf(astern.Internal, "%s: %q is no version", doing, awsapi.OneLine(aws.ToString(v.Version)))
+				return f, astern.Errorf(astern.Internal, "%s: %q is no version", doing, awsapi.OneLine(aws.ToString(v.Version)))
 			}
 			f.versions = append(f.versions, version{number: n, hash: hashOf(v.CodeSha256), config: v})
 		}
 		if len(f.versions) > maxVersions {
-			return nil, astern.Errorf(astern.Refused, "%s: it has more than %d", doing, maxVersions).WithHint("delete versions that nobody goes back to")
+			return f, astern.Errorf(astern.Refused, "%s: it has more than %d", doing, maxVersions).WithHint("delete versions that nobody goes back to")
 		}
-		return page.NextMarker, nil
-	})
-	if err != nil {
-		return f, err
 	}
 	slices.SortFunc(f.versions, func(a, b version) int { return cmp.Compare(b.number, a.number) })
 	f.name()
+	var err error
 	f.alias, err = askAlias(ctx, c, p)
 	return f, err
 }

@@ -107,17 +107,15 @@ func base(sight *awsapi.Sight, s secret, region string) {
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecretVersionIds.html
 func list(ctx context.Context, c *secretsmanager.Client, arn string) ([]types.SecretVersionsListEntry, error) {
 	var out []types.SecretVersionsListEntry
-	err := awsapi.Pages(func(token *string) (*string, error) {
-		page, err := c.ListSecretVersionIds(ctx, &secretsmanager.ListSecretVersionIdsInput{SecretId: &arn, IncludeDeprecated: aws.Bool(true), NextToken: token})
+	pages := secretsmanager.NewListSecretVersionIdsPaginator(c, &secretsmanager.ListSecretVersionIdsInput{SecretId: &arn, IncludeDeprecated: aws.Bool(true)})
+	for pages.HasMorePages() && len(out) < maxVersions {
+		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, awsapi.Explain(err, "listing the versions of the secret", arn)
 		}
-		if out = append(out, page.Versions...); len(out) > maxVersions {
-			return nil, astern.Errorf(astern.Refused, "listing the versions of the secret: there are more than %d", maxVersions)
-		}
-		return page.NextToken, nil
-	})
-	return out, err
+		out = append(out, page.Versions...)
+	}
+	return out, nil
 }
 
 // keyOf returns the key that encrypts a version, "" for the one that every account has.
@@ -184,9 +182,9 @@ func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discov
 			return nil, err
 		}
 		s.Region = session.Region
-		client := secretsmanager.NewFromConfig(session.Read)
-		err = awsapi.Pages(func(token *string) (*string, error) {
-			page, err := client.ListSecrets(ctx, &secretsmanager.ListSecretsInput{NextToken: token})
+		pages := secretsmanager.NewListSecretsPaginator(secretsmanager.NewFromConfig(session.Read), &secretsmanager.ListSecretsInput{})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
 			if err != nil {
 				return nil, awsapi.Explain(err, "listing the secrets of "+s.Region, "")
 			}
@@ -200,10 +198,6 @@ func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discov
 			if len(out) > maxDiscovered {
 				return nil, astern.Errorf(astern.Refused, "listing the secrets of %s: there are more than %d", s.Region, maxDiscovered)
 			}
-			return page.NextToken, nil
-		})
-		if err != nil {
-			return nil, err
 		}
 	}
 	return out, nil

@@ -106,18 +106,15 @@ func marked(description *string, number int64, revision string) string {
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameterHistory.html
 func history(ctx context.Context, c *ssm.Client, p place, decrypted bool) ([]version, error) {
 	var out []version
-	err := awsapi.Pages(func(token *string) (*string, error) {
-		page, err := c.GetParameterHistory(ctx, &ssm.GetParameterHistoryInput{Name: &p.Parameter, WithDecryption: &decrypted, NextToken: token})
+	pages := ssm.NewGetParameterHistoryPaginator(c, &ssm.GetParameterHistoryInput{Name: &p.Parameter, WithDecryption: &decrypted})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, awsapi.ExplainQuietly(err, "reading the history of the parameter "+p.Parameter, p.Parameter)
 		}
 		for _, e := range page.Parameters {
 			out = append(out, version{e.Version, e})
 		}
-		return page.NextToken, nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	if len(out) == 0 {
 		return nil, astern.Errorf(astern.NotFound, "reading the history of the parameter %s: it has none", p.Parameter)

@@ -83,9 +83,9 @@ func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discov
 			return nil, err
 		}
 		s.Region = session.Region
-		client := ssm.NewFromConfig(session.Read)
-		err = awsapi.Pages(func(token *string) (*string, error) {
-			page, err := client.DescribeParameters(ctx, &ssm.DescribeParametersInput{MaxResults: aws.Int32(50), NextToken: token})
+		pages := ssm.NewDescribeParametersPaginator(ssm.NewFromConfig(session.Read), &ssm.DescribeParametersInput{MaxResults: aws.Int32(50)})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
 			if err != nil {
 				return nil, awsapi.Explain(err, "listing the parameters of "+s.Region, "")
 			}
@@ -96,10 +96,6 @@ func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discov
 			if len(out) > maxDiscovered {
 				return nil, astern.Errorf(astern.Refused, "listing the parameters of %s: there are more than %d", s.Region, maxDiscovered)
 			}
-			return page.NextToken, nil
-		})
-		if err != nil {
-			return nil, err
 		}
 	}
 	return out, nil
