@@ -89,11 +89,12 @@ func (a Archive) key(revision string) string {
 // revision returns the revision whose archive has the key.
 func (a Archive) revision(key string) (string, bool) {
 	before, after, _ := strings.Cut(a.Key, revisionHole)
-	middle, ok := strings.CutPrefix(key, before)
-	if middle, ok = strings.CutSuffix(middle, after); !ok || a.key(middle) != key || !astern.ValidRevision(middle) {
+	rest, begins := strings.CutPrefix(key, before)
+	revision, ends := strings.CutSuffix(rest, after)
+	if !begins || !ends || !astern.ValidRevision(revision) {
 		return "", false
 	}
-	return middle, true
+	return revision, true
 }
 
 // validator is the driver's Validator and Occupier.
