@@ -1,6 +1,6 @@
 // Package awstest gives the tests of AWS drivers an emulated account: moto behind a small proxy that can fail as the cloud
-// does (refused, throttled, a reply lost after the effect, somebody else in between) and that keeps Lambda's RevisionId,
-// which moto neither checks nor changes. Only tests import it.
+// does (refused, throttled, a reply lost after the effect, somebody else in between) and that keeps Lambda's RevisionId
+// and the dates of secrets' versions, which moto does not. Only tests import it.
 //
 //	func TestMain(m *testing.M) { os.Exit(awstest.Main(m)) }
 //
@@ -43,7 +43,8 @@ type Account struct {
 	mu     sync.Mutex
 	faults []*Fault
 	calls  []string
-	revs   map[string]int
+	revs   map[string]int // RevisionIds
+	dates  map[string]any // versions of secrets: when they were made
 }
 
 // Main runs the tests of a package with an account of their own, and returns the exit code. Where there is no moto_server,
@@ -137,7 +138,7 @@ func Begin(folder string) (a *Account, stop func(), err error) {
 		_ = c.Wait() // it is ended by us
 		close(ended)
 	}()
-	a = &Account{moto: "http://" + address, revs: map[string]int{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+	a = &Account{moto: "http://" + address, revs: map[string]int{}, dates: map[string]any{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	stop = func() {
 		cancel()

@@ -49,6 +49,8 @@ func (a *Account) correct(op string, r *http.Request, reply []byte) []byte {
 		a.revs[of]++
 		a.mu.Unlock()
 	case "GetAlias", "GetFunctionConfiguration", "ListVersionsByFunction":
+	case "ListSecretVersionIds":
+		return a.dated(reply)
 	default:
 		return reply
 	}
@@ -66,6 +68,31 @@ func (a *Account) correct(op string, r *http.Request, reply []byte) []byte {
 		delete(document, "RevisionId")
 		for _, v := range versions {
 			set(v)
+		}
+	}
+	out, err := json.Marshal(document)
+	if err != nil {
+		return reply
+	}
+	return out
+}
+
+// dated gives versions of a secret the time at which they were first listed: moto says the present time each time.
+func (a *Account) dated(reply []byte) []byte {
+	var document map[string]any
+	if json.Unmarshal(reply, &document) != nil {
+		return reply
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	versions, _ := document["Versions"].([]any)
+	for _, v := range versions {
+		if m, ok := v.(map[string]any); ok {
+			id := fmt.Sprint(m["VersionId"])
+			if a.dates[id] == nil {
+				a.dates[id] = m["CreatedDate"]
+			}
+			m["CreatedDate"] = a.dates[id]
 		}
 	}
 	out, err := json.Marshal(document)

@@ -198,6 +198,9 @@ func TestPublishFails(t *testing.T) {
 			l := newLab(t, true, true)
 			calls := l.calls("v1", astern.Options{})
 			op := l.driver.Actor.Start(t.Context(), l.before(calls[0]))
+			if l.settled(nil); op.Status == astern.OpRunning {
+				op = l.driver.Actor.Poll(t.Context(), calls[0], op)
+			}
 			if op.Status != astern.OpDone {
 				t.Fatalf("putting the code in place: %+v", op)
 			}

@@ -54,7 +54,7 @@ func (o order) updated(ctx context.Context, c *lambda.Client) astern.Op {
 	}
 	switch hash := hashOf(out.CodeSha256); {
 	case out.LastUpdateStatus == types.LastUpdateStatusInProgress:
-		return astern.Op{Status: astern.OpRunning, Progress: "the code is being put in place", PollSeconds: 1}
+		return astern.Op{Status: astern.OpRunning, Handle: map[string]string{"hash": hash}, Progress: "the code is being put in place", PollSeconds: 1}
 	case out.LastUpdateStatus == types.LastUpdateStatusFailed:
 		return astern.Op{Status: astern.OpUnsure, Code: astern.Refused, Error: fmt.Sprintf("%s: the update failed: %s", o.doing(), awsapi.OneLine(aws.ToString(out.LastUpdateStatusReason)))}
 	case hash == "":
@@ -70,6 +70,8 @@ func (o order) findUpdate(ctx context.Context, c *lambda.Client) astern.Found {
 	op := o.updated(ctx, c)
 	hash, wanted := op.Outputs["hash"].Literal, o.call.Text("hash")
 	switch {
+	case op.Status == astern.OpRunning && wanted != "" && op.Handle["hash"] == wanted:
+		return astern.Found{Answer: astern.FoundYes, Op: &op}
 	case op.Status != astern.OpDone:
 		return astern.Found{Answer: astern.FoundUnknown, Because: awsapi.OneLine(op.Progress + op.Error)}
 	case wanted != "" && hash == wanted:

@@ -56,11 +56,13 @@ func newLab(t testing.TB, named, archived bool) *lab {
 	_, err = l.lambda.CreateFunction(t.Context(), &lambda.CreateFunctionInput{FunctionName: &l.name, Role: role.Role.Arn, Runtime: types.RuntimePython313,
 		Handler: aws.String("main.handler"), Code: &types.FunctionCode{ZipFile: archive(t, "v1")}})
 	l.must(err)
+	l.settled(nil)
 	at := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 	version := "0"
 	for i, rev := range []string{l.old, l.new} {
 		code, err := l.lambda.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &l.name, ZipFile: archive(t, fmt.Sprintf("v%d", i+1))})
 		l.must(err)
+		l.settled(nil)
 		if !archived || i > 0 {
 			in := &lambda.PublishVersionInput{FunctionName: &l.name}
 			if named {
@@ -69,6 +71,7 @@ func newLab(t testing.TB, named, archived bool) *lab {
 			out, err := l.lambda.PublishVersion(t.Context(), in)
 			l.must(err)
 			version = *out.Version
+			l.settled(&version)
 		}
 		when := at.Add(time.Duration(i) * time.Hour)
 		l.history.Current = rev
@@ -88,6 +91,15 @@ func (l *lab) declare(a *Archive) {
 	l.c = astern.Component{Environment: "test", Name: l.name, Kind: Kind}
 	l.c.Settings, _ = json.Marshal(Settings{Function: l.name, Alias: "live", Archive: a})
 	l.driver = New(accounts, func(string) (astern.Component, bool) { return l.c, true })
+}
+
+// settled waits until what was changed of the function, or of a version of it, can be used.
+func (l *lab) settled(version *string) {
+	l.Helper()
+	in := &lambda.GetFunctionConfigurationInput{FunctionName: &l.name, Qualifier: version}
+	quickly := 50 * time.Millisecond
+	l.must(lambda.NewFunctionActiveWaiter(l.lambda, func(o *lambda.FunctionActiveWaiterOptions) { o.MinDelay, o.MaxDelay = quickly, quickly }).Wait(l.Context(), in, time.Minute))
+	l.must(lambda.NewFunctionUpdatedWaiter(l.lambda, func(o *lambda.FunctionUpdatedWaiterOptions) { o.MinDelay, o.MaxDelay = quickly, quickly }).Wait(l.Context(), in, time.Minute))
 }
 
 // archived keeps the code of both revisions.
