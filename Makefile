@@ -12,7 +12,7 @@ BUILD       := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w 
 COVERED     := ./internal/engine ./internal/planfile ./internal/store/sqlite ./internal/ledger
 RACE        := go test -race -p 2 -timeout 20m -json
 
-.PHONY: help build demo test bench proof coverage mutants lint fmt man clean need-go need-tests gofmt vet staticcheck house race darwin
+.PHONY: help build demo test bench proof coverage mutants lint fmt man clean need-go need-lab need-tests gofmt vet staticcheck house race darwin
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,9 @@ clean: ## remove what was built
 
 need-go:
 	@scripts/need.sh go
+
+need-lab: need-go
+	@scripts/need.sh lab
 
 need-tests:
 	@scripts/need.sh tests

@@ -145,7 +145,7 @@ type Incident struct {
 	ResolvedAt *time.Time `json:"resolved_at,omitempty"`
 	// EndedAt is when the harm ended, where that was before somebody said so.
 	EndedAt *time.Time `json:"ended_at,omitempty"`
-	Cause      *Cause     `json:"cause,omitempty"`
+	Cause   *Cause     `json:"cause,omitempty"`
 	// Blame says why that change is blamed, or why none is.
 	Blame      string          `json:"blame,omitempty"`
 	Decisions  []Decision      `json:"decisions,omitempty"`

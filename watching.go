@@ -56,7 +56,7 @@ type CalibratedLevel struct {
 	Expected float64 `json:"expected"`
 	Upper    float64 `json:"upper"`
 	// SetBy is when the watch began that the level was set by; zero where no watch had evidence worth the name.
-	SetBy time.Time `json:"set_by,omitzero"`
-	Left     []string `json:"left,omitempty"` // signals whose past can't be read
-	Problem  string   `json:"problem,omitempty"`
+	SetBy   time.Time `json:"set_by,omitzero"`
+	Left    []string  `json:"left,omitempty"` // signals whose past can't be read
+	Problem string    `json:"problem,omitempty"`
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes sure that what the tests and the build use is there, and says what it does.
 #   need.sh go       the Go toolchain that go.mod asks for; never installed, only looked for
-#   need.sh tests    also gcc, git, python3, sshd and prometheus: installed by apt-get when root on a Debian-like machine, else named
+#   need.sh lab      also moto 5.2, which astern lab runs: on PATH, or installed into build/moto by uv or pip
+#   need.sh tests    also that, and gcc, git, python3, sshd and prometheus: installed by apt-get when root on a Debian-like machine, else named
 # Exits 1 when something is missing that can't be done without. Under CI=true everything is needed: a test that is
 # skipped for want of a program would look like one that passed.
 set -euo pipefail
@@ -30,6 +31,24 @@ need_go() {
 		say "Go does not know where to keep its cache: set HOME (or GOPATH and GOCACHE)."
 		exit 1
 	fi
+}
+
+# The version is the one that the lab is written for. The command line of AWS is for its tests.
+need_lab() {
+	local moto=build/moto
+	! has moto_server || return 0
+	[ ! -x "$moto/bin/moto_server" ] || return 0
+	say "installing moto 5.2 into $moto"
+	rm -rf "$moto"
+	if has uv; then
+		uv venv -q "$moto" >&2 && VIRTUAL_ENV="$PWD/$moto" uv pip install -q 'moto[server]>=5.2,<5.3' awscli >&2
+	else
+		python3 -m venv "$moto" >&2 && "$moto/bin/pip" install -q --disable-pip-version-check 'moto[server]>=5.2,<5.3' awscli >&2
+	fi && [ -x "$moto/bin/moto_server" ] && return 0
+	rm -rf "$moto"
+	say "moto could not be installed: it needs Python 3.9 or newer with venv (or uv), and PyPI"
+	say "elsewhere: pip install 'moto[server]>=5.2,<5.3', so that moto_server is on PATH"
+	exit 1
 }
 
 # sshd is often outside of PATH for a plain user.
@@ -77,6 +96,13 @@ need_tests() {
 }
 
 need_go
-if [ "${1:-go}" = tests ]; then
+case "${1:-go}" in
+tests)
 	need_tests
-fi
+	if ! (need_lab); then
+		[ "${CI:-}" != true ] || exit 1
+		say "tests of the lab are skipped"
+	fi
+	;;
+lab) need_lab ;;
+esac

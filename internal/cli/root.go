@@ -43,6 +43,7 @@ const (
 	groupRunning   = "running"
 	groupWatching  = "watching"
 	groupRecording = "recording"
+	groupTrying    = "trying"
 )
 
 // Commands with the annotation moreOutputs know the outputs that it lists, in words.
@@ -59,7 +60,8 @@ func (s *session) root(args []string) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddGroup(&cobra.Group{ID: groupKnowing, Title: "Knowing (changes nothing):"}, &cobra.Group{ID: groupDoing, Title: "Doing:"},
 		&cobra.Group{ID: groupRunning, Title: "Running:"},
-		&cobra.Group{ID: groupWatching, Title: "Watching:"}, &cobra.Group{ID: groupRecording, Title: "Recording:"})
+		&cobra.Group{ID: groupWatching, Title: "Watching:"}, &cobra.Group{ID: groupRecording, Title: "Recording:"},
+		&cobra.Group{ID: groupTrying, Title: "Trying out:"})
 	root.SetHelpCommandGroupID(groupKnowing)
 	root.SetCompletionCommandGroupID(groupKnowing)
 	usage := root.UsageFunc()
@@ -103,6 +105,7 @@ func (s *session) addCommands(root *cobra.Command, args []string) {
 		groupWatching: {"watch": s.watching, "judge": s.judge, "incidents": s.incidents, "report": s.report, "replay": s.replayCommand,
 			"notify": s.notifyGroup},
 		groupRecording: {"record": s.record, "latch": s.latch},
+		groupTrying:    {"lab": s.labGroup},
 	}
 	add := func(group string, make func() *cobra.Command) {
 		cmd := make()

@@ -22,6 +22,14 @@ func Self() astern.Runner {
 	return astern.Runner{Host: host, PID: pid, Start: start, Boot: boot(), User: login()}
 }
 
+// Of returns the identity of a process of this machine, as Self does of ours. Start is empty when there is none such.
+func Of(pid int) astern.Runner {
+	r := Self()
+	r.PID = pid
+	r.Start, _, _ = inspect(pid)
+	return r
+}
+
 func login() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username

@@ -73,6 +73,9 @@ func TestAliveFollowsRealProcess(t *testing.T) {
 	if !Alive(r) {
 		t.Fatal("a running process is not alive")
 	}
+	if Of(cmd.Process.Pid) != r {
+		t.Fatalf("from outside it is %+v, it says %+v", Of(cmd.Process.Pid), r)
+	}
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
