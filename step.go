@@ -64,7 +64,7 @@ type Set struct {
 	// Address is the component whose state changes; "" means the step's own.
 	Address string `json:"address,omitempty"`
 	Path    string `json:"path"` // may hold {member}
-	Value   Arg    `json:"value"`
+	Value   Arg    `json:"value,omitzero"`
 	// Absent is true when the step removes the path.
 	Absent bool `json:"absent,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -13,7 +14,11 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/config"
+	"github.com/astern-dev/astern/internal/driver/awslambda"
+	"github.com/astern-dev/astern/internal/driver/awssecret"
+	"github.com/astern-dev/astern/internal/driver/awsssm"
 	"github.com/astern-dev/astern/internal/driver/flags"
 	"github.com/astern-dev/astern/internal/driver/hostservice"
 	"github.com/astern-dev/astern/internal/driver/jsonexec"
@@ -91,24 +96,26 @@ type App struct {
 	// OnOverride is told of it before anything is done, loudly.
 	OnOverride func(astern.Override)
 
-	trials  *trials           // of revisions that checks judge
-	carried []astern.Approval // handed in with the plan, and not yet in the store
-	seen    map[string]claims // by execution: what was seen when its plan's facts were read
-	drivers []astern.Driver
-	pool    *host.Pool
-	post    *post
-	log     Recorder                                                 // nil where nothing is audited
-	decode  func(doc []byte) (p astern.Plan, hash string, err error) // in place of planfile.Decode, where a test has its reasons
+	trials   *trials           // of revisions that checks judge
+	carried  []astern.Approval // handed in with the plan, and not yet in the store
+	seen     map[string]claims // by execution: what was seen when its plan's facts were read
+	drivers  []astern.Driver
+	pool     *host.Pool
+	accounts *awsapi.Accounts
+	post     *post
+	log      Recorder                                                 // nil where nothing is audited
+	decode   func(doc []byte) (p astern.Plan, hash string, err error) // in place of planfile.Decode, where a test has its reasons
 }
 
 // Drivers returns the drivers of every kind, given the machines and how a component is found by its address. Without
 // them they only describe their kinds.
 func Drivers(pool *host.Pool, lookup func(address string) (astern.Component, bool)) []astern.Driver {
-	return drivers(pool, lookup, nil)
+	return drivers(pool, nil, lookup, nil)
 }
 
-func drivers(pool *host.Pool, lookup func(address string) (astern.Component, bool), known hostservice.Proofs) []astern.Driver {
-	return []astern.Driver{hostservice.NewKeeping(pool, lookup, known), jsonexec.New(lookup), flags.New(pool, lookup)}
+func drivers(pool *host.Pool, accounts *awsapi.Accounts, lookup func(address string) (astern.Component, bool), known hostservice.Proofs) []astern.Driver {
+	return []astern.Driver{hostservice.NewKeeping(pool, lookup, known), jsonexec.New(lookup), flags.New(pool, lookup),
+		awslambda.New(accounts, lookup), awssecret.New(accounts, lookup), awsssm.New(accounts, lookup)}
 }
 
 // proofs are those of the App's store, which is set after the drivers are made; without one there are none.
@@ -142,14 +149,15 @@ func Open(path string, store Store) (*App, error) {
 		return nil, err
 	}
 	a.pool, a.trials = host.NewPool(), &trials{of: map[string]*trial{}}
-	a.drivers = drivers(a.pool, a.System.Component, proofs{a})
+	a.accounts = awsapi.New()
+	a.drivers = drivers(a.pool, a.accounts, a.System.Component, proofs{a})
 	return a, nil
 }
 
 // Close ends connections.
 func (a *App) Close() error {
 	a.trials.close()
-	return a.pool.Close()
+	return errors.Join(a.accounts.Close(), a.pool.Close())
 }
 
 func (a *App) driver(kind string) (astern.Driver, bool) {

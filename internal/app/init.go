@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/inventory"
 )
@@ -107,11 +108,11 @@ func count(events []astern.Event, kind astern.EventKind) int {
 	return n
 }
 
-// placedAt returns when a revision was put in place, as the earliest member's folder says.
+// placedAt returns when a revision was put in place, as the earliest member's folder, or the cloud, says.
 func placedAt(s astern.State, revision string, now time.Time) time.Time {
 	at := now
 	for path, v := range s.Values {
-		if strings.HasSuffix(path, "/release-time/"+revision) && v.Known() {
+		if (path == "release-time/"+revision || strings.HasSuffix(path, "/release-time/"+revision)) && v.Known() {
 			if t, err := time.Parse(time.RFC3339Nano, v.Text); err == nil && t.Before(at) {
 				at = t
 			}
@@ -164,10 +165,15 @@ func (a *App) tags(ctx context.Context) []tag {
 	return out
 }
 
+// CloudPlace is what a place begins with that is no folder: a region of AWS.
+const CloudPlace = "aws:"
+
 // Discover asks every driver that can for components at the places.
 func Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
 	var out []astern.Discovered
-	for _, d := range Drivers(nil, nil) {
+	accounts := awsapi.New()
+	defer accounts.Close()
+	for _, d := range drivers(nil, accounts, nil, nil) {
 		if d.Discoverer == nil {
 			continue
 		}

@@ -29,7 +29,8 @@ func (s *session) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "init [PLACE…]", Short: "write astern.yaml, or import what hosts remember", Args: takes(0, -1),
 		Long: `Without an astern.yaml: looks at the places (default: this folder) for what can be brought back and writes a commented
-astern.yaml and its schema beside it. It never overwrites one.
+astern.yaml and its schema beside it. It never overwrites one. A place is a folder, or a region of AWS: aws:eu-central-1
+(aws: is the region of the environment).
 
 With an astern.yaml: imports what the hosts' folders and git tags remember into the ledger, as deployed and unproven.
 --rebuild does the same after the state folder was lost, and says how far the hosts remember.
@@ -106,6 +107,9 @@ func (s *session) writeConfig(ctx context.Context, places []string, dryRun bool)
 		places = []string{"."}
 	}
 	for _, p := range places {
+		if strings.HasPrefix(p, app.CloudPlace) {
+			continue
+		}
 		if _, err := os.Stat(p); err != nil {
 			return astern.Errorf(astern.NotFound, "looking at %s: %w", p, err)
 		}

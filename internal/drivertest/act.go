@@ -143,11 +143,19 @@ func lawStartCancelled(r *run) {
 
 // lawFence goes back under fence 7 and forward again, offering every conditional step first under fence 3.
 func lawFence(r *run) {
-	r.carry(r.route(astern.VerbRollback, r.world.Old), 7, r.plainly)
+	older := map[string]astern.Image{} // verb -> what an engine that was overtaken had read
+	r.carry(r.route(astern.VerbRollback, r.world.Old), 7, func(step astern.Step, call astern.Call) astern.Op {
+		older[step.Verb] = call.Image
+		return r.plainly(step, call)
+	})
 	r.carry(r.route(astern.VerbDeploy, r.world.New), 8, func(step astern.Step, call astern.Call) astern.Op {
-		if info, _ := r.verb(step.Verb); info.Exclusion == astern.Conditional {
+		image, met := older[step.Verb]
+		if info, _ := r.verb(step.Verb); info.Exclusion == astern.Conditional && (met || !r.suite.ImageIsCondition) {
 			late := call
 			late.Fence, late.Token = 3, newToken()
+			if r.suite.ImageIsCondition {
+				late.Image = image
+			}
 			r.unchanged("a call under an older fence", func() {
 				op := r.driver.Actor.Start(r.ctx, late)
 				if op.Status != astern.OpFailed || (op.Code != astern.Refused && op.Code != astern.Conflict) {

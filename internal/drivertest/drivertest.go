@@ -50,6 +50,9 @@ type Suite struct {
 	Verbs []astern.VerbInfo
 	// Other carries out a step of a kind that is not the driver's ("check", "ledger"). Nil passes over such steps.
 	Other func(t testing.TB, w World, step astern.Step, call astern.Call)
+	// ImageIsCondition is true for a driver whose conditional calls are under the condition of what Before read (RevisionId,
+	// ETag, version): an engine of an older fence then holds an older image, and that is what a late call is made with.
+	ImageIsCondition bool
 	// Breaks are ways to damage a world, each with what the evidence must then say.
 	Breaks []Break
 }

@@ -150,8 +150,8 @@ func checkKind(r *run, s astern.Step) {
 			r.Errorf("step %s has the verb %q, which the driver does not declare", s.ID, s.Verb)
 		}
 	case "check":
-		if s.Verb != "wait" || s.Args["check"].Type() != "string" {
-			r.Errorf("step %s: a step of kind check has the verb wait and names its check: %+v", s.ID, s)
+		if s.Verb != "wait" && s.Verb != "run" || s.Args["check"].Type() != "string" {
+			r.Errorf("step %s: a step of kind check has the verb wait or run and names its check: %+v", s.ID, s)
 		}
 	case "ledger":
 	default:

@@ -1,0 +1,245 @@
+package awslambda
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
+)
+
+// router is the driver's Router.
+type router struct{}
+
+// newest returns when the state was seen.
+func newest(s astern.State) time.Time {
+	var at time.Time
+	for _, v := range s.Values {
+		if at.Before(v.At) {
+			at = v.At
+		}
+	}
+	return at
+}
+
+// candidate is a revision with what orders it among the others.
+type candidate struct {
+	revision string
+	at       time.Time
+	number   int64
+}
+
+// Targets returns the published versions, the archives of others, and what else the ledger remembers; the last deployed first.
+func (router) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
+	p, err := resolve(c)
+	if err != nil {
+		return nil
+	}
+	of := map[string]*candidate{}
+	add := func(rev string) *candidate {
+		if of[rev] == nil {
+			of[rev] = &candidate{revision: rev}
+		}
+		return of[rev]
+	}
+	for path, v := range s.Values {
+		if rev, ok := strings.CutPrefix(path, "version/"); ok {
+			add(rev).number, _ = strconv.ParseInt(v.Text, 10, 64)
+		} else if rev, ok := strings.CutPrefix(path, "archive/"); ok {
+			add(rev)
+		}
+	}
+	for _, d := range h.Deployments {
+		if !astern.ValidRevision(d.Revision) {
+			continue
+		}
+		k := add(d.Revision)
+		if d.LastAt != nil {
+			k.at = *d.LastAt
+		}
+	}
+	var all []candidate
+	for _, k := range of {
+		all = append(all, *k)
+	}
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(b.at.Compare(a.at), cmp.Compare(b.number, a.number), strings.Compare(b.revision, a.revision))
+	})
+	now := s.Values["revision"]
+	out := make([]astern.Target, len(all))
+	for i, k := range all {
+		d, _ := h.Of(k.revision)
+		e := judge(p, s, d, k.revision)
+		out[i] = astern.Target{Address: c.Address(), Revision: k.revision, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
+			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.list, Doors: e.doors}
+		if out[i].DeployedAt == nil {
+			out[i].DeployedAt = d.FirstAt
+		}
+	}
+	return out
+}
+
+// evidence is what speaks for and against a revision.
+type evidence struct {
+	seen  time.Time
+	list  []astern.Evidence
+	doors []astern.Door
+}
+
+func (e *evidence) add(r astern.Readiness, format string, args ...any) {
+	e.list = append(e.list, astern.Evidence{What: awsapi.OneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: e.seen})
+}
+
+// against returns the first evidence that forbids going there.
+func (e *evidence) against() (astern.Evidence, bool) {
+	i := slices.IndexFunc(e.list, func(x astern.Evidence) bool {
+		return x.Readiness == astern.Broken || x.Readiness == astern.ReadyUnknown
+	})
+	if i < 0 {
+		return astern.Evidence{}, false
+	}
+	return e.list[i], true
+}
+
+// judge says what speaks for and against a revision.
+func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
+	e := &evidence{seen: newest(s)}
+	if e.seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the function does not exist
+		e.seen = *d.LastAt
+	}
+	arn, there := s.Get("arn")
+	now, served := s.Get("revision")
+	switch {
+	case there && !arn.Known():
+		e.add(astern.ReadyUnknown, "the function could not be looked at: %s", arn.Unknown)
+		return e
+	case !there:
+		e.add(astern.Broken, "there is no function %s in %s", p.Function, p.Where())
+		return e
+	case !served:
+		e.add(astern.Broken, "the function has no alias %s: aws lambda create-alias makes it", p.Alias)
+	case !now.Known():
+		e.add(astern.ReadyUnknown, "what the alias serves is not known: %s", now.Unknown)
+	}
+	if number, ok := s.Get("version/" + rev); ok {
+		e.published(s, d, rev, number.Text)
+	} else {
+		e.archived(p, s, d, rev)
+	}
+	if r, ok := s.Get("reserved"); ok && r.Known() && r.Text == "0" {
+		e.add(astern.AtRisk, "the reserved concurrency of the function is 0: no version of it runs")
+	}
+	return e
+}
+
+// published judges a version that is there.
+func (e *evidence) published(s astern.State, d astern.Deployment, rev, number string) {
+	hash := s.Values["release/"+rev]
+	switch {
+	case !hash.Known() || hash.Text == "":
+		e.add(astern.ReadyUnknown, "the hash of version %s is not known", number)
+	case recorded(d.Hash) && d.Hash != hash.Text:
+		e.add(astern.Broken, "version %s has another content than was recorded: %s", number, short(hash.Text))
+	default:
+		e.add(astern.Ready, "version %s is published, %s", number, short(hash.Text))
+	}
+	switch state, ok := s.Get("state/" + rev); {
+	case !ok || !state.Known():
+		e.add(astern.ReadyUnknown, "its state is not known: %s", state.Unknown)
+	case state.Text == "Active":
+		e.add(astern.Ready, "its state is Active")
+	case strings.HasPrefix(state.Text, "Inactive"):
+		e.add(astern.AtRisk, "its state is %s: the first call wakes it, and may fail", state.Text)
+	case strings.HasPrefix(state.Text, "Pending"):
+		e.add(astern.ReadyUnknown, "its state is %s", state.Text)
+	default:
+		e.add(astern.Broken, "its state is %s", state.Text)
+	}
+	if role, ok := s.Get("role/" + rev); ok {
+		switch gone, isGone := strings.CutPrefix(role.Text, "gone "); {
+		case !role.Known():
+			e.add(astern.ReadyUnknown, "whether its role exists is not known: %s", role.Unknown)
+		case isGone:
+			e.add(astern.Broken, "its role does not exist: %s", gone)
+		default:
+			e.add(astern.Ready, "its role exists")
+		}
+	}
+	if layers, ok := s.Get("layers/" + rev); ok {
+		switch gone, isGone := strings.CutPrefix(layers.Text, "gone "); {
+		case !layers.Known():
+			e.add(astern.ReadyUnknown, "whether its layers exist is not known: %s", layers.Unknown)
+		case isGone:
+			// https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html: versions keep a copy of deleted layers.
+			e.add(astern.AtRisk, "it runs on a copy of a layer that was deleted: %s", gone)
+		default:
+			e.add(astern.Ready, "its layers exist")
+		}
+	}
+	if runtime, ok := s.Get("runtime/" + rev); ok {
+		if since, deprecated := retired[runtime.Text]; deprecated {
+			e.add(astern.AtRisk, "its runtime %s is deprecated since %s: it runs, without patches", runtime.Text, since)
+		}
+	}
+}
+
+// archived judges a version that is not there: does an archive of it remain?
+func (e *evidence) archived(p place, s astern.State, d astern.Deployment, rev string) {
+	archive, ok := s.Get("archive/" + rev)
+	listing, failed := s.Get("archives")
+	switch {
+	case p.Archive == nil:
+		e.add(astern.Broken, "it is not published any more, and no archive is declared that it could come back from")
+		return
+	case ok && !archive.Known():
+		e.add(astern.ReadyUnknown, "its archive could not be looked at: %s", archive.Unknown)
+		return
+	case !ok && failed:
+		e.add(astern.ReadyUnknown, "whether its archive is there is not known: %s", listing.Unknown)
+		return
+	case !ok:
+		e.add(astern.Broken, "it is not published any more, and %s does not exist", p.Archive.source(rev))
+		return
+	}
+	e.add(astern.Ready, "it is not published any more, but its archive is there: %s, %s", p.Archive.source(rev), archive.Text)
+	hash, hashed := s.Get("archive-hash/" + rev)
+	switch {
+	case hashed && recorded(d.Hash) && d.Hash != hash.Text:
+		e.add(astern.Broken, "the archive has another content than was recorded: %s", short(hash.Text))
+	case hashed && recorded(d.Hash):
+		e.add(astern.Ready, "the archive has the content that was recorded, %s", short(hash.Text))
+	case hashed:
+		e.add(astern.AtRisk, "the archive is %s, and the ledger has no hash to compare it with", short(hash.Text))
+	default:
+		e.add(astern.AtRisk, "S3 has no SHA-256 of the archive, so its content can't be told before it is the function's (upload it with --checksum-algorithm SHA256)")
+	}
+	if dies, ok := s.Get("archive-dies/" + rev); ok && dies.Known() {
+		if at, err := time.Parse(time.RFC3339, dies.Text); err == nil {
+			e.doors = append(e.doors, astern.Door{At: &at, What: "a lifecycle rule deletes " + p.Archive.source(rev)})
+		}
+	}
+}
+
+// recorded reports whether a hash of the ledger can be compared with the cloud's.
+func recorded(hash string) bool { return sumOf(hash) != "" }
+
+// short is a hash as a person compares it.
+func short(hash string) string {
+	if len(hash) > 19 {
+		return hash[:19] + "…"
+	}
+	return hash
+}
+
+// retired are runtimes that are deprecated, since when:
+// https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html. Published versions go on running.
+var retired = map[string]string{
+	"python2.7": "2021-07-15", "python3.6": "2022-07-18", "python3.7": "2023-12-04", "python3.8": "2024-10-14", "python3.9": "2025-12-15",
+	"nodejs10.x": "2021-07-30", "nodejs12.x": "2023-03-31", "nodejs14.x": "2023-12-04", "nodejs16.x": "2024-06-12", "nodejs18.x": "2025-09-01",
+	"nodejs20.x": "2026-04-30", "ruby2.5": "2021-07-30", "ruby2.7": "2023-12-07", "ruby3.2": "2026-03-31", "java8": "2024-01-08",
+	"go1.x": "2024-01-08", "provided": "2024-01-08", "dotnetcore2.1": "2022-01-05", "dotnetcore3.1": "2023-04-03", "dotnet6": "2024-12-20",
+}

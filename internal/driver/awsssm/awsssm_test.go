@@ -1,0 +1,268 @@
+package awsssm
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/awsapi/awstest"
+	"github.com/astern-dev/astern/internal/drivertest"
+)
+
+func TestMain(m *testing.M) { os.Exit(awstest.Main(m)) }
+
+var accounts = awsapi.New()
+
+// lab is a parameter in moto with two versions.
+type lab struct {
+	testing.TB
+	*awstest.Account
+	name    string
+	kind    types.ParameterType
+	ssm     *ssm.Client
+	c       astern.Component
+	driver  astern.Driver
+	history astern.History
+}
+
+// value is what version n has: nothing may show it.
+func (l *lab) value(n int) string { return fmt.Sprintf("hunter%d-of%s", n, l.name) }
+
+func newLab(t testing.TB, kind types.ParameterType) *lab {
+	t.Helper()
+	l := &lab{TB: t, Account: awstest.Start(t), name: "/" + awstest.Name(t) + "/db", kind: kind}
+	session, err := accounts.Session(t.Context(), awsapi.Settings{})
+	l.must(err)
+	l.ssm = ssm.NewFromConfig(session.Act)
+	at := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	for n := 1; n <= 2; n++ {
+		l.put(n, l.value(n))
+		when, rev := at.Add(time.Duration(n)*time.Hour), fmt.Sprint(n)
+		l.history.Current = rev
+		l.history.Deployments = append([]astern.Deployment{{Revision: rev, LastAt: &when, KnownGoodAt: &when}}, l.history.Deployments...)
+	}
+	l.c = astern.Component{Environment: "test", Name: strings.ReplaceAll(strings.Trim(l.name, "/"), "/", "-"), Kind: Kind}
+	l.c.Settings, _ = json.Marshal(Settings{Parameter: l.name})
+	l.driver = New(accounts, func(string) (astern.Component, bool) { return l.c, true })
+	return l
+}
+
+func (l *lab) put(n int, value string) {
+	l.Helper()
+	_, err := l.ssm.PutParameter(l.Context(), &ssm.PutParameterInput{Name: &l.name, Value: &value, Type: l.kind, Overwrite: aws.Bool(n > 1),
+		Description: aws.String("of the shop")})
+	l.must(err)
+}
+
+func (l *lab) must(err error) {
+	l.Helper()
+	if err != nil {
+		l.Fatal(err)
+	}
+}
+
+// values are the parameter's values, the oldest first.
+func (l *lab) values() []string {
+	l.Helper()
+	all, err := history(l.Context(), l.ssm, place{Settings: Settings{Parameter: l.name}}, true)
+	if astern.CodeOf(err) == astern.NotFound {
+		return nil
+	}
+	l.must(err)
+	out := make([]string, len(all))
+	for i, v := range all {
+		out[len(all)-1-i] = aws.ToString(v.entry.Value)
+	}
+	return out
+}
+
+// way returns the call that goes to a revision, with its image.
+func (l *lab) way(rev string) astern.Call {
+	l.Helper()
+	s, err := l.driver.Observer.Observe(l.Context(), l.c, astern.Scope{})
+	l.must(err)
+	route, err := l.driver.Router.Route(l.c, s, astern.Target{Address: l.c.Address(), Revision: rev}, astern.Options{Verb: astern.VerbRollback, Percent: 100})
+	l.must(err)
+	step := route.Stages[0].Steps[0]
+	call := astern.Call{Execution: "ex-1", Step: step.ID, Address: step.Address, Kind: step.Kind, Verb: step.Verb, Args: step.Args, Token: "token-1", Fence: 1}
+	call.Image, err = l.driver.Actor.Before(l.Context(), call)
+	l.must(err)
+	return call
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []types.ParameterType{types.ParameterTypeString, types.ParameterTypeSecureString} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			awstest.Start(t)
+			conform(t, kind)
+		})
+	}
+}
+
+func conform(t *testing.T, kind types.ParameterType) {
+	labs := map[string]*lab{}
+	of := func(w drivertest.World) *lab { return labs[w.Component.Address()] }
+	drivertest.Suite{
+		Driver: New(accounts, func(address string) (astern.Component, bool) {
+			l, ok := labs[address]
+			if !ok {
+				return astern.Component{}, false
+			}
+			return l.c, true
+		}),
+		New: func(t testing.TB) drivertest.World {
+			l := newLab(t, kind)
+			labs[l.c.Address()] = l
+			return drivertest.World{Component: l.c, History: l.history, Old: "1", New: "2", Secrets: []string{l.value(1), l.value(2)},
+				Snapshot: func(testing.TB) map[string]string {
+					out := map[string]string{}
+					for i, v := range l.values() {
+						out[fmt.Sprint(i)] = v
+					}
+					return out
+				}}
+		},
+		Breaks: []drivertest.Break{
+			{Name: "the parameter was deleted", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
+				l := of(w)
+				_, err := l.ssm.DeleteParameter(t.Context(), &ssm.DeleteParameterInput{Name: &l.name})
+				l.must(err)
+			}},
+			{Name: "the parameter may not be read", Want: astern.ReadyUnknown, Do: func(t testing.TB, w drivertest.World) {
+				l := of(w)
+				l.Inject(t, awstest.Fault{Operation: "GetParameter", About: l.name, Status: 400, Code: "AccessDeniedException", Message: "no"})
+			}},
+		},
+	}.Run(t)
+}
+
+// What a put leaves is a new version with the earlier value; who goes back and forth meets the revisions by their names.
+func TestRevisionsKeepTheirNames(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, types.ParameterTypeString)
+	for i, rev := range []string{"1", "2", "1"} {
+		if op := l.driver.Actor.Start(t.Context(), l.way(rev)); op.Status != astern.OpDone {
+			t.Fatalf("putting %s: %+v", rev, op)
+		}
+		s, err := l.driver.Observer.Observe(t.Context(), l.c, astern.Scope{})
+		l.must(err)
+		if got := s.Values["revision"].Text; got != rev {
+			t.Errorf("after put %d the revision is %s, want %s", i+1, got, rev)
+		}
+		names := map[string]bool{}
+		for _, target := range l.driver.Router.Targets(l.c, s, astern.History{}) {
+			names[target.Revision] = true
+		}
+		if want := map[string]bool{"1": true, "2": true}; !maps.Equal(names, want) {
+			t.Errorf("after put %d the targets are %v, want %v", i+1, names, want)
+		}
+	}
+	if got, want := strings.Join(l.values(), " "), strings.Join([]string{l.value(1), l.value(2), l.value(1), l.value(2), l.value(1)}, " "); got != want {
+		t.Errorf("the values are %s, want %s", got, want)
+	}
+	// A later write that takes over the description is not taken for what it marks.
+	last, err := history(t.Context(), l.ssm, place{Settings: Settings{Parameter: l.name}}, false)
+	l.must(err)
+	_, err = l.ssm.PutParameter(t.Context(), &ssm.PutParameterInput{Name: &l.name, Value: aws.String("new"), Type: l.kind, Overwrite: aws.Bool(true), Description: last[0].entry.Description})
+	l.must(err)
+	s, err := l.driver.Observer.Observe(t.Context(), l.c, astern.Scope{Paths: []string{"revision"}})
+	l.must(err)
+	if got := s.Values["revision"].Text; got != "6" {
+		t.Errorf("a write of somebody else is revision %s, want 6", got)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault  awstest.Fault
+		before func(l *lab)
+		status astern.OpStatus
+		code   astern.Code
+		found  astern.FoundAnswer
+		says   string
+		puts   int // values in the end, of two before
+	}{
+		"denied": {fault: awstest.Fault{Operation: "PutParameter", Status: 400, Code: "AccessDeniedException",
+			Message: "User: arn:aws:iam::123456789012:user/u is not authorized to perform: ssm:PutParameter on resource: arn:aws:ssm:eu-central-1:123456789012:parameter/x"},
+			status: astern.OpFailed, code: astern.Denied, found: astern.FoundNo, says: "allow ssm:PutParameter on arn:aws:ssm:eu-central-1:123456789012:parameter/x", puts: 2},
+		"an error that repeats the value": {fault: awstest.Fault{Operation: "PutParameter", Status: 400, Code: "ValidationException", Message: "1 validation error: Value 'VALUE' at 'value' is bad"},
+			status: astern.OpFailed, code: astern.Invalid, found: astern.FoundNo, says: "ssm:PutParameter: ValidationException", puts: 2},
+		"throttled": {fault: awstest.Fault{Operation: "PutParameter", Status: 400, Code: "ThrottlingException", Message: "Rate exceeded"},
+			status: astern.OpFailed, code: astern.Throttled, found: astern.FoundNo, puts: 2},
+		"the reply is lost":   {fault: awstest.Fault{Operation: "PutParameter", LoseReply: true, Times: 1}, status: astern.OpUnsure, code: astern.Unavailable, found: astern.FoundYes, puts: 3},
+		"the request is lost": {fault: awstest.Fault{Operation: "PutParameter", LoseRequest: true, Times: 1}, status: astern.OpUnsure, code: astern.Unavailable, found: astern.FoundNo, puts: 2},
+		"a fault of the cloud": {fault: awstest.Fault{Operation: "PutParameter", Status: 500, Code: "InternalServerError", Message: "An error occurred on the server side."},
+			status: astern.OpUnsure, code: astern.Unavailable, found: astern.FoundNo, puts: 2},
+		"somebody else wrote": {before: func(l *lab) { l.put(3, "theirs") }, status: astern.OpFailed, code: astern.Refused, found: astern.FoundNo, says: "somebody else wrote version 3", puts: 3},
+		"the parameter is gone": {before: func(l *lab) {
+			_, err := l.ssm.DeleteParameter(l.Context(), &ssm.DeleteParameterInput{Name: &l.name})
+			l.must(err)
+		}, status: astern.OpFailed, code: astern.NotFound, found: astern.FoundUnknown, puts: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, types.ParameterTypeSecureString)
+			accounts := awsapi.New() // of this test: throttling slows down a whole session
+			t.Cleanup(func() { accounts.Close() })
+			l.driver = New(accounts, func(string) (astern.Component, bool) { return l.c, true })
+			call := l.way("1")
+			if c.before != nil {
+				c.before(l)
+			} else {
+				c.fault.About, c.fault.Message = l.name, strings.ReplaceAll(c.fault.Message, "VALUE", l.value(1))
+				l.Inject(t, c.fault)
+			}
+			op := l.driver.Actor.Start(t.Context(), call)
+			if op.Status != c.status || op.Code != c.code || !strings.Contains(op.Error+op.Hint, c.says) {
+				t.Errorf("Start answers %+v, want %s with the code %s and %q", op, c.status, c.code, c.says)
+			}
+			if strings.Contains(fmt.Sprint(op), l.value(1)) {
+				t.Errorf("the error tells the value: %+v", op)
+			}
+			if got := l.driver.Actor.Find(t.Context(), call); got.Answer != c.found {
+				t.Errorf("Find answers %+v, want %s", got, c.found)
+			}
+			if got := l.values(); len(got) != c.puts {
+				t.Errorf("the parameter has %d versions, want %d", len(got), c.puts)
+			}
+		})
+	}
+}
+
+func TestDescriptionsStayShort(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("ü", 600)
+	got := marked(&long, 7, "3")
+	if len(got) > longestDescription || !strings.HasSuffix(got, "(version 7 has the value of version 3)") || strings.ToValidUTF8(got, "?") != got {
+		t.Errorf("the description is %d bytes: %q", len(got), got)
+	}
+	if again := marked(&got, 9, "3"); strings.Count(again, "has the value") != 1 {
+		t.Errorf("marks pile up: %q", again)
+	}
+}
+
+func TestDiscover(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, types.ParameterTypeString)
+	found, err := l.driver.Discoverer.Discover(t.Context(), []string{".", "aws:"})
+	l.must(err)
+	for _, d := range found {
+		if s, ok := d.Settings.(Settings); ok && s.Parameter == l.name && s.Region == "eu-central-1" {
+			return
+		}
+	}
+	t.Errorf("%s is not among the %d that were found", l.name, len(found))
+}

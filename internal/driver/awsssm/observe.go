@@ -1,0 +1,102 @@
+package awsssm
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
+)
+
+// Observe reads the component's state; values are no part of it. The paths:
+//
+//	arn             the parameter: with it account and region
+//	revision        the revision whose value it has
+//	latest          number of the newest version, whatever its value
+//	version/REV     number of a version that has the revision's value
+//	created/REV     when that was written
+//	labels/REV      its labels
+//	type/REV        String, StringList or SecureString, and its tier
+func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.Scope) (astern.State, error) {
+	p, err := resolve(c)
+	if err != nil {
+		return astern.State{}, err
+	}
+	sight := awsapi.NewSight(c, scope, d.now())
+	session, err := d.accounts.Session(ctx, p.Settings.Settings)
+	var all []version
+	var whole string
+	if err == nil {
+		client := ssm.NewFromConfig(session.Read)
+		if all, err = history(ctx, client, p, false); err == nil {
+			whole, err = arn(ctx, client, p)
+		}
+	}
+	switch {
+	case astern.CodeOf(err) == astern.NotFound:
+		return sight.State(), nil
+	case err != nil:
+		sight.Fail(err, []string{""}, "arn", "revision")
+		return sight.State(), nil
+	}
+	sight.Known("arn", whole)
+	sight.Known("revision", all[0].revision())
+	sight.Known("latest", strconv.FormatInt(all[0].number, 10))
+	for _, v := range all {
+		rev := v.revision()
+		if s, ok := source(all, rev); !ok || s.number != v.number {
+			continue
+		}
+		sight.Known("version/"+rev, strconv.FormatInt(v.number, 10))
+		sight.Known("type/"+rev, strings.TrimSpace(string(v.entry.Type)+" "+string(v.entry.Tier)))
+		if v.entry.LastModifiedDate != nil {
+			sight.Known("created/"+rev, v.entry.LastModifiedDate.UTC().Format(time.RFC3339))
+		}
+		labels := slices.Clone(v.entry.Labels)
+		if slices.Sort(labels); len(labels) > 0 {
+			sight.Known("labels/"+rev, strings.Join(labels, " "))
+		}
+	}
+	return sight.State(), nil
+}
+
+// maxDiscovered bounds how many parameters are taken into one file.
+const maxDiscovered = 5000
+
+// Discover lists the parameters of each region that a place names ("aws:eu-central-1").
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeParameters.html
+func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
+	regions, err := awsapi.Places(places)
+	if err != nil {
+		return nil, err
+	}
+	var out []astern.Discovered
+	for _, s := range regions {
+		session, err := d.accounts.Session(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		s.Region = session.Region
+		pages := ssm.NewDescribeParametersPaginator(ssm.NewFromConfig(session.Read), &ssm.DescribeParametersInput{MaxResults: aws.Int32(50)})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, awsapi.Explain(err, "listing the parameters of "+s.Region, "")
+			}
+			for _, m := range page.Parameters {
+				name := aws.ToString(m.Name)
+				out = append(out, astern.Discovered{Name: name, Kind: Kind, Settings: Settings{Settings: s, Parameter: name}})
+			}
+			if len(out) > maxDiscovered {
+				return nil, astern.Errorf(astern.Refused, "listing the parameters of %s: there are more than %d", s.Region, maxDiscovered)
+			}
+		}
+	}
+	return out, nil
+}
