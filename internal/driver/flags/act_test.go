@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/astern-dev/astern"
-	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/drivertest"
+	"github.com/astern-dev/astern/internal/host"
 )
 
 // both runs a test on this machine and over SSH.
