@@ -77,7 +77,7 @@ type Intent struct {
 	Flag *FlagChange `json:"flag,omitempty"`
 	// Object is the one object that goes back; for VerbRollback only.
 	Object *ObjectChange `json:"object,omitempty"`
-	Reason string      `json:"reason,omitempty"`
+	Reason string        `json:"reason,omitempty"`
 	// Severity is that of the incident which it answers, by the policy's scale; "" when it answers none.
 	Severity string `json:"severity,omitempty"`
 }
