@@ -23,6 +23,7 @@ type Driver struct {
 	Validator  Validator
 	Occupier   Occupier
 	Switcher   Switcher
+	Picker     Picker
 	Discoverer Discoverer
 	Claimer    Claimer
 }
@@ -63,6 +64,9 @@ type VerbInfo struct {
 // from the answer does not exist.
 type Scope struct {
 	Paths []string
+	// Objects are names of single objects (files of a site), whose version in each release is shown as well, at
+	// object/REVISION/NAME, by kinds that have a Picker.
+	Objects []string
 	// Full asks that everything is read again. Without it, what was read before may stand for what has not changed since
 	// by all that can be told without reading it; the value then carries the time at which it was read.
 	Full bool
@@ -89,6 +93,8 @@ type Options struct {
 	Sketch bool
 	// Flag is the change of a flag that a VerbOff asks for; nil otherwise.
 	Flag *FlagChange
+	// Object is the one object that a rollback is about, with the revision chosen; nil when it is about the whole.
+	Object *ObjectChange
 }
 
 // Router knows the ways between a component's states. It is pure: no I/O, no clock; several goroutines may call it at once.

@@ -74,8 +74,10 @@ type Intent struct {
 	// Execution is the execution to reverse; for VerbUndo only.
 	Execution string `json:"execution,omitempty"`
 	// Flag is what is asked of a flag; for VerbOff only.
-	Flag   *FlagChange `json:"flag,omitempty"`
-	Reason string      `json:"reason,omitempty"`
+	Flag *FlagChange `json:"flag,omitempty"`
+	// Object is the one object that goes back; for VerbRollback only.
+	Object *ObjectChange `json:"object,omitempty"`
+	Reason string        `json:"reason,omitempty"`
 	// Severity is that of the incident which it answers, by the policy's scale; "" when it answers none.
 	Severity string `json:"severity,omitempty"`
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/driver/hostservice"
+	"github.com/astern-dev/astern/internal/driver/sitedir"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/inventory"
 )
@@ -183,5 +185,19 @@ func Discover(ctx context.Context, places []string) ([]astern.Discovered, error)
 		}
 		out = append(out, found...)
 	}
-	return out, nil
+	return withoutTwins(out), nil
+}
+
+// withoutTwins leaves out services that are sites: both have releases and a link to one of them.
+func withoutTwins(found []astern.Discovered) []astern.Discovered {
+	sites := map[string]bool{}
+	for _, f := range found {
+		if s, ok := f.Settings.(sitedir.Settings); ok {
+			sites[s.Root] = true
+		}
+	}
+	return slices.DeleteFunc(found, func(f astern.Discovered) bool {
+		s, ok := f.Settings.(hostservice.Settings)
+		return ok && sites[s.Root]
+	})
 }

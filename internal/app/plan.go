@@ -23,6 +23,7 @@ type Ask struct {
 	Revision    string
 	Moment      *time.Time
 	Flag        *astern.FlagChange // for VerbOff
+	Object      string             // the one object that a rollback takes back; "" for the whole
 	Percent     int
 	BakeSeconds int64
 	// Judge holds the first share of a deployment against the rest by the component's signals, where it has any. Without
@@ -105,11 +106,16 @@ func (a *App) request(ctx context.Context, e astern.Environment, ask Ask) (plann
 		Asked:              astern.Asked{By: a.By, Known: "login name", Way: ask.Way, At: ask.At.UTC().Truncate(time.Millisecond)},
 		Intent: astern.Intent{Verb: ask.Verb, Revision: ask.Revision, Moment: ask.Moment, Percent: ask.Percent,
 			BakeSeconds: ask.BakeSeconds, Judge: ask.Judge, WatchSeconds: ask.WatchSeconds, Flag: ask.Flag, Reason: ask.Reason, Severity: ask.Severity}}
+	var objects []string
+	if ask.Object != "" {
+		objects = []string{ask.Object}
+		r.Intent.Object, r.Intent.Revision = &astern.ObjectChange{Object: ask.Object, Revision: ask.Revision}, ""
+	}
 	if err := a.addresses(&r, e, ask); err != nil {
 		return r, err
 	}
 	var err error
-	if r.Parts, err = a.parts(ctx, e); err != nil {
+	if r.Parts, err = a.parts(ctx, e, objects...); err != nil {
 		return r, err
 	}
 	if ask.Moment != nil {

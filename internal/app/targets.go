@@ -15,16 +15,17 @@ import (
 	"github.com/astern-dev/astern/internal/readiness"
 )
 
-// parts observes every component of the environment in full and judges its targets.
-func (a *App) parts(ctx context.Context, e astern.Environment) ([]planner.Part, error) {
-	return a.partsOf(ctx, e, e.Components)
+// parts observes every component of the environment in full and judges its targets; the versions of objects are asked
+// for where some are named.
+func (a *App) parts(ctx context.Context, e astern.Environment, objects ...string) ([]planner.Part, error) {
+	return a.partsOf(ctx, e, e.Components, objects...)
 }
 
-func (a *App) partsOf(ctx context.Context, e astern.Environment, components []astern.Component) ([]planner.Part, error) {
+func (a *App) partsOf(ctx context.Context, e astern.Environment, components []astern.Component, objects ...string) ([]planner.Part, error) {
 	seen := inventory.Ask(ctx, components, func(kind string) (astern.Observer, bool) {
 		d, ok := a.driver(kind)
 		return d.Observer, ok
-	}, astern.Scope{Full: a.Full})
+	}, astern.Scope{Full: a.Full, Objects: objects})
 	measured, err := a.measured(ctx)
 	if err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func (a *App) partsOf(ctx context.Context, e astern.Environment, components []as
 			return nil, err
 		}
 		d, _ := a.driver(s.Component.Kind)
-		parts[i] = planner.Part{Component: s.Component, Layer: d.Layer, Router: d.Router, Switcher: d.Switcher, State: s.State, History: h}
+		parts[i] = planner.Part{Component: s.Component, Layer: d.Layer, Router: d.Router, Switcher: d.Switcher, Picker: d.Picker, State: s.State, History: h}
 		if s.Trouble != nil {
 			parts[i].Trouble = s.Trouble.Error()
 			continue

@@ -30,6 +30,7 @@ type askFlags struct {
 	yes, takeOver      bool
 	out, sign          string
 	severity           string
+	object             string
 	segment, serve     string
 	share              *int // of those in the segment who still get the feature
 }
@@ -112,6 +113,7 @@ func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command 
 			return nil
 		})
 		flags.BoolVar(&f.all, "all", false, "every component of the environment")
+		flags.StringVar(&f.object, "object", "", "one file of a site alone, by its path: it becomes what it is in the revision --to")
 		_ = cmd.RegisterFlagCompletionFunc("to", s.revisions) // fails only for a flag that does not exist
 	}
 	if in.verb == astern.VerbDeploy {
@@ -146,6 +148,8 @@ func (f *askFlags) ask(s *session, verb astern.Verb, args []string) (app.Ask, er
 		return ask, astern.Errorf(astern.Invalid, "--all and names of components exclude each other")
 	case verb == astern.VerbRollback && f.all && f.to == "":
 		return ask, astern.Errorf(astern.Invalid, "--all needs --to TIME").WithHint("astern ledger releases lists how it was")
+	case verb == astern.VerbRollback && f.object != "" && (f.all || len(args) != 1):
+		return ask, astern.Errorf(astern.Invalid, "--object needs one component").WithHint("astern rollback SITE --object %s --to REVISION", f.object)
 	case verb == astern.VerbRollback && !f.all && len(args) == 0:
 		return ask, astern.Errorf(astern.Invalid, "no component was named").WithHint("name one, or take all of them with --all --to TIME")
 	case f.severity != "" && strings.TrimSpace(f.reason) == "":
@@ -169,7 +173,7 @@ func (f *askFlags) ask(s *session, verb astern.Verb, args []string) (app.Ask, er
 		}
 		ask.Moment = &moment
 	case verb != astern.VerbUndo:
-		ask.Components, ask.Revision = args, f.to
+		ask.Components, ask.Revision, ask.Object = args, f.to, f.object
 	}
 	return ask, nil
 }

@@ -115,6 +115,9 @@ func (l *laws) head() {
 	l.must(in.Revision == "" || validRevision(in.Revision, ""), "%q is not a revision name", in.Revision)
 	l.must(in.Revision == "" || in.Moment == nil, "it asks for a revision and for a moment")
 	l.must((in.Verb == astern.VerbUndo) == (in.Execution != ""), "an execution is named when, and only when, it is to be undone")
+	l.must(in.Object == nil || in.Verb == astern.VerbRollback && in.Object.Object != "" && len(in.Addresses) == 1 && in.Revision == "" && in.Moment == nil,
+		"one object is named, without a revision of the whole, by a rollback of one component only")
+	l.must(in.Object == nil || in.Object.Revision == "" || validRevision(in.Object.Revision, ""), "the object's revision is not a revision name")
 	l.must(len(in.Addresses) > 0, "it asks for no component")
 	for _, a := range in.Addresses {
 		l.address(a)

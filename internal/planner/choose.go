@@ -24,6 +24,8 @@ func sound(in astern.Intent) error {
 		return astern.Errorf(astern.Invalid, "%q is not planned from an intent: rollback, deploy, redeploy and off are", in.Verb)
 	case (in.Verb == astern.VerbOff) != (in.Flag != nil) || in.Flag != nil && (in.Flag.Flag == "" || len(in.Addresses) != 1):
 		return astern.Errorf(astern.Invalid, "off is for one flag of one component, and only off names a flag")
+	case in.Object != nil && (in.Verb != astern.VerbRollback || in.Object.Object == "" || len(in.Addresses) != 1 || in.Revision != "" || in.Moment != nil):
+		return astern.Errorf(astern.Invalid, "one object goes back by a rollback of one component to a revision")
 	case len(in.Addresses) == 0:
 		return astern.Errorf(astern.Invalid, "no component was named")
 	case in.Percent < 1 || in.Percent > 100:
@@ -60,6 +62,9 @@ func choose(r Request) (moves []move, notes []string, err error) {
 			return nil, nil, astern.Errorf(astern.Unavailable, "%s could not be observed: %s", address, p.Trouble)
 		}
 		t, why, err := target(r, p)
+		if err == nil && r.Intent.Object != nil {
+			t, r.Intent.Object, err = picked(r, p, t)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -89,7 +94,7 @@ func choose(r Request) (moves []move, notes []string, err error) {
 
 func route(r Request, p Part, t astern.Target) (astern.Route, error) {
 	return p.Router.Route(p.Component, p.State, t, astern.Options{Verb: r.Intent.Verb, Percent: r.Intent.Percent,
-		BakeSeconds: r.Intent.BakeSeconds, GateSeconds: gateSeconds, Now: r.Now, Flag: r.Intent.Flag})
+		BakeSeconds: r.Intent.BakeSeconds, GateSeconds: gateSeconds, Now: r.Now, Flag: r.Intent.Flag, Object: r.Intent.Object})
 }
 
 func stays(p Part, revision string) string {
@@ -108,6 +113,9 @@ func target(r Request, p Part) (astern.Target, []string, error) {
 		return switchedOff(r, p)
 	case in.Moment != nil:
 		return atMoment(r, p)
+	case in.Object != nil && in.Object.Revision != "":
+		t, _ := find(p, in.Object.Revision) // as a whole it may be broken: what counts is the object
+		return t, nil, nil
 	case in.Revision != "":
 		return named(p, in.Revision, r.WithoutUnreachable)
 	}

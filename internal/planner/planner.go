@@ -22,6 +22,7 @@ type Part struct {
 	Layer     astern.Layer
 	Router    astern.Router
 	Switcher  astern.Switcher // nil when the kind has no flags
+	Picker    astern.Picker   // nil when the kind has no objects of its own
 	State     astern.State
 	History   astern.History
 	Targets   []astern.Target // judged

@@ -73,6 +73,8 @@ func title(p astern.Plan) string {
 		return "undo " + p.Intent.Execution
 	case p.Intent.Flag != nil:
 		return "switch " + p.Intent.Flag.String() + " in " + strings.Join(p.Intent.Addresses, ", ")
+	case p.Intent.Object != nil:
+		return verb + " " + p.Intent.Object.String() + " of " + strings.Join(p.Intent.Addresses, ", ")
 	case len(p.Moves) == 1:
 		return verb + " " + p.Moves[0].Address + " to " + p.Moves[0].To
 	case p.Intent.Moment != nil:

@@ -11,6 +11,9 @@ import (
 // provisioned concurrency that nobody configured, which moto does not know.
 // https://docs.aws.amazon.com/lambda/latest/api/API_UpdateAlias.html#API_UpdateAlias_Errors
 func (a *Account) refuses(op string, r *http.Request, body []byte) (status int, name, message string) {
+	if a.copyRefused(r) {
+		return http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"
+	}
 	switch op {
 	case "UpdateAlias", "UpdateFunctionCode", "PublishVersion":
 		var in struct{ RevisionId string }

@@ -198,19 +198,19 @@ func (o order) outcome(r host.Result) astern.Op {
 	switch r.ExitCode {
 	case 0:
 		return astern.Op{Status: astern.OpDone, Progress: o.place.name + " is in the state " + revisionOf(o.to)}
-	case exitFence:
+	case host.ExitFence:
 		return failed(astern.Errorf(astern.Conflict, "%s: a newer execution was there: %s", o.doing(), who).WithHint("%s/lock says so", o.place.history()))
-	case exitBusy:
+	case host.ExitBusy:
 		return failed(astern.Errorf(astern.Unavailable, "%s: its lock is held: %s", o.doing(), who))
-	case exitChanged:
+	case host.ExitChanged:
 		return failed(astern.Errorf(astern.Refused, "%s: the file was changed in the meantime", o.doing()).WithHint("look at it, then plan again"))
 	case exitNoFile:
 		return failed(astern.Errorf(astern.Refused, "%s: there is no plain file of that name", o.doing()))
-	case exitOutside, exitOwner:
+	case host.ExitOutside, exitOwner:
 		return failed(astern.Errorf(astern.Refused, "%s: %s", o.doing(), who).WithHint("nothing was changed"))
-	case exitNoLock:
+	case host.ExitNoLock:
 		return failed(astern.Errorf(astern.Invalid, "%s: %s", o.doing(), who).WithHint("install util-linux on %s", o.place.host))
-	case exitNoWrite, 2: // 2 is a shell that could not open a file
+	case host.ExitNoWrite, 2: // 2 is a shell that could not open a file
 		return failed(astern.Errorf(astern.Denied, "%s: nothing could be written: %s", o.doing(), orCode(r)).
 			WithHint("is the disk of %s full, and may the login write in %s?", o.place.host, o.place.folder))
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/drivertest"
+	"github.com/astern-dev/astern/internal/host"
 )
 
 // both runs a test on this machine and over SSH.
@@ -95,11 +96,11 @@ func TestScriptComparesUnderTheLock(t *testing.T) {
 	c.Stdin = strings.NewReader("old" + "{}")
 	before := l.read()
 	r, err := m.Run(t.Context(), c)
-	if err != nil || r.ExitCode != exitChanged || l.read() != before {
+	if err != nil || r.ExitCode != host.ExitChanged || l.read() != before {
 		t.Errorf("%+v, %v", r, err)
 	}
 	c.Stdin = strings.NewReader("ol") // a connection that broke
-	if r, err := m.Run(t.Context(), c); err != nil || r.ExitCode != exitNoWrite || l.read() != before {
+	if r, err := m.Run(t.Context(), c); err != nil || r.ExitCode != host.ExitNoWrite || l.read() != before {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if left, _ := filepath.Glob(l.file + ".astern/tmp*"); len(left) > 0 {

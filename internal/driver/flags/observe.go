@@ -20,16 +20,10 @@ import (
 //go:embed scripts/*.sh
 var scriptFiles embed.FS
 
-// Exit codes of the scripts; every other one but 0 is a fault.
+// Exit codes of this driver's scripts, beside those that all share.
 const (
-	exitNoLock  = 80 // neither flock nor perl
-	exitFence   = 81 // a newer fence was here
-	exitChanged = 82 // the file is not as expected
-	exitBusy    = 83 // the lock is held
-	exitNoFile  = 85 // there is no plain file
-	exitNoWrite = 86 // nothing could be written; nothing was done
-	exitOutside = 90 // a path leads elsewhere
-	exitOwner   = 91 // the owner of the file could not be kept
+	exitNoFile = 85 // there is no plain file
+	exitOwner  = 92 // the owner of the file could not be kept
 )
 
 // Limits of reading.
@@ -40,17 +34,7 @@ const (
 )
 
 // script returns the command that runs the script of that name with the arguments.
-func script(name string, args ...string) host.Command {
-	var text strings.Builder
-	for _, part := range []string{"lib", name} {
-		b, err := scriptFiles.ReadFile("scripts/" + part + ".sh")
-		if err != nil {
-			panic(err) // the scripts are part of the program
-		}
-		text.Write(b)
-	}
-	return host.Command{Argv: append([]string{"sh", "-c", text.String(), "astern"}, args...)}
-}
+func script(name string, args ...string) host.Command { return host.Script(scriptFiles, name, args...) }
 
 // copyOf is a file that was looked at: the flag file, or a state of it that is kept.
 type copyOf struct {

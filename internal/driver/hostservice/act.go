@@ -277,21 +277,21 @@ func found(op astern.Op) astern.Found { return astern.Found{Answer: astern.Found
 func (o *order) refusal(r host.Result) (err error, ok bool) {
 	who := oneLine(r.LastLines(1))
 	switch r.ExitCode {
-	case exitFence:
+	case host.ExitFence:
 		return astern.Errorf(astern.Conflict, "%s: a newer execution was there: %s", o.doing(), holder(who)).
 			WithHint("astern executions shows it; %s holds the lock of %s", o.root+"/.astern.lock", o.who[0].host), true
-	case exitBusy:
+	case host.ExitBusy:
 		return astern.Errorf(astern.Unavailable, "%s: the lock of %s is held: %s", o.doing(), o.root, holder(who)), true
 	case exitInFlight:
 		return astern.Errorf(astern.Conflict, "%s: another command of it is still running: %s", o.doing(), who), true
-	case exitNoLock:
+	case host.ExitNoLock:
 		return astern.Errorf(astern.Invalid, "%s: %s", o.doing(), who).WithHint("install util-linux on %s", o.who[0].host), true
-	case exitOutside:
+	case host.ExitOutside:
 		return astern.Errorf(astern.Refused, "%s: %s", o.doing(), who).
 			WithHint("astern changes nothing outside of the release root: make it a real folder or file, or declare another root"), true
-	case exitNotOurs:
+	case host.ExitNotOurs:
 		return notOurs(o.doing(), who, o.root, o.who[0].host), true
-	case exitNoWrite, 2: // 2 is a shell that could not open a file
+	case host.ExitNoWrite, 2: // 2 is a shell that could not open a file
 		return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", o.doing(), orCode(r)).
 			WithHint("is the disk of %s full, and may the login write below %s?", o.who[0].host, o.root), true
 	}

@@ -114,18 +114,18 @@ func (d *driver) claimHost(ctx context.Context, sp spec, name string, c host.Com
 	case exitClaimed:
 		return astern.Errorf(astern.Conflict, "%s: it is held by %s, of another state folder, which has not ended", doing, holder(who)).
 			WithHint("see how it goes where it was started; if it will not go on: the same command with --take-over, and it can't act here any more")
-	case exitFence:
+	case host.ExitFence:
 		return astern.Errorf(astern.Conflict, "%s: another execution was there since: %s", doing, holder(who)).
 			WithHint("make a new plan")
-	case exitBusy:
+	case host.ExitBusy:
 		return astern.Errorf(astern.Unavailable, "%s: its lock is held, and it says: %s", doing, holder(who))
-	case exitNoLock:
+	case host.ExitNoLock:
 		return astern.Errorf(astern.Invalid, "%s: %s", doing, who).WithHint("install util-linux on %s", name)
-	case exitOutside:
+	case host.ExitOutside:
 		return astern.Errorf(astern.Refused, "%s: %s", doing, who).WithHint("remove the link: astern writes nowhere but below %s", sp.Root)
-	case exitNotOurs:
+	case host.ExitNotOurs:
 		return notOurs(doing, who, sp.Root, name)
-	case exitNoWrite, 2: // 2 is a shell that could not open a file
+	case host.ExitNoWrite, 2: // 2 is a shell that could not open a file
 		return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", doing, orCode(r)).
 			WithHint("is the disk of %s full, and may the login write below %s?", name, sp.Root)
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/host"
 )
 
 // copy sends the source to the host, beside the releases, and gives it its name when its hash is right.
@@ -80,7 +81,7 @@ func (o *order) send(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case r.ExitCode == exitMissing:
+	case r.ExitCode == host.ExitMissing:
 		return astern.Errorf(astern.NotFound, "%s: there is no folder %s on %s", o.doing(), o.root, o.who[0].host).WithHint("make it, for the login that astern uses")
 	}
 	if err, ok := o.refusal(r); ok {

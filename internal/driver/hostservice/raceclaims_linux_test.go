@@ -125,7 +125,7 @@ func TestLockOfAnotherLogin(t *testing.T) {
 	c.Argv = append([]string{"setpriv", "--reuid=65534", "--clear-groups"}, c.Argv...)
 	r, err := host.Here().Run(t.Context(), c)
 	mk(t, err)
-	if r.ExitCode != exitNotOurs || !strings.Contains(r.LastLines(1), "belongs to root") {
+	if r.ExitCode != host.ExitNotOurs || !strings.Contains(r.LastLines(1), "belongs to root") {
 		t.Fatalf("%+v", r)
 	}
 	if got := l.read(".astern.lock"); got != "" {

@@ -14,38 +14,15 @@ import (
 //go:embed scripts/*.sh
 var scriptFiles embed.FS
 
-// Exit codes of the scripts; every other one but 0 is a fault.
+// Exit codes of this driver's scripts, beside those that all share.
 const (
-	exitNoLock   = 80 // neither flock nor perl
-	exitFence    = 81 // a newer fence was here
-	exitChanged  = 82 // the world is not as expected
-	exitBusy     = 83 // the lock of the root is held
-	exitMissing  = 84 // the folder does not exist
 	exitNotALink = 85 // something else is where the link should be
-	exitNoWrite  = 86 // nothing could be written; nothing was done
-	exitHalf     = 87 // the last part failed; nothing is left of it
 	exitInFlight = 88 // another command of the instance is running
 	exitClaimed  = 89 // an execution that has not ended is there
-	exitOutside  = 90 // a path leads out of the root
-	exitNotOurs  = 91 // the lock file belongs to another login
 )
 
 // script returns the command that runs the script of that name with the arguments.
-func script(name string, args ...string) host.Command {
-	return host.Command{Argv: append([]string{"sh", "-c", scriptText(name), "astern"}, args...)}
-}
-
-func scriptText(name string) string {
-	var text strings.Builder
-	for _, part := range []string{"lib", name} {
-		b, err := scriptFiles.ReadFile("scripts/" + part + ".sh")
-		if err != nil {
-			panic(err) // the scripts are part of the program
-		}
-		text.Write(b)
-	}
-	return text.String()
-}
+func script(name string, args ...string) host.Command { return host.Script(scriptFiles, name, args...) }
 
 // fields is one record of a script's output.
 type fields [4]string

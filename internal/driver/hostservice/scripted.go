@@ -109,7 +109,7 @@ func hashedOf(folder string, all []fields) hashed {
 	none := func(err error) hashed { return hashed{exists: true, err: err} }
 	end := all[len(all)-1]
 	switch trouble := oneLine(end[2]); {
-	case end[1] == strconv.Itoa(exitMissing):
+	case end[1] == strconv.Itoa(host.ExitMissing):
 		return hashed{}
 	case end[1] != "0" && trouble == "":
 		return none(hashTrouble(folder, "exit code "+end[1]))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/host"
 )
 
 // The image of a swap: the revision and the text of the link before, and the processes that ran.
@@ -74,14 +75,14 @@ func (o *order) swap(ctx context.Context, now time.Time) astern.Op {
 	switch r.ExitCode {
 	case 0:
 		return done(fmt.Sprintf("%s points to %s", link, o.revision))
-	case exitChanged:
+	case host.ExitChanged:
 		return failed(o.changed(strings.TrimSpace(r.Stdout)))
-	case exitMissing:
+	case host.ExitMissing:
 		return failed(astern.Errorf(astern.Refused, "%s: there is no folder %s/%s", o.doing(), o.releases, o.revision).
 			WithHint("put the release back, or plan again"))
 	case exitNotALink:
 		return failed(astern.Errorf(astern.Refused, "%s: %s is no symbolic link", o.doing(), link))
-	case exitHalf:
+	case host.ExitHalf:
 		return failed(astern.Errorf(astern.Internal, "%s: %s", o.doing(), orCode(r)))
 	}
 	return unsure(astern.Errorf(astern.Internal, "%s: %s", o.doing(), orCode(r)))

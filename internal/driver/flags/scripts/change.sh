@@ -1,6 +1,9 @@
 # change DIR NAME FENCE CONTENT FROM TO OLD NEW TOKEN: gives the file the content that follows on the standard input, when it
 # still is what it was and no newer fence was here. The input is the OLD bytes that are expected, whose hash is FROM, and
 # then the NEW ones, whose hash is TO. Both are kept. Every refusal comes before the file is touched.
+# owner FILE prints who owns a file, and its mode.
+owner() { ls -ldn -- "$1" | awk '{ print $1, $3, $4 }'; }
+
 dir=$1 name=$2 fence=$3 content=$4 from=$5 to=$6 old=$7 new=$8 token=$9
 cd -P -- "$dir" || exit 86
 file=./$name kept=./$name.astern
@@ -25,7 +28,7 @@ cmp -s "$file" "$tmp-old" || exit 82
 
 # The new file keeps mode and owner of the old one.
 cp -p -- "$file" "$tmp-file" && cat "$tmp-new" >"$tmp-file" && cmp -s "$tmp-file" "$tmp-new" || exit 86
-if [ "$(owner "$file")" != "$(owner "$tmp-file")" ]; then echo "its owner could not be kept" >&2; exit 91; fi
+if [ "$(owner "$file")" != "$(owner "$tmp-file")" ]; then echo "its owner could not be kept" >&2; exit 92; fi
 
 printf '%-511s\n' "$content" 1<>"$kept/lock" || exit 86
 touch -r "$file" "$tmp-old" 2>/dev/null

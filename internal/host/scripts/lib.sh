@@ -1,4 +1,4 @@
-# Shared by all scripts: they are run by sh with every value as an argument of its own, on Linux and on macOS.
+# Shared by the scripts of all drivers: they are run by sh with every value as an argument of its own, on Linux and on macOS.
 set -u
 LC_ALL=C
 export LC_ALL

@@ -1,0 +1,177 @@
+package awss3site
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/astern-dev/astern"
+)
+
+// putRelease puts the objects of a release that are missing or other ones: for verb put all but the entry points, for verb
+// switch these, in the order in which they are declared.
+func (o *order) putRelease(ctx context.Context, m marker, etag string) astern.Op {
+	record, err := o.release(ctx, o.revision, o.hash)
+	if err != nil {
+		return failed(err)
+	}
+	entries := o.call.Verb == verbSwitch
+	s := newSurvey(o.clients, []*release{{recorded: recorded{revision: o.revision}, manifest: o.part(record, entries)}}, m.Same)
+	s.rules.versioned = true // it is asked for copies where something is missing
+	if err := s.list(ctx, o.s3.ListObjectVersions); err != nil {
+		return failed(fmt.Errorf("%s: %w", o.doing(), err))
+	}
+	r := s.releases[0]
+	if missing := r.missing(); len(missing) > 0 {
+		return failed(astern.Errorf(astern.Refused, "%s: %s", o.doing(), few(missing)).WithHint("astern targets %s shows what can be put again", o.p.component.Name))
+	}
+	made, done, err := o.copyAll(ctx, r, s.now, entries)
+	if err != nil {
+		op := opOf(fmt.Errorf("%s: %w", o.doing(), err))
+		if done > 0 { // some are there, and the next attempt goes on with the others
+			op.Status = astern.OpUnsure
+		}
+		return op
+	}
+	m.Same = m.Same.of(record, made)
+	revision := m.Revision
+	if entries {
+		revision = o.revision
+	} else if o.from != "" {
+		revision = o.from
+	}
+	return o.finish(ctx, m, etag, revision, fmt.Sprintf("%d objects put, %d were there", done, len(r.manifest.Files)-done))
+}
+
+// part returns the entry points of a manifest in the order in which they are put, or all but these.
+func (o *order) part(m manifest, entries bool) manifest {
+	out := m
+	out.Files = slices.DeleteFunc(slices.Clone(m.Files), func(f file) bool { return o.p.isEntry(f.Path) != entries })
+	return out
+}
+
+// copyAll puts the objects of a release that are not what is served, and says how many it did. Each is put on the condition
+// that what is there is what the list showed.
+func (o *order) copyAll(ctx context.Context, r *release, there map[string]object, inOrder bool) (made copies, done int, err error) {
+	type work struct {
+		f file
+		w way
+	}
+	var list []work
+	for k, f := range r.manifest.Files {
+		if !r.ways[k].live {
+			list = append(list, work{f, r.ways[k]})
+		}
+	}
+	if inOrder {
+		slices.SortStableFunc(list, func(a, b work) int {
+			return slices.Index(o.p.Entries, a.f.Path) - slices.Index(o.p.Entries, b.f.Path)
+		})
+	}
+	made = copies{}
+	var mu sync.Mutex
+	var count atomic.Int64
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(sideBySide)
+	if inOrder {
+		group.SetLimit(1)
+	}
+	for _, one := range list {
+		group.Go(func() error {
+			if groupCtx.Err() != nil {
+				return astern.Errorf(astern.Interrupted, "interrupted: %w", context.Cause(groupCtx))
+			}
+			etag, err := o.copy(groupCtx, one.f, one.w, there[one.f.Path].etag)
+			if err != nil {
+				return err
+			}
+			count.Add(1)
+			if etag != one.f.ETag && etag != "" {
+				mu.Lock()
+				made[one.f.ETag] = etag
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	err = group.Wait()
+	return made, int(count.Load()), err
+}
+
+// prune deletes the objects that are in the records of other releases and not in that of what is served. In a bucket that
+// keeps no versions those without a copy stay.
+func (o *order) prune(ctx context.Context, m marker, etag string) astern.Op {
+	record, err := o.release(ctx, o.revision, o.hash)
+	if err != nil {
+		return failed(err)
+	}
+	goes, err := o.superfluous(ctx, record, m.Same)
+	if err != nil {
+		return failed(fmt.Errorf("%s: %w", o.doing(), err))
+	}
+	var count atomic.Int64
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(sideBySide)
+	for path, is := range goes {
+		group.Go(func() error {
+			key := o.p.Prefix + path
+			if _, err := o.act.DeleteObject(groupCtx, &s3.DeleteObjectInput{Bucket: &o.p.Bucket, Key: &key, IfMatch: quoted(is.etag)}); err != nil {
+				return o.explain(err, "deleting", key)
+			}
+			count.Add(1)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		op := opOf(fmt.Errorf("%s: %w", o.doing(), err))
+		if count.Load() > 0 {
+			op.Status = astern.OpUnsure
+		}
+		return op
+	}
+	return o.finish(ctx, m, etag, o.revision, fmt.Sprintf("%d objects deleted", count.Load()))
+}
+
+// superfluous returns the objects that only other releases have.
+func (o *order) superfluous(ctx context.Context, record manifest, same copies) (map[string]object, error) {
+	there, err := o.present(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range record.Files {
+		delete(there, f.Path)
+	}
+	list, err := o.recorded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	versioning, err := o.versioning(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kept := map[string]bool{}
+	if versioning != versioningEnabled {
+		if kept, err = o.copied(ctx); err != nil {
+			return nil, err
+		}
+	}
+	goes := map[string]object{}
+	for _, r := range list[:min(len(list), maxJudged)] {
+		m, ok, err := o.manifest(ctx, r.revision)
+		if err != nil || !ok {
+			continue // what it has stays
+		}
+		for _, f := range m.Files {
+			is, ok := there[f.Path]
+			if ok && same.holds(f, is) && (versioning == versioningEnabled || kept[f.SHA256]) {
+				goes[f.Path] = is
+			}
+		}
+	}
+	return goes, nil
+}
