@@ -180,7 +180,11 @@ func TestFaults(t *testing.T) {
 				if op.Status != c.status || op.Code != c.code || !strings.Contains(op.Error+" "+op.Hint, c.text) {
 					t.Errorf("%+v", op)
 				}
-				if f := x.driver.Actor.Find(t.Context(), call); f.Answer != astern.FoundNo {
+				want := astern.FoundNo
+				if c.fault.LoseReply {
+					want = astern.FoundYes
+				}
+				if f := x.driver.Actor.Find(t.Context(), call); f.Answer != want {
 					t.Errorf("found: %+v", f)
 				}
 				call.Token += "-2"

@@ -48,6 +48,26 @@ func (o *order) putRelease(ctx context.Context, m marker, etag string) astern.Op
 	return o.finish(ctx, m, etag, revision, fmt.Sprintf("%d objects put, %d were there", done, len(r.manifest.Files)-done))
 }
 
+// findObjects tells by the objects themselves whether all of a step are there, where its marker does not say so: the reply to the
+// last of them may have been lost.
+func (o *order) findObjects(ctx context.Context, m marker) astern.Found {
+	record, err := o.release(ctx, o.revision, o.hash)
+	if err != nil {
+		return unknown(err)
+	}
+	s := newSurvey(o.clients, []*release{{recorded: recorded{revision: o.revision}, manifest: o.part(record, o.call.Verb == verbSwitch)}}, m.Same)
+	if err := s.list(ctx, o.s3.ListObjectVersions); err != nil {
+		return unknown(err)
+	}
+	r := s.releases[0]
+	for k, f := range r.manifest.Files {
+		if !r.ways[k].live {
+			return absent(f.Path + " is not there yet")
+		}
+	}
+	return found(astern.Op{Status: astern.OpDone, Progress: fmt.Sprintf("all %d objects are there", len(r.manifest.Files))})
+}
+
 // part returns the entry points of a manifest in the order in which they are put, or all but these.
 func (o *order) part(m manifest, entries bool) manifest {
 	out := m
@@ -86,7 +106,11 @@ func (o *order) copyAll(ctx context.Context, r *release, there map[string]object
 			if groupCtx.Err() != nil {
 				return astern.Errorf(astern.Interrupted, "interrupted: %w", context.Cause(groupCtx))
 			}
-			etag, err := o.copy(groupCtx, one.f, one.w, there[one.f.Path].etag)
+			put := o.copy
+			if inOrder && len(list) > 1 {
+				put = o.insist
+			}
+			etag, err := put(groupCtx, one.f, one.w, there[one.f.Path].etag)
 			if err != nil {
 				return err
 			}
@@ -101,6 +125,23 @@ func (o *order) copyAll(ctx context.Context, r *release, there map[string]object
 	}
 	err = group.Wait()
 	return made, int(count.Load()), err
+}
+
+// insists is how often one of several entry points is tried.
+const insists = 3
+
+// insist is copy for what must not stay behind: visitors are served entry points of two releases meanwhile. A call that failed for
+// a moment is made again, on the same condition, unless what is there says that it had its effect.
+func (o *order) insist(ctx context.Context, f file, w way, was string) (etag string, err error) {
+	for range insists {
+		if etag, err = o.copy(ctx, f, w, was); err == nil || !slices.Contains([]astern.Code{astern.Unavailable, astern.Throttled}, astern.CodeOf(err)) {
+			return etag, err
+		}
+		if is, ok, seen := o.head(ctx, o.p.Prefix+f.Path); seen == nil && ok && is.etag == f.ETag {
+			return is.etag, nil
+		}
+	}
+	return etag, err
 }
 
 // prune deletes the objects that are in the records of other releases and not in that of what is served. In a bucket that
