@@ -89,19 +89,24 @@ func (a *App) calibrate(ctx context.Context, signals *Signals, c astern.Componen
 	if len(out.Left) > 0 {
 		out.Level, out.Expected, out.Upper = out.Wanted, 100, 100
 		out.Problem = fmt.Sprintf("the past of %s can't be read: %s", strings.Join(out.Left, ", "), failed)
-		return out, nil
+		return out, a.keepLevel(ctx, c, out)
 	}
 	got := detect.Calibrate(quiet, watch.Window(p), p.Judge.Level()/2)
 	out.Level, out.Expected, out.Upper = got.Level*100, got.Expected*100, got.Upper*100
 	out.Watches, out.Alarms, out.SetBy, out.Problem = got.Windows, got.Alarms, got.SetBy, got.Problem
-	b, err := json.Marshal(calibration{out, c.Signals})
+	return out, a.keepLevel(ctx, c, out)
+}
+
+// keepLevel keeps what calibrating came to.
+func (a *App) keepLevel(ctx context.Context, c astern.Component, l astern.CalibratedLevel) error {
+	b, err := json.Marshal(calibration{l, c.Signals})
+	if err == nil {
+		err = a.Store.KeepProof(ctx, levelKey(c.Address()), b, l.At)
+	}
 	if err != nil {
-		return out, err
+		return fmt.Errorf("keeping the calibrated level of %s: %w", c.Address(), err)
 	}
-	if err := a.Store.KeepProof(ctx, levelKey(c.Address()), b, now); err != nil {
-		return out, fmt.Errorf("keeping the calibrated level of %s: %w", c.Address(), err)
-	}
-	return out, nil
+	return nil
 }
 
 // span is a stretch of time.
@@ -117,6 +122,19 @@ func (a *App) loud(ctx context.Context, address string, window time.Duration, no
 	for _, e := range events {
 		if e.Kind == astern.EventDeployed {
 			out = append(out, span{e.At.Add(-time.Minute), e.At.Add(window)})
+		}
+	}
+	executions, err := a.Store.Executions(ctx, 0, false)
+	if err != nil {
+		return nil, fmt.Errorf("reading executions: %w", err)
+	}
+	for _, e := range executions {
+		if slices.Contains(e.Addresses, address) { // one that was judged worse and reversed is in no ledger
+			end := now
+			if e.EndedAt != nil {
+				end = *e.EndedAt
+			}
+			out = append(out, span{e.CreatedAt.Add(-time.Minute), end.Add(window)})
 		}
 	}
 	incidents, err := a.Incidents(ctx)
@@ -161,22 +179,28 @@ func (a *App) levels(ctx context.Context, c astern.Component, p astern.Policy) (
 	if again, err := json.Marshal(wanted); err != nil || string(again) != string(b) || !(k.Level > 0 && k.Level < 100) {
 		return out, false
 	}
-	out.Beside = k.Level / 100
+	age := a.Now().Sub(k.At)
+	if age < 0 || age >= 2*levelAge {
+		return out, false // it could not be replayed for days: the guarantee holds
+	}
 	if k.Problem == "" {
+		out.Beside, out.For = k.Level/100, watch.Window(p)
 		out.Calibrated = fmt.Sprintf("calibrated on %d quiet watches of the past, %d of them called worse: %.2g %% of watches like those are expected to be", k.Watches, k.Alarms, k.Expected)
 	}
-	age := a.Now().Sub(k.At)
-	return out, age >= 0 && age < levelAge
+	return out, age < levelAge
 }
 
 // calibrateOne replays the past of one component whose policy asks for it and whose level is old, while nothing is judged
-// there: a round waits for one at most.
+// anywhere: a round waits for one at most.
 func (w *Watcher) calibrateOne(ctx context.Context) {
 	now := w.app.Now()
+	if slices.ContainsFunc(w.all, func(x *watched) bool { return x.known.Trial != nil || !x.known.Fault.IsZero() }) {
+		return
+	}
 	for _, x := range w.all {
 		p := x.environment.Policy
-		if !p.Judge.Calibrated || x.known.Trial != nil || !x.known.Fault.IsZero() || x.trouble != "" || now.Before(x.calibrateAt) {
-			continue
+		if !p.Judge.Calibrated || x.trouble != "" || now.Before(x.calibrateAt) || len(revisionsOf(x.known.Runs)) > 1 {
+			continue // somebody tries something out
 		}
 		if _, fresh := w.app.levels(ctx, x.component, p); fresh {
 			x.calibrateAt = now.Add(levelAge)
@@ -189,11 +213,23 @@ func (w *Watcher) calibrateOne(ctx context.Context) {
 		text := ""
 		switch {
 		case err != nil:
-			text = "the judge can't be calibrated, and keeps to the guaranteed level: " + err.Error()
+			text = "the judge can't be calibrated; the level of before, if there is one, holds for two days, then the guaranteed one: " + err.Error()
 		case got.Problem != "":
 			text = "the judge can't be calibrated, and keeps to the guaranteed level: " + got.Problem
+		case got.Level < got.Wanted:
+			text = fmt.Sprintf("the judge is calibrated on a past that has what looks like a fault at %s: it will hardly find any until an incident is opened about it (--began), which leaves it out",
+				got.SetBy.UTC().Format("2006-01-02 15:04Z"))
 		}
 		w.once(x, "calibrate", astern.WatchEvent{Kind: astern.WatchTrouble, Text: text})
 		return
 	}
+}
+
+// revisionsOf are the revisions that members run.
+func revisionsOf(runs map[string]string) map[string]bool {
+	out := map[string]bool{}
+	for _, r := range runs {
+		out[r] = true
+	}
+	return out
 }

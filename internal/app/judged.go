@@ -92,15 +92,7 @@ func (a *App) besideOnce(ctx context.Context, c astern.Check, now time.Time) (as
 	}
 	if x.known.Trial == nil {
 		e := astern.Event{At: now, Address: c.Address, Kind: astern.EventDeployed, Revision: c.Judge.Revision}
-		levels, fresh := a.levels(ctx, x.component, x.environment.Policy)
-		if !fresh && x.trouble == "" { // without it the guaranteed level holds
-			limited, stop := context.WithTimeout(ctx, levelTime)
-			if _, err := a.calibrate(limited, w.signals, x.component, x.state, x.environment.Policy); err == nil {
-				levels, _ = a.levels(ctx, x.component, x.environment.Policy)
-			}
-			stop()
-		}
-		x.known.Levels = levels
+		x.known.Levels, _ = a.levels(ctx, x.component, x.environment.Policy)
 		x.known.Try(e, c.Judge.Baseline, x.component.Signals, w.pasts(ctx, x, now), now, now)
 	}
 	asks, _ := w.asks()

@@ -185,8 +185,9 @@ func (w *Watcher) Round(ctx context.Context) error {
 		w.record.did(w.app.Now(), x, before)
 	})
 	w.record.round(w)
+	err = w.roundEnds(ctx, errs)
 	w.calibrateOne(ctx)
-	return w.roundEnds(ctx, errs)
+	return err
 }
 
 // roundEnds keeps what is known, and tells what went wrong with which component: the others go on. It is an error when all did.

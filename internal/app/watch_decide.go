@@ -34,7 +34,7 @@ type wayAsk struct {
 
 // situation collects all that a decision rests on.
 func (w *Watcher) situation(ctx context.Context, x *watched, now time.Time, rules watch.Rules) (watch.Situation, error) {
-	s := watch.Situation{Now: now, Address: x.component.Address(), Findings: x.findings(), Rules: rules, Elsewhere: x.elsewhere()}
+	s := watch.Situation{Now: now, Well: x.known.Well, Address: x.component.Address(), Findings: x.findings(), Rules: rules, Elsewhere: x.elsewhere()}
 	var err error
 	if s.Changes, err = w.changes(ctx, x); err != nil {
 		return s, err

@@ -3,6 +3,7 @@ package detect
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	astern "github.com/astern-dev/astern"
@@ -49,6 +50,7 @@ func Calibrate(signals []Quiet, watch time.Duration, wanted float64) Calibration
 		c.Problem = fmt.Sprintf("%d watches of %s fit into the quiet past; %.0f are needed for %s false alarms", len(values), duration(watch.Seconds()), math.Ceil(1/wanted-1e-9)-1, percent(wanted))
 		return c
 	}
+	all := slices.Clone(values)
 	for range k { // the k largest may be alarms
 		values[largest(values)] = -1
 	}
@@ -58,8 +60,8 @@ func Calibrate(signals []Quiet, watch time.Duration, wanted float64) Calibration
 	if values[most] > 1/mostLevel {
 		c.SetBy = begins[most]
 	}
-	for _, v := range values {
-		if v < 0 {
+	for _, v := range all {
+		if v >= 1/c.Level {
 			c.Alarms++
 		}
 	}

@@ -77,6 +77,7 @@ func (p *Panel) Verdict() Overall {
 	most, unknown := 0, -1
 	for i, j := range p.Judges {
 		v := j.Verdict()
+		v.Guarantee = j.guarantee(p.Level) // the panel decides, not the judge
 		o.Signals = append(o.Signals, v)
 		if v.EValue > o.Signals[most].EValue {
 			most = i

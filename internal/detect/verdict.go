@@ -53,7 +53,7 @@ type Verdict struct {
 // Verdict returns what is known now.
 func (j *Judge) Verdict() Verdict {
 	v := Verdict{Signal: j.Rule.Name, State: Unknown, At: j.Counted, Margin: j.Rule.Margin, EValue: j.Value(), Level: j.Level,
-		Decided: j.Decided, Missing: j.Missing, Guarantee: j.guarantee()}
+		Decided: j.Decided, Missing: j.Missing, Guarantee: j.guarantee(j.Level)}
 	few := 3 * j.phi()
 	effect, low, high := j.Range.bounds(few)
 	v.Effect, v.Low, v.High, v.Margin = j.inUnits(effect), j.inUnits(low), j.inUnits(high), j.marginInUnits()
@@ -184,8 +184,8 @@ func divergence(p, q float64) float64 {
 }
 
 // guarantee says what the level means, in words.
-func (j *Judge) guarantee() string {
-	chance := "once in " + count(1/j.Level) + " watches"
+func (j *Judge) guarantee(level float64) string {
+	chance := "once in " + count(1/level) + " watches"
 	text := fmt.Sprintf("a healthy release is called worse less than %s, however long it is watched, if the two groups go on to differ by no more than they did before the deployment", chance)
 	switch {
 	case j.Alone:

@@ -131,6 +131,9 @@ func end(f *astern.ReplayFault, in astern.Incident, h History, way watch.Way) {
 			f.EndedAt, f.Ended = &t, by
 		}
 	}
+	if in.EndedAt != nil {
+		at(*in.EndedAt, "it was over then, as was said when it was resolved")
+	}
 	if in.ResolvedAt != nil {
 		at(*in.ResolvedAt, "resolved, and nothing that was done to it is known")
 	}

@@ -130,6 +130,9 @@ func incidentNow(p *printer, st Style, in astern.Incident) {
 	if in.Cost.Requests > 0 {
 		p.field("cost", count(int64(in.Cost.Requests)), " requests failed that would not have, as far as was counted")
 	}
+	if in.Cost.Users > 0 {
+		p.field("cost", plural(int64(in.Cost.Users+0.5), "user"), " harmed, as far as was counted")
+	}
 	if len(in.Decisions) == 0 {
 		return
 	}

@@ -10,6 +10,9 @@ import (
 
 // Problem says why what was read of somewhere can't be gone on with; "" when it can.
 func (w *Watched) Problem() string {
+	if why := w.Levels.problem(); why != "" {
+		return why
+	}
 	for _, p := range []*Panels{w.Quiet, w.After} {
 		if why := p.problem(); why != "" {
 			return why
@@ -33,10 +36,8 @@ func (p *Panels) problem() string {
 	if p == nil {
 		return ""
 	}
-	for _, level := range []float64{p.Levels.Beside, p.Levels.Alone} {
-		if !(level >= 0 && level < 1) {
-			return fmt.Sprintf("a false-alarm probability of %v", level)
-		}
+	if why := p.Levels.problem(); why != "" {
+		return why
 	}
 	for _, panel := range []*detect.Panel{p.Beside, p.Alone, p.Small} {
 		switch {
@@ -45,6 +46,15 @@ func (p *Panels) problem() string {
 			return "a panel without a judge"
 		case !(panel.Level > 0 && panel.Level < 1):
 			return fmt.Sprintf("a false-alarm probability of %v", panel.Level)
+		}
+	}
+	return ""
+}
+
+func (l Levels) problem() string {
+	for _, level := range []float64{l.Beside, l.Alone} {
+		if !(level >= 0 && level < 1) {
+			return fmt.Sprintf("a false-alarm probability of %v", level)
 		}
 	}
 	return ""

@@ -75,6 +75,8 @@ type Situation struct {
 	Findings []Finding `json:"findings"`
 	// Changes are the ledger's deployments of the component and of what it needs, the oldest first.
 	Changes []astern.Event `json:"changes,omitempty"`
+	// Well is until when the component was seen to be well before what is judged was deployed; zero where nobody looked.
+	Well time.Time `json:"well,omitzero"`
 	// Elsewhere says what else is wrong that this component needs, each with since when: its dependencies, the network.
 	Elsewhere []Elsewhere `json:"elsewhere,omitempty"`
 	// Ways are in the order in which they are preferred.
@@ -206,7 +208,7 @@ func blame(s Situation, began time.Time, controlled bool) (*astern.Cause, string
 		}
 		why := "and nothing else changed"
 		if other, ok := entangled(s, e, began); ok && !controlled {
-			why = fmt.Sprintf("and %s was deployed %s before that: it may be either", named(s, other), span(e.At.Sub(other.At)))
+			why = fmt.Sprintf("and %s %s was deployed %s before that: it may be either", other.Address, other.Revision, span(e.At.Sub(other.At)))
 		}
 		if controlled {
 			why = "and what still runs the earlier revision is well"
@@ -217,14 +219,19 @@ func blame(s Situation, began time.Time, controlled bool) (*astern.Cause, string
 	return nil, "the ledger knows of no change before the fault"
 }
 
-// apart is how far two changes must lie apart for the beginning of a fault to tell which of them it was.
-const apart = time.Minute
+const (
+	// apart is how far two changes must lie apart for the beginning of a fault to tell which of them it was.
+	apart = time.Minute
+	// wellFor is for how long a component must have been seen to be well after a change for that to be none of the fault.
+	wellFor = 10 * time.Second
+)
 
-// entangled returns the change of another component that was made so shortly before the one that time can't tell them apart:
-// the last change is the likely one, and was the wrong one often enough.
+// entangled returns the change of another component that was made so shortly before the one that time can't tell them apart,
+// unless the component was seen to be well in between: the last change is the likely one, and was the wrong one often enough.
 func entangled(s Situation, last astern.Event, began time.Time) (astern.Event, bool) {
 	for _, e := range slices.Backward(s.Changes) {
-		if e.Kind == astern.EventDeployed && e.Address != last.Address && !e.At.After(last.At) && last.At.Sub(e.At) < apart && !e.At.After(began.Add(slack)) {
+		if e.Kind == astern.EventDeployed && e.Address != last.Address && !e.At.After(last.At) && last.At.Sub(e.At) < apart && !e.At.After(began.Add(slack)) &&
+			s.Well.Sub(e.At) < wellFor {
 			return e, true
 		}
 	}
@@ -246,6 +253,9 @@ func decide(s Situation, j Judgement, worse []Finding) (astern.Decision, int) {
 	}
 	if j.Cause == nil {
 		return none(astern.ActTell, j.Blame)
+	}
+	if other, ok := entangled(s, astern.Event{Address: j.Cause.Address, At: j.Cause.At}, j.Began); ok && j.Cause.Address != s.Address && !worse[0].Controlled {
+		return none(astern.ActAsk, fmt.Sprintf("%s %s and %s %s were deployed within a minute of each other: a person must say which it is", j.Cause.Address, j.Cause.Revision, other.Address, other.Revision))
 	}
 	if j.Cause.Address != s.Address {
 		return none(astern.ActTell, j.Blame+": it is that which is to be taken back, if anything is")

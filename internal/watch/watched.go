@@ -31,6 +31,8 @@ type Watched struct {
 	// After judges what came after the fault was noticed: whether it is over.
 	After *Panels `json:"after,omitempty"`
 	Graph Graph   `json:"graph,omitzero"`
+	// Well is the end of the last sample that was taken while nothing new was judged and no fault lasted.
+	Well time.Time `json:"well,omitzero"`
 	// Levels are those of the panels that are made from now on.
 	Levels Levels `json:"levels,omitzero"`
 }
@@ -39,8 +41,10 @@ type Watched struct {
 type Levels struct {
 	Beside float64 `json:"beside,omitempty"`
 	Alone  float64 `json:"alone,omitempty"`
-	// Calibrated says what Beside is worth where it is no guarantee.
-	Calibrated string `json:"calibrated,omitempty"`
+	// Calibrated says what Beside is worth where it is no guarantee. It holds for one watch, For long; after that, Alone is the
+	// level of both.
+	Calibrated string        `json:"calibrated,omitempty"`
+	For        time.Duration `json:"for,omitempty"`
 }
 
 // Trial is a deployment that is judged.
@@ -258,6 +262,9 @@ func (w *Watched) quiet(s astern.Signal, signals []astern.Signal, sample astern.
 	}
 	if w.Fault.IsZero() { // what is at fault is no example of health
 		past.Add(sample)
+		if sample.Candidate != nil && sample.Candidate.Total > 0 {
+			w.Well = sample.To
+		}
 	}
 }
 
@@ -342,6 +349,7 @@ func (p *Panels) take(s astern.Signal, signals []astern.Signal, sample astern.Sa
 		if p.Beside == nil {
 			p.Beside = p.panel(signals, sample.From, false, true, make)
 		}
+		p.guaranteed(sample.To)
 		feed(p.Beside, s.Name, sample)
 		return
 	}
@@ -351,6 +359,18 @@ func (p *Panels) take(s astern.Signal, signals []astern.Signal, sample astern.Sa
 	}
 	feed(p.Alone, s.Name, sample)
 	feed(p.Small, s.Name, sample)
+}
+
+// guaranteed ends what a calibrated level is good for: it was taken from watches of one length.
+func (p *Panels) guaranteed(now time.Time) {
+	if p.Levels.Calibrated == "" || p.Beside == nil || p.Beside.Worse() || now.Sub(p.Begin) <= p.Levels.For {
+		return
+	}
+	p.Levels.Calibrated, p.Levels.Beside = "", p.Levels.Alone
+	p.Beside.Level = cmp.Or(p.Levels.Alone, detect.DefaultLevel/2)
+	for _, j := range p.Beside.Judges {
+		j.Level = p.Beside.Level / float64(len(p.Beside.Judges))
+	}
 }
 
 func lacking(s astern.Sample, beside bool) string {

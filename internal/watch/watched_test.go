@@ -365,7 +365,7 @@ func TestWatchedCost(t *testing.T) {
 // its own.
 func TestWatchedLevels(t *testing.T) {
 	s, w := newService(2, 4), watch.NewWatched("e/c")
-	w.Levels = watch.Levels{Beside: 0.2, Alone: 0.01, Calibrated: "calibrated on 42 watches"}
+	w.Levels = watch.Levels{Beside: 0.2, Alone: 0.01, Calibrated: "calibrated on 42 watches", For: time.Hour}
 	s.rounds(w, 400)
 	if got := w.Quiet.Alone.Level; got != 0.01 {
 		t.Errorf("quiet: %v", got)
@@ -380,6 +380,19 @@ func TestWatchedLevels(t *testing.T) {
 	}
 	if got := w.Trial.Panels.Beside.Level; got != 0.2 {
 		t.Errorf("beside: %v", got)
+	}
+	// A calibrated level holds for a watch, and no longer.
+	s, w = newService(2, 4), watch.NewWatched("e/c")
+	w.Levels = watch.Levels{Beside: 0.2, Alone: 0.01, Calibrated: "calibrated on 42 watches", For: 5 * time.Minute}
+	s.rounds(w, 400)
+	s.deploy(w, "v3", "v1", "m0", "m1")
+	s.rounds(w, 59)
+	if got := w.Trial.Panels.Beside.Level; got != 0.2 {
+		t.Errorf("within the watch: %v", got)
+	}
+	s.rounds(w, 3)
+	if p := w.Trial.Panels.Beside; p.Level != 0.01 || p.Judges[0].Level != 0.01/3 {
+		t.Errorf("after it: %v, %v", p.Level, p.Judges[0].Level)
 	}
 	w.Trial.Panels.Levels.Beside = 1
 	if w.Problem() == "" {
