@@ -39,6 +39,17 @@ func (s State) Get(path string) (v Value, ok bool) {
 	return v, ok
 }
 
+// Newest returns when the newest of its values was seen, zero when there is none.
+func (s State) Newest() time.Time {
+	var at time.Time
+	for _, v := range s.Values {
+		if at.Before(v.At) {
+			at = v.At
+		}
+	}
+	return at
+}
+
 // Under returns the paths below prefix (without a trailing slash), sorted.
 func (s State) Under(prefix string) []string {
 	var out []string

@@ -79,7 +79,7 @@ func (w way) fact(stages []astern.Stage, paths ...string) []astern.Fact {
 	var out []astern.Fact
 	for _, path := range paths {
 		v, ok := w.state.Get(path)
-		out = append(out, astern.Fact{Address: w.component.Address(), Path: path, Value: v.Text, Absent: !ok, Seen: newest(w.state), Steps: steps})
+		out = append(out, astern.Fact{Address: w.component.Address(), Path: path, Value: v.Text, Absent: !ok, Seen: w.state.Newest(), Steps: steps})
 	}
 	return out
 }

@@ -15,17 +15,6 @@ import (
 // router is the driver's Router.
 type router struct{}
 
-// newest returns when the state was seen.
-func newest(s astern.State) time.Time {
-	var at time.Time
-	for _, v := range s.Values {
-		if at.Before(v.At) {
-			at = v.At
-		}
-	}
-	return at
-}
-
 // candidate is a revision with what orders it among the others.
 type candidate struct {
 	revision string
@@ -107,7 +96,7 @@ func (e *evidence) against() (astern.Evidence, bool) {
 
 // judge says what speaks for and against a revision.
 func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
-	e := &evidence{seen: newest(s)}
+	e := &evidence{seen: s.Newest()}
 	if e.seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the function does not exist
 		e.seen = *d.LastAt
 	}

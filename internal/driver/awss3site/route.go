@@ -119,7 +119,7 @@ func (j *journey) fact(path string, steps ...string) {
 	v, ok := j.s.Get(path)
 	at := v.At
 	if !ok {
-		at = newest(j.s)
+		at = j.s.Newest()
 	}
 	j.out.Facts = append(j.out.Facts, astern.Fact{Address: j.p.component.Address(), Path: path, Value: v.Text, Absent: !ok, Seen: at, Steps: steps})
 }
@@ -242,7 +242,7 @@ func (router) Pick(c astern.Component, s astern.State, change astern.ObjectChang
 	}
 	return astern.Target{Address: c.Address(), Revision: pickedName(now.Text, base.Text, change.Object, was.Text), Readiness: astern.Ready,
 		Evidence: []astern.Evidence{{What: oneLine(fmt.Sprintf("the object is recorded in %s, and all others in %s", change.Revision, now.Text)),
-			Readiness: astern.Ready, Seen: newest(s)}}}, nil
+			Readiness: astern.Ready, Seen: s.Newest()}}}, nil
 }
 
 // sameContent compares versions of an object by digest and size.

@@ -13,17 +13,6 @@ import (
 // router is the driver's Router and Picker.
 type router struct{}
 
-// newest returns when the state was seen.
-func newest(s astern.State) time.Time {
-	var at time.Time
-	for _, v := range s.Values {
-		if at.Before(v.At) {
-			at = v.At
-		}
-	}
-	return at
-}
-
 // Targets returns the releases that are recorded and those that the ledger remembers, the newest first.
 func (router) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
 	p, err := resolve(c)
@@ -38,7 +27,7 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		}
 	}
 	if _, ok := age[now.Text]; !ok && now.Known() && goodRevision(now.Text) {
-		age[now.Text] = newest(s) // served, and not recorded
+		age[now.Text] = s.Newest() // served, and not recorded
 	}
 	for _, d := range h.Deployments {
 		if !astern.ValidRevision(d.Revision) {
@@ -91,7 +80,7 @@ const soon = 7 * 24 * time.Hour
 // evidence says what speaks for and against a release.
 func evidence(p place, s astern.State, d astern.Deployment, rev string) []astern.Evidence {
 	var out []astern.Evidence
-	at := newest(s)
+	at := s.Newest()
 	add := func(r astern.Readiness, format string, args ...any) {
 		out = append(out, astern.Evidence{What: oneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: at})
 	}

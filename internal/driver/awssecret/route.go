@@ -18,17 +18,6 @@ type router struct{}
 // guessSeconds is how long the move takes where none was measured: two calls.
 const guessSeconds = 1
 
-// newest returns when the state was seen.
-func newest(s astern.State) time.Time {
-	var at time.Time
-	for _, v := range s.Values {
-		if at.Before(v.At) {
-			at = v.At
-		}
-	}
-	return at
-}
-
 // Targets returns the versions of the secret and what else the ledger remembers; the newest first.
 func (router) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
 	p, err := resolve(c)
@@ -72,7 +61,7 @@ func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Targ
 	if t.DeployedAt == nil {
 		t.DeployedAt = d.FirstAt
 	}
-	seen := newest(s)
+	seen := s.Newest()
 	if seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the secret does not exist
 		seen = *d.LastAt
 	}
@@ -179,7 +168,7 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	out.Stages = append(out.Stages, astern.Stage{Title: "move AWSCURRENT to " + t.Revision, Steps: []astern.Step{move}, OnFailure: astern.OnFailureHold})
 	for _, path := range []string{"arn", "revision", "pending", "deleted"} {
 		v, ok := s.Get(path)
-		out.Facts = append(out.Facts, astern.Fact{Address: c.Address(), Path: path, Value: v.Text, Absent: !ok, Seen: newest(s), Steps: []string{move.ID}})
+		out.Facts = append(out.Facts, astern.Fact{Address: c.Address(), Path: path, Value: v.Text, Absent: !ok, Seen: s.Newest(), Steps: []string{move.ID}})
 	}
 	return out, nil
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
@@ -22,17 +21,6 @@ const (
 	nearTheEnd   = 10  // versions left before a version goes, from which on it is at risk
 	guessSeconds = 1   // how long a step takes where none was measured: a call or two
 )
-
-// newest returns when the state was seen.
-func newest(s astern.State) time.Time {
-	var at time.Time
-	for _, v := range s.Values {
-		if at.Before(v.At) {
-			at = v.At
-		}
-	}
-	return at
-}
 
 // number reads a version's number, 0 when it is none.
 func number(v astern.Value) int64 {
@@ -78,7 +66,7 @@ func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Targ
 	if t.DeployedAt == nil {
 		t.DeployedAt = d.FirstAt
 	}
-	seen := newest(s)
+	seen := s.Newest()
 	if seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the parameter does not exist
 		seen = *d.LastAt
 	}
@@ -144,7 +132,7 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 		Stages: []astern.Stage{{Title: "put the value of version " + t.Revision + " back", Steps: []astern.Step{put}, OnFailure: astern.OnFailureHold}}}
 	for _, path := range []string{"arn", "revision", "latest"} {
 		v, ok := s.Get(path)
-		out.Facts = append(out.Facts, astern.Fact{Address: c.Address(), Path: path, Value: v.Text, Absent: !ok, Seen: newest(s), Steps: []string{verbPut}})
+		out.Facts = append(out.Facts, astern.Fact{Address: c.Address(), Path: path, Value: v.Text, Absent: !ok, Seen: s.Newest(), Steps: []string{verbPut}})
 	}
 	return out, nil
 }

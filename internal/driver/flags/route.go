@@ -29,17 +29,6 @@ func goodRevision(s string) bool { return len(s) == 12 && revisionShape.MatchStr
 
 func goodHash(s string) bool { return len(s) == 71 && hashShape.MatchString(s) }
 
-// newest returns when the state was seen.
-func newest(s astern.State) time.Time {
-	var at time.Time
-	for _, v := range s.Values {
-		if at.Before(v.At) {
-			at = v.At
-		}
-	}
-	return at
-}
-
 // Targets returns the present state of the file, those that are kept, and those that the ledger remembers.
 func (router) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
 	p, err := resolve(c)
@@ -91,7 +80,7 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 // evidence says what speaks for and against a state of the file.
 func evidence(p place, s astern.State, d astern.Deployment, rev string) []astern.Evidence {
 	var out []astern.Evidence
-	at := newest(s)
+	at := s.Newest()
 	add := func(r astern.Readiness, format string, args ...any) {
 		out = append(out, astern.Evidence{What: oneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: at})
 	}
@@ -150,7 +139,7 @@ func (router) Switch(c astern.Component, s astern.State, change astern.FlagChang
 		return astern.Target{}, err
 	}
 	hash := hashOf(text)
-	at := newest(s)
+	at := s.Newest()
 	return astern.Target{Address: c.Address(), Revision: revisionOf(hash), Hash: hash, Readiness: astern.Ready, Evidence: []astern.Evidence{
 		{What: "the file is as it was seen, and with the change it is valid by flagd's schema", Readiness: astern.Ready, Seen: at}}}, nil
 }

@@ -101,7 +101,7 @@ func (j *journey) fact(path string, steps ...string) {
 	v, ok := j.s.Get(path)
 	at := v.At
 	if !ok {
-		at = newest(j.s)
+		at = j.s.Newest()
 	}
 	j.out.Facts = append(j.out.Facts, astern.Fact{Address: j.p.component.Address(), Path: path, Value: v.Text, Absent: !ok, Seen: at, Steps: steps})
 }
@@ -233,7 +233,7 @@ func (router) Pick(c astern.Component, s astern.State, change astern.ObjectChang
 	case has && is.Text == was.Text:
 		return astern.Target{}, astern.Errorf(astern.Refused, "%s: it is the same as what is served", doing)
 	}
-	at := newest(s)
+	at := s.Newest()
 	return astern.Target{Address: c.Address(), Revision: pickedName(now.Text, base.Text, change.Object, was.Text), Readiness: astern.Ready,
 		Evidence: []astern.Evidence{{What: oneLine(fmt.Sprintf("the file is in %s/%s/%s, and all others are in %s", p.root, p.releases, change.Revision, now.Text)),
 			Readiness: astern.Ready, Seen: at}}}, nil

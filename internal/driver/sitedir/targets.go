@@ -12,17 +12,6 @@ import (
 // router is the driver's Router and Picker.
 type router struct{}
 
-// newest returns when the state was seen.
-func newest(s astern.State) time.Time {
-	var at time.Time
-	for _, v := range s.Values {
-		if at.Before(v.At) {
-			at = v.At
-		}
-	}
-	return at
-}
-
 // Targets returns the releases that are there and those that the ledger remembers, the newest first.
 func (router) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
 	p, err := resolve(c)
@@ -72,7 +61,7 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 // evidence says what speaks for and against a release.
 func evidence(p place, s astern.State, d astern.Deployment, rev string) []astern.Evidence {
 	var out []astern.Evidence
-	at := newest(s)
+	at := s.Newest()
 	add := func(r astern.Readiness, format string, args ...any) {
 		out = append(out, astern.Evidence{What: oneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: at})
 	}
