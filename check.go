@@ -37,6 +37,9 @@ type Check struct {
 	Host string `json:"host,omitempty"`
 	// Each is true for a check that is made once for each member of the component, with {member} and {address} bound.
 	Each bool `json:"each,omitempty"`
+	// Share is true for a check whose question names {revision} and so asks that revision itself: it can be made while
+	// only a share of the calls goes there.
+	Share bool `json:"share,omitempty"`
 	// Member is set on a bound check that is for one member.
 	Member string `json:"member,omitempty"`
 	// TimeoutSeconds bounds one attempt.

@@ -70,6 +70,9 @@ type Scope struct {
 	// Full asks that everything is read again. Without it, what was read before may stand for what has not changed since
 	// by all that can be told without reading it; the value then carries the time at which it was read.
 	Full bool
+	// Proposed holds rules that are not in force but are to be judged as if they were, by the place that they are for
+	// (s3://BUCKET: lifecycle rules), each as the cloud's own command line takes it.
+	Proposed map[string]string
 }
 
 // Observer reads a component's state and never changes anything.

@@ -27,6 +27,9 @@ type Door struct {
 	// Deployments is how many further deployments close it; 0 when it closes by date.
 	Deployments int    `json:"deployments,omitempty"`
 	What        string `json:"what"` // "retention keeps 5 releases"
+	// Leaves is what the target is once it is closed; empty means broken. A door that leaves something closes a shorter way
+	// ("the cloud itself reverts it for 72 h") or a proof.
+	Leaves Readiness `json:"leaves,omitempty"`
 }
 
 // Target is an earlier state of a component to go back to.
@@ -48,6 +51,9 @@ type Target struct {
 	Loss      []Loss     `json:"loss,omitempty"`
 	Approvals int        `json:"approvals"`
 	Doors     []Door     `json:"doors,omitempty"` // the next to close first
+	// Needs names what must be there for the way, as who deletes things names it: an ARN, s3://BUCKET/KEY?versionId=…, or
+	// HOST:/PATH. What has no such name is not among them.
+	Needs []string `json:"needs,omitempty"`
 }
 
 // Estimate is how long something takes, in seconds. A guess has no runs behind it and says so.

@@ -86,6 +86,8 @@ type App struct {
 	Now    func() time.Time
 	By     string // the person who asks
 	Full   bool   // observe everything anew, without what was proven before
+	// At is the time for which Check judges the ways back; zero is now.
+	At     time.Time
 	Runner astern.Runner
 	// TakeOver goes on although another process or another state folder has not ended its execution; that one can't act
 	// from then on.

@@ -46,6 +46,12 @@ func (a *App) checkPart(ctx context.Context, p planner.Part) Checked {
 		c.Verdict = astern.Unknown
 		return c
 	}
+	if !a.At.IsZero() {
+		c.foresee(p, a.At)
+		p.Targets = c.Targets
+		a.judgeWay(&c, p)
+		return c
+	}
 	a.judgeWay(&c, p)
 	a.runChecks(ctx, &c, p)
 	a.readSignals(ctx, &c, p)
@@ -53,6 +59,25 @@ func (a *App) checkPart(ctx context.Context, p planner.Part) Checked {
 		c.worse(r.Verdict)
 	}
 	return c
+}
+
+// foresee takes the targets to what they will be at a later time, and says what goes until then. Checks and signals tell
+// nothing about that time.
+func (c *Checked) foresee(p planner.Part, at time.Time) {
+	last, end, dies := readiness.Dies(p.Targets, p.State.Values["revision"])
+	for _, t := range p.Targets {
+		for _, d := range t.Doors {
+			if d.At == nil || d.At.After(at) || d.Leaves != "" {
+				continue
+			}
+			line := fmt.Sprintf("%s goes on %s: %s", t.Revision, d.At.UTC().Format("2 January 2006"), d.What)
+			if dies && t.Revision == last.Revision && d.At.Equal(*end.At) {
+				line = "the last way back ends: " + line
+			}
+			c.Findings = append(c.Findings, line)
+		}
+	}
+	c.Targets = readiness.At(p.Targets, at)
 }
 
 func (c *Checked) worse(v astern.Verdict) {

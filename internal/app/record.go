@@ -8,7 +8,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/ledger"
-	"github.com/astern-dev/astern/internal/readiness"
 )
 
 func checkRevision(revision string) error {
@@ -112,46 +111,6 @@ func (a *App) Latch(ctx context.Context, r Record, hold bool) (astern.Event, err
 		}
 	}
 	return a.Store.AddEvent(ctx, astern.Event{At: a.Now(), Address: c.Address(), Kind: kind, Revision: r.Revision, By: a.By, Reason: r.Reason})
-}
-
-// MayDeploy answers CI's question before a deployment: Refused when the revision is latched, NotReady when the
-// deployment would remove the last way back. The text says why it may.
-func (a *App) MayDeploy(ctx context.Context, r Record) (string, error) {
-	c, err := a.Component(r.Environment, r.Component)
-	if err == nil {
-		err = checkRevision(r.Revision)
-	}
-	if err != nil {
-		return "", err
-	}
-	h, err := a.History(ctx, c.Address())
-	if err != nil {
-		return "", err
-	}
-	if d, ok := h.Of(r.Revision); ok && d.Latched != "" {
-		return "", astern.Errorf(astern.Refused, "%s %s is latched: %s", c.Address(), r.Revision, d.Latched).
-			WithHint("if it is good after all: astern latch release %s %s --reason …", r.Component, r.Revision)
-	}
-	env, _ := a.System.Environment(c.Environment)
-	parts, err := a.partsOf(ctx, env, []astern.Component{c})
-	if err != nil {
-		return "", err
-	}
-	if parts[0].Trouble != "" {
-		return "", astern.Errorf(astern.NotReady, "whether %s would have a way back is unknown: %s", c.Address(), parts[0].Trouble)
-	}
-	if back, ok := readiness.WayBack(readiness.After(slices.Clone(parts[0].Targets), r.Revision), astern.Value{Text: r.Revision}); ok {
-		return fmt.Sprintf("%s %s may be deployed: the way back is %s", c.Address(), r.Revision, back.Revision), nil
-	}
-	if len(h.Deployments) == 0 {
-		if remembered(parts[0].State) {
-			return "", astern.Errorf(astern.NotReady, "the state folder knows nothing of %s, but its hosts were acted on before: the state was lost, or is another one", c.Address()).
-				WithHint("astern init imports what the hosts remember; latches and known-good marks are not among it")
-		}
-		return fmt.Sprintf("%s %s may be deployed: it is the first, so there is nothing to go back to yet", c.Address(), r.Revision), nil
-	}
-	return "", astern.Errorf(astern.NotReady, "after deploying %s, %s would have no ready, known-good revision to go back to", r.Revision, c.Address()).
-		WithHint("let the current one complete its watch (astern record known-good), or keep more releases; astern targets %s shows why", r.Component)
 }
 
 // remembered reports whether a component's hosts remember that astern acted on them.

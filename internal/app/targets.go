@@ -22,10 +22,14 @@ func (a *App) parts(ctx context.Context, e astern.Environment, objects ...string
 }
 
 func (a *App) partsOf(ctx context.Context, e astern.Environment, components []astern.Component, objects ...string) ([]planner.Part, error) {
+	return a.partsSeen(ctx, e, components, astern.Scope{Full: a.Full, Objects: objects})
+}
+
+func (a *App) partsSeen(ctx context.Context, e astern.Environment, components []astern.Component, scope astern.Scope) ([]planner.Part, error) {
 	seen := inventory.Ask(ctx, components, func(kind string) (astern.Observer, bool) {
 		d, ok := a.driver(kind)
 		return d.Observer, ok
-	}, astern.Scope{Full: a.Full, Objects: objects})
+	}, scope)
 	measured, err := a.measured(ctx)
 	if err != nil {
 		return nil, err

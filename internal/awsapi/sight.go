@@ -30,6 +30,9 @@ func (s *Sight) Wants(paths ...string) bool {
 	})
 }
 
+// Proposed returns the rules that are to be judged as if they were in force, by their place.
+func (s *Sight) Proposed() map[string]string { return s.scope.Proposed }
+
 // Known notes a value.
 func (s *Sight) Known(path, text string) { s.set(path, astern.Value{Text: text, At: s.at}) }
 

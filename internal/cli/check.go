@@ -14,7 +14,7 @@ import (
 )
 
 func (s *session) check() *cobra.Command {
-	full := false
+	full, at := false, ""
 	cmd := &cobra.Command{
 		Use: "check", Short: "say what could not be brought back now, and why", Args: takes(0, 0),
 		Long: `Observes every component, judges its way back against its objectives, and makes the checks that have no effects.
@@ -24,17 +24,28 @@ every channel that something was sent to took it.
 Release files are read again when anything about them changed: name, size, permissions, times, inode. With --full all of them
 are, which also finds what a disk lost by itself; without it the evidence says when they were read.
 
+With --at the ways back are judged as they will be on that day, if nothing is deployed until then: what lifecycle rules, keys that are
+deleted and other dates take away is gone. Checks and signals are left out: they tell nothing about that day.
+
   astern check
   astern check --full
+  astern check --at 2026-12-03
   astern check -e production -o json`,
 		RunE: s.runs(func(ctx context.Context, _ []string) error {
 			return s.with(ctx, reading, func(a *app.App) error {
 				a.Full = full
+				if at != "" {
+					var err error
+					if a.At, err = laterTime(at, a.Now()); err != nil {
+						return err
+					}
+				}
 				return s.checked(ctx, a)
 			})
 		}),
 	}
 	cmd.Flags().BoolVar(&full, "full", false, "read all release files again, also those that nothing has changed about")
+	cmd.Flags().StringVar(&at, "at", "", "judge the ways back as they will be then: 2026-12-03, a time of RFC 3339, or 'in 12d'")
 	return cmd
 }
 
@@ -53,7 +64,12 @@ func (s *session) checked(ctx context.Context, a *app.App) error {
 			r.Components = append(r.Components, checkedComponent(a, c))
 		}
 	}
-	if r.Deaf, err = a.Deaf(ctx); err != nil {
+	if a.At.IsZero() {
+		r.Deaf, err = a.Deaf(ctx)
+	} else {
+		r.At = &a.At
+	}
+	if err != nil {
 		return err
 	}
 	var bad []string

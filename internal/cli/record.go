@@ -102,29 +102,6 @@ itself.
 	return cmd
 }
 
-func (s *session) mayGroup() *cobra.Command {
-	cmd := group("may", "ask before a change", `Answers a question of CI before it changes something.
-
-  astern may deploy shop v1.2.3 && ./deploy.sh v1.2.3`)
-	cmd.AddCommand(&cobra.Command{
-		Use: "deploy COMPONENT REVISION", Short: "say whether a revision may be deployed", Args: takes(2, 2),
-		ValidArgsFunction: s.revisionArgs,
-		Long: `Exit code 0: it may. 3: the revision is latched. 4: the deployment would remove the last way back.
-
-  astern may deploy shop v1.2.3 && ./deploy.sh v1.2.3`,
-		RunE: s.runs(func(ctx context.Context, args []string) error {
-			return s.with(ctx, reading, func(a *app.App) error {
-				why, err := a.MayDeploy(ctx, app.Record{Environment: s.environment, Component: args[0], Revision: args[1]})
-				if err != nil {
-					return err
-				}
-				return s.say(done{What: why})
-			})
-		}),
-	})
-	return cmd
-}
-
 func (s *session) latch() *cobra.Command {
 	cmd := group("latch", "list, set and release latches", `Lists the latches that hold: blocks on deploying a revision that was rolled back, until a person releases it.
 

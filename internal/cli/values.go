@@ -39,6 +39,28 @@ func parseTime(s string, now time.Time) (time.Time, error) {
 		WithHint("write 2006-01-02T15:04:05Z, '2006-01-02 15:04', 15:04, or '10m ago'")
 }
 
+// laterTime reads a moment that is yet to come: a date (which begins at midnight UTC, as the dates of the clouds do), what
+// comingTime reads, or how far ahead.
+func laterTime(s string, now time.Time) (time.Time, error) {
+	t, err := time.Parse(time.DateOnly, s)
+	if ahead, in := strings.CutPrefix(s, "in "); err != nil && in {
+		d, err := parseDuration(ahead)
+		if err != nil {
+			return t, err
+		}
+		return now.Add(d), nil
+	}
+	if err != nil {
+		if t, err = comingTime(s, now.Location()); err != nil {
+			return t, astern.Errorf(astern.Invalid, "%s is no time", strconv.Quote(s)).WithHint("write 2006-01-02, '2006-01-02 15:04', 2006-01-02T15:04:05Z or 'in 12d'")
+		}
+	}
+	if !t.After(now) {
+		return t, astern.Errorf(astern.Invalid, "%s is over: what was then, astern history and astern ledger know", strconv.Quote(s))
+	}
+	return t, nil
+}
+
 func past(t time.Time, s string, now time.Time) (time.Time, error) {
 	if t.After(now) {
 		return t, astern.Errorf(astern.Invalid, "%s lies in the future: nobody can go back there", strconv.Quote(s))

@@ -47,6 +47,12 @@ func (f *file) judgeCheck(path string, c Check, s scope) {
 	for _, t := range textsOf(path, c) {
 		f.judgePlaceholders(t, c.Each)
 	}
+	switch {
+	case c.Share && c.Each:
+		f.at(join(path, "share"), "{} is for checks of the whole: what is made for each member is made while a share of them bakes anyway", "remove it")
+	case c.Share && !asksRevision(c):
+		f.at(join(path, "share"), "{} needs {revision} in what is asked, or the answer may come from the other revision", "name it in the URL, in a header, in the body or in the command, or remove share")
+	}
 	if c.HTTP != nil {
 		f.judgeHTTP(join(path, "http"), *c.HTTP)
 	}
@@ -100,6 +106,16 @@ var (
 	placeholder  = pattern.New(`\$?\{[A-Za-z][A-Za-z0-9_-]*\}`)
 	placeholders = []string{"revision", "member", "address"}
 )
+
+// asksRevision reports whether the check's question names the revision, and not only the answer that it wants.
+func asksRevision(c Check) bool {
+	if c.HTTP != nil {
+		question := *c.HTTP
+		question.HeaderEquals, question.JSONEquals, question.Contains = nil, nil, ""
+		c.HTTP = &question
+	}
+	return slices.ContainsFunc(textsOf("", c), func(t checkText) bool { return strings.Contains(t.text, "{revision}") })
+}
 
 // judgePlaceholders reports placeholders that nothing will be put in for. ${…} is none.
 func (f *file) judgePlaceholders(t checkText, each bool) {

@@ -90,6 +90,7 @@ func check(address, name string, c Check) astern.Check {
 		Effects:         c.Effects,
 		Host:            c.Host,
 		Each:            c.Each,
+		Share:           c.Share,
 		TimeoutSeconds:  secondsOr(c.Timeout, defaultTimeout),
 		Attempts:        1,
 		IntervalSeconds: secondsOr(c.Interval, defaultInterval),

@@ -142,8 +142,13 @@ func (b *builder) move(m move) error {
 			gate = b.judged(m, &st, gate)
 		}
 		if secs := b.baking(m.route, i); secs > 0 {
+			if m.route.Fleet == nil && !last {
+				if gate, err = b.gateOf(m, nil, b.holdsForShare); err != nil {
+					return err
+				}
+			}
 			if gate == nil {
-				b.note("%s: nothing is checked while stage %d bakes: it has no check for each member that is without effects", c.Name, len(b.plan.Stages)+1)
+				b.note("%s: nothing is checked while stage %d bakes: %s", c.Name, len(b.plan.Stages)+1, whyUnchecked(m.route))
 			}
 			gate = bake(gate, secs)
 		}
@@ -297,13 +302,18 @@ func expand(stages []astern.Stage, locals []string, ids map[string]string) []str
 }
 
 // gate returns the checks that end a stage: those made for each member, for the members moved so far; with whole also
-// those of the component as a whole. Checks with effects are steps, not gates.
+// those of the component as a whole.
 func (b *builder) gate(m move, members []string, whole bool) (*astern.Gate, error) {
+	return b.gateOf(m, members, func(k astern.Check) bool { return k.Each || whole })
+}
+
+// gateOf returns a gate of the component's proofs that fit. Checks with effects are steps, not gates.
+func (b *builder) gateOf(m move, members []string, fits func(astern.Check) bool) (*astern.Gate, error) {
 	c := m.part.Component
 	g := &astern.Gate{Checks: []string{}, IntervalSeconds: 1, TimeoutSeconds: gateSeconds}
 	for _, name := range proofs(c) {
 		check, ok := checkOf(c, name)
-		if !ok || check.Effects == astern.EffectsSome || !check.Each && !whole {
+		if !ok || check.Effects == astern.EffectsSome || !fits(check) {
 			continue
 		}
 		ids, err := b.bind(m, check, members)
@@ -316,6 +326,28 @@ func (b *builder) gate(m move, members []string, whole bool) (*astern.Gate, erro
 		return nil, nil
 	}
 	return g, nil
+}
+
+// holdsForShare reports whether a check of the whole says something while two revisions share the calls: one that asks the
+// new revision itself does. One that asks whoever answers does while the rest goes to a good revision, which is so going
+// forward only: in a rollback the revision that is left would fail it.
+func (b *builder) holdsForShare(k astern.Check) bool {
+	switch {
+	case k.Each:
+		return false
+	case k.Share:
+		return true
+	}
+	_, err := k.Bind("", "", "") // fails for one that wants a certain revision
+	return b.r.Intent.Verb == astern.VerbDeploy && err == nil
+}
+
+// whyUnchecked says why a stage of the route bakes without a check.
+func whyUnchecked(rt astern.Route) string {
+	if rt.Fleet != nil {
+		return "it has no check for each member that is without effects"
+	}
+	return "it has no check without effects that asks {revision} itself (share: true)"
 }
 
 // bake has the gate, or one without checks, last for a while.

@@ -92,6 +92,38 @@ func TestOtherKinds(t *testing.T) {
 	}
 }
 
+// TestShareBakes: while two revisions share the calls, the checks are those that ask the new revision itself, and going
+// forward those that no revision may fail.
+func TestShareBakes(t *testing.T) {
+	rt := astern.Route{From: "r:2", Stages: []astern.Stage{
+		{Title: "half", Steps: []astern.Step{plainStep("shift")}, OnFailure: astern.OnFailureHold, Gate: &astern.Gate{Checks: []string{}, BakeSeconds: 60, TimeoutSeconds: 90}},
+		{Title: "rest", Steps: []astern.Step{plainStep("move")}, OnFailure: astern.OnFailureHold}}}
+	itself, expects := checkFront(), checkFront()
+	itself.Name, itself.Share, itself.HTTP = "itself", true, &astern.HTTPCheck{URL: "http://front.example.com/at/{revision}"}
+	expects.Name, expects.HTTP = "expects", &astern.HTTPCheck{URL: "http://front.example.com/", Contains: "{revision}"}
+	for verb, want := range map[astern.Verb][]string{astern.VerbDeploy: {"error-rate", "itself"}, astern.VerbRollback: {"itself"}} {
+		r := table(rt, checkFront(), itself, expects, checkHealth(), checkSmoke())
+		r.Intent.Verb, r.Intent.Revision = verb, "r:1"
+		p := plan(t, r)
+		valid(t, p)
+		var gates []*astern.Gate
+		for _, st := range p.Stages {
+			if strings.HasPrefix(st.Title, "table: half") || strings.HasPrefix(st.Title, "table: rest") {
+				gates = append(gates, st.Gate)
+			}
+		}
+		if len(gates) != 2 || gates[0] == nil || !cmp.Equal(gates[0].Checks, want) || gates[0].BakeSeconds != 60 {
+			t.Errorf("%s: while half of the calls go there: %+v, want %q", verb, gates[0], want)
+		}
+		if gates[1] == nil || !cmp.Equal(gates[1].Checks, []string{"error-rate", "itself", "expects"}) {
+			t.Errorf("%s: at the end: %+v", verb, gates[1])
+		}
+		if noted(p, "nothing is checked") {
+			t.Errorf("%s: notes %q", verb, p.Notes)
+		}
+	}
+}
+
 // TestBake: what bakes is as the route says; where it says nothing, each stage of members but the last.
 func TestBake(t *testing.T) {
 	stage := func(to int, gate *astern.Gate) astern.Stage {

@@ -37,7 +37,7 @@ func Judge(t astern.Target, d astern.Deployment, o astern.Objectives, now time.T
 			e.Readiness = astern.AtRisk
 			e.What = "last proven to work more than " + days(o.ProofAge()) + " ago"
 		} else {
-			t.Doors = append(t.Doors, astern.Door{At: &until, What: "its proof is too old then"})
+			t.Doors = append(t.Doors, astern.Door{At: &until, What: "its proof is too old then", Leaves: astern.AtRisk})
 		}
 		t.Evidence = append(t.Evidence, e)
 	}
@@ -158,7 +158,7 @@ func After(targets []astern.Target, revision string) []astern.Target {
 		there = there || t.Revision == revision && (t.Current || closesByDeployment(t))
 	}
 	for _, t := range targets {
-		if !there && len(t.Doors) > 0 && t.Doors[0].Deployments == 1 {
+		if !there && len(t.Doors) > 0 && t.Doors[0].Deployments == 1 && t.Doors[0].Leaves == "" {
 			continue
 		}
 		if t.Current = t.Revision == revision; t.Current {

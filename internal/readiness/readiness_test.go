@@ -92,7 +92,7 @@ func TestDoors(t *testing.T) {
 	in := astern.Target{Doors: []astern.Door{never, at(200 * day), by(3), at(day), by(1), never}}
 	before := append([]astern.Door(nil), in.Doors...)
 	got := readiness.Judge(in, astern.Deployment{ProvenAt: ago(day)}, astern.Objectives{}, now)
-	proof := astern.Door{At: ago(-89 * day), What: "its proof is too old then"}
+	proof := astern.Door{At: ago(-89 * day), What: "its proof is too old then", Leaves: astern.AtRisk}
 	if diff := cmp.Diff([]astern.Door{by(1), by(3), at(day), proof, at(200 * day), never, never}, got.Doors); diff != "" {
 		t.Errorf("doors (-want +got):\n%s", diff)
 	}

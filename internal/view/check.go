@@ -4,14 +4,17 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 )
 
 // CheckReport says of each component what could be brought back now, and what stands in the way.
 type CheckReport struct {
-	Environment string           `json:"environment"`
-	Components  []ComponentCheck `json:"components"`
+	Environment string `json:"environment"`
+	// At is the later time for which the ways back were judged; nil is now.
+	At         *time.Time       `json:"at,omitempty"`
+	Components []ComponentCheck `json:"components"`
 	// Deaf are the channels by which nobody is told.
 	Deaf []astern.DeafChannel `json:"deaf_channels,omitempty"`
 	// Verdict is pass when every component passes; fail and unknown as the worst of them.
@@ -114,6 +117,9 @@ func (c ComponentCheck) nextDoor() (revision string, door astern.Door, ok bool) 
 func (st Style) doorText(revision string, d astern.Door) text {
 	if d.Deployments == 0 && d.At == nil {
 		return tx(revision+": ", d.What)
+	}
+	if d.Leaves != "" {
+		return tx(revision+" is "+string(d.Leaves)+" ", st.door(d))
 	}
 	return tx(revision+" goes ", st.door(d))
 }
@@ -255,13 +261,19 @@ func (p *printer) checkVerdict(r CheckReport) {
 		}
 	}
 	n := int64(len(r.Components))
+	when, then := " now", ""
+	if r.At != nil {
+		then = " on " + r.At.UTC().Format("2 January 2006")
+		when = then
+		p.item(0, "", dim("as it will be"+when+" if nothing is deployed or pruned until then, and what is proven now is proven again; no checks were made"))
+	}
 	switch {
 	case n == 0:
 		p.item(0, warn("? UNKNOWN  "), "no component is declared in ", r.Environment)
 	case r.Verdict == astern.Pass:
-		t := tx("each of ", plural(n, "component"), " in ", r.Environment, " can be brought back now")
+		t := tx("each of ", plural(n, "component"), " in ", r.Environment, " can be brought back"+when)
 		if n == 1 {
-			t = tx(short(r.Environment, r.Components[0].Address), " in ", r.Environment, " can be brought back now")
+			t = tx(short(r.Environment, r.Components[0].Address), " in ", r.Environment, " can be brought back"+when)
 		}
 		if slowest.MedianSeconds > 0 {
 			in := ", the slowest in "
@@ -272,8 +284,8 @@ func (p *printer) checkVerdict(r CheckReport) {
 		}
 		p.item(0, good("✓ READY  "), t)
 	case r.Verdict == astern.Fail:
-		p.item(0, bad("✗ NOT READY  "), fmt.Sprintf("%d of %s in %s: ", len(bads), plural(n, "component"), r.Environment), list(bads, 8))
+		p.item(0, bad("✗ NOT READY  "), fmt.Sprintf("%d of %s in %s%s: ", len(bads), plural(n, "component"), r.Environment, then), list(bads, 8))
 	default:
-		p.item(0, warn("? UNKNOWN  "), fmt.Sprintf("%d of %s in %s: ", len(bads), plural(n, "component"), r.Environment), list(bads, 8))
+		p.item(0, warn("? UNKNOWN  "), fmt.Sprintf("%d of %s in %s%s: ", len(bads), plural(n, "component"), r.Environment, then), list(bads, 8))
 	}
 }

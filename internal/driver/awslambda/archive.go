@@ -16,6 +16,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/awsapi/s3rules"
 	"github.com/astern-dev/astern/internal/pattern"
 )
 
@@ -89,10 +90,27 @@ func (l *look) archiveOf(ctx context.Context, c *s3.Client, rev string) {
 	if hash := hashOf(out.ChecksumSHA256); hash != "" {
 		l.Known("archive-hash/"+rev, hash)
 	}
-	if m := expiry.FindStringSubmatch(aws.ToString(out.Expiration)); m != nil {
+	if _, proposed := l.Proposed()[s3rules.Proposal(l.Archive.Bucket)]; proposed {
+		l.expires(ctx, c, rev, out)
+	} else if m := expiry.FindStringSubmatch(aws.ToString(out.Expiration)); m != nil {
 		if at, err := time.Parse(time.RFC1123, m[1]); err == nil {
 			l.Known("archive-dies/"+rev, at.UTC().Format(time.RFC3339))
 		}
+	}
+}
+
+// expires says when proposed rules would take the archive away. It is looked for by its key, so one that only is a version of
+// before is gone.
+func (l *look) expires(ctx context.Context, c *s3.Client, rev string, o *s3.HeadObjectOutput) {
+	list, err := s3rules.Read(ctx, c, l.Archive.Bucket, l.Proposed())
+	if err != nil {
+		l.Unknown("archive-dies/"+rev, err)
+		return
+	}
+	at := aws.ToTime(o.LastModified)
+	d := s3rules.Rules{List: list}.Death(s3rules.Object{Key: l.Archive.key(rev), Size: aws.ToInt64(o.ContentLength), At: at, Latest: true}, at, 0)
+	if !d.At.IsZero() {
+		l.Known("archive-dies/"+rev, d.At.UTC().Format(time.RFC3339))
 	}
 }
 

@@ -64,10 +64,25 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		d, _ := h.Of(k.revision)
 		e := judge(p, s, d, k.revision)
 		out[i] = astern.Target{Address: c.Address(), Revision: k.revision, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.list, Doors: e.doors}
+			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.list, Doors: e.doors, Needs: needs(p, s, k.revision)}
 		if out[i].DeployedAt == nil {
 			out[i].DeployedAt = d.FirstAt
 		}
+	}
+	return out
+}
+
+// needs names what the way to a revision rests on.
+func needs(p place, s astern.State, rev string) []string {
+	var out []string
+	if arn, ok := s.Get("arn"); ok && arn.Known() {
+		out = append(out, arn.Text)
+		if v, ok := s.Get("version/" + rev); ok && v.Known() {
+			return append(out, arn.Text+":"+v.Text)
+		}
+	}
+	if _, ok := s.Get("archive/" + rev); ok {
+		out = append(out, p.Archive.source(rev))
 	}
 	return out
 }

@@ -22,7 +22,7 @@ func (o *order) putRelease(ctx context.Context, m marker, etag string) astern.Op
 	}
 	entries := o.call.Verb == verbSwitch
 	s := newSurvey(o.clients, []*release{{recorded: recorded{revision: o.revision}, manifest: o.part(record, entries)}}, m.Same)
-	s.rules.versioned = true // it is asked for copies where something is missing
+	s.rules.Versioned = true // it is asked for copies where something is missing
 	if err := s.list(ctx, o.s3.ListObjectVersions); err != nil {
 		return failed(fmt.Errorf("%s: %w", o.doing(), err))
 	}

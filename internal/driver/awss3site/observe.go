@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi/s3rules"
 )
 
 // Observe reads the component's state. The paths:
@@ -189,9 +190,9 @@ func (v *viewing) whole(ctx context.Context, last marker, versioning string) err
 		v.unknown("release/"+r.revision, fmt.Errorf("only the newest %d releases are looked at", maxJudged))
 	}
 	s := newSurvey(v.clients, releases, last.Same)
-	if s.rules, err = v.rules(ctx, versioning == versioningEnabled); err != nil {
+	s.rules.Versioned = versioning == versioningEnabled
+	if s.rules.List, err = s3rules.Read(ctx, v.s3, v.p.Bucket, v.scope.Proposed); err != nil {
 		v.unknown("rules", err)
-		s.rules.versioned = versioning == versioningEnabled
 	}
 	if err := s.list(ctx, v.s3.ListObjectVersions); err != nil {
 		return err
@@ -265,12 +266,12 @@ func (v *viewing) release(r *release, problem error) {
 	if r.bare > 0 {
 		v.known("bare/"+r.revision, strconv.Itoa(r.bare))
 	}
-	if !r.dies.at.IsZero() {
-		v.known("dies/"+r.revision, r.dies.at.Format(time.RFC3339))
-		v.known("dies-why/"+r.revision, oneLine(r.dies.what))
-	} else if r.dies.changes > 0 {
-		v.known("closes/"+r.revision, strconv.Itoa(r.dies.changes))
-		v.known("dies-why/"+r.revision, oneLine(r.dies.what))
+	if !r.dies.At.IsZero() {
+		v.known("dies/"+r.revision, r.dies.At.Format(time.RFC3339))
+		v.known("dies-why/"+r.revision, oneLine(r.dies.What))
+	} else if r.dies.Changes > 0 {
+		v.known("closes/"+r.revision, strconv.Itoa(r.dies.Changes))
+		v.known("dies-why/"+r.revision, oneLine(r.dies.What))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi/s3rules"
 )
 
 // Limits of what one observation looks at.
@@ -54,11 +55,11 @@ func (w way) can(f file) string {
 type release struct {
 	recorded
 	manifest manifest
-	trouble  error // why the manifest can't be used
-	ways     []way // one for each file
-	present  int   // of its paths that have an object now, whatever it holds
-	bare     int   // of its objects that only what is served now holds
-	dies     death // the first of its objects to be lost
+	trouble  error         // why the manifest can't be used
+	ways     []way         // one for each file
+	present  int           // of its paths that have an object now, whatever it holds
+	bare     int           // of its objects that only what is served now holds
+	dies     s3rules.Death // the first of its objects to be lost
 }
 
 // survey is what the bucket has of a site.
@@ -70,7 +71,7 @@ type survey struct {
 	now      map[string]object // objects at paths that some release has, as they are
 	shared   int               // objects now at paths that some release has
 	foreign  int               // objects now at paths that no release has
-	rules    rules
+	rules    s3rules.Rules
 	same     copies
 	listed   int
 	most     int      // versions that are listed
@@ -216,8 +217,8 @@ func (s *survey) take(e entry) {
 		}
 		if !w.found || e.object.version == f.Version {
 			w.found, w.version, w.etag, w.class = true, e.object.version, e.object.etag, e.object.class
-			if d := s.rules.death(e, s.last.since, s.last.earlier); d.before(r.dies) {
-				d.what = fmt.Sprintf("%s %s", d.what, path)
+			if d := s.rules.Death(s3rules.Object{Key: e.key, Size: e.object.size, At: e.at, Latest: e.latest}, s.last.since, s.last.earlier); d.Before(r.dies) {
+				d.What = fmt.Sprintf("%s %s", d.What, path)
 				r.dies = d
 			}
 		}
@@ -227,7 +228,7 @@ func (s *survey) take(e entry) {
 // lookForCopies looks for copies of content, where a release has an object that no version holds.
 func (s *survey) lookForCopies(ctx context.Context) error {
 	lacks := slices.ContainsFunc(s.releases, func(r *release) bool { return slices.ContainsFunc(r.ways, func(w way) bool { return !w.found }) })
-	if !lacks && s.rules.versioned {
+	if !lacks && s.rules.Versioned {
 		return nil
 	}
 	there, err := s.copied(ctx)
@@ -240,7 +241,7 @@ func (s *survey) lookForCopies(ctx context.Context) error {
 			switch copied := there[r.manifest.Files[k].SHA256]; {
 			case !w.found && copied:
 				w.copied = true
-			case w.found && !copied && w.version == "" && !s.rules.versioned:
+			case w.found && !copied && w.version == "" && !s.rules.Versioned:
 				r.bare++
 			}
 		}

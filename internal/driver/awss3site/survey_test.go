@@ -13,59 +13,6 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// When a rule takes what away, by the documentation's own examples: days count from the object, or from when it was
-// replaced, and the rule acts at the midnight that follows.
-func TestDeath(t *testing.T) {
-	t.Parallel()
-	at := time.Date(2026, 1, 15, 10, 30, 0, 0, time.UTC)
-	day := func(d int) time.Time { return time.Date(2026, 1, d, 0, 0, 0, 0, time.UTC) }
-	live := entry{key: "web/index.html", object: object{size: 100}, latest: true, at: at}
-	old := entry{key: "web/index.html", object: object{size: 100}, at: at.AddDate(0, 0, -5)}
-	expire := func(days int32) s3types.LifecycleRule {
-		return s3types.LifecycleRule{ID: aws.String("r"), Expiration: &s3types.LifecycleExpiration{Days: &days}}
-	}
-	noncurrent := func(days, newer int32) s3types.LifecycleRule {
-		r := s3types.LifecycleRule{ID: aws.String("r"), NoncurrentVersionExpiration: &s3types.NoncurrentVersionExpiration{NoncurrentDays: &days}}
-		if newer > 0 {
-			r.NoncurrentVersionExpiration.NewerNoncurrentVersions = &newer
-		}
-		return r
-	}
-	filtered := func(r s3types.LifecycleRule, f s3types.LifecycleRuleFilter) s3types.LifecycleRule {
-		r.Filter = &f
-		return r
-	}
-	for name, c := range map[string]struct {
-		rules     []s3types.LifecycleRule
-		versioned bool
-		e         entry
-		newer     int
-		at        time.Time
-		changes   int
-	}{
-		"no rule":                           {nil, true, old, 0, time.Time{}, 0},
-		"an object without versions":        {[]s3types.LifecycleRule{expire(3)}, false, live, 0, day(19), 0},
-		"at midnight exactly":               {[]s3types.LifecycleRule{expire(1)}, false, entry{key: "a", latest: true, at: day(15)}, 0, day(16), 0},
-		"a live version only becomes older": {[]s3types.LifecycleRule{expire(3)}, true, live, 0, time.Time{}, 0},
-		"and then is deleted":               {[]s3types.LifecycleRule{expire(3), noncurrent(2, 0)}, true, live, 0, time.Time{}, 0},
-		"one rule does both": {[]s3types.LifecycleRule{{ID: aws.String("r"), Expiration: &s3types.LifecycleExpiration{Days: aws.Int32(3)},
-			NoncurrentVersionExpiration: &s3types.NoncurrentVersionExpiration{NoncurrentDays: aws.Int32(2)}}}, true, live, 0, day(21), 0},
-		"an earlier version":             {[]s3types.LifecycleRule{noncurrent(10, 0)}, true, old, 0, day(26), 0},
-		"the earlier of two rules":       {[]s3types.LifecycleRule{noncurrent(10, 0), noncurrent(4, 0)}, true, old, 0, day(20), 0},
-		"kept by number":                 {[]s3types.LifecycleRule{noncurrent(1, 3)}, true, old, 1, time.Time{}, 2},
-		"kept by number no longer":       {[]s3types.LifecycleRule{noncurrent(1, 3)}, true, old, 3, day(17), 0},
-		"a prefix that is not ours":      {[]s3types.LifecycleRule{filtered(noncurrent(1, 0), s3types.LifecycleRuleFilter{Prefix: aws.String("logs/")})}, true, old, 0, time.Time{}, 0},
-		"a size that is not ours":        {[]s3types.LifecycleRule{filtered(noncurrent(1, 0), s3types.LifecycleRuleFilter{ObjectSizeGreaterThan: aws.Int64(100)})}, true, old, 0, time.Time{}, 0},
-		"tags can't be seen":             {[]s3types.LifecycleRule{filtered(noncurrent(1, 0), s3types.LifecycleRuleFilter{Tag: &s3types.Tag{Key: aws.String("k"), Value: aws.String("v")}})}, true, old, 0, day(17), 0},
-		"archived where it is not to be": {[]s3types.LifecycleRule{{ID: aws.String("r"), NoncurrentVersionTransitions: []s3types.NoncurrentVersionTransition{{NoncurrentDays: aws.Int32(5), StorageClass: s3types.TransitionStorageClassDeepArchive}}}}, true, old, 0, day(21), 0},
-		"moved where it can be read":     {[]s3types.LifecycleRule{{ID: aws.String("r"), NoncurrentVersionTransitions: []s3types.NoncurrentVersionTransition{{NoncurrentDays: aws.Int32(5), StorageClass: s3types.TransitionStorageClassStandardIa}}}}, true, old, 0, time.Time{}, 0},
-	} {
-		if d := (rules{c.rules, c.versioned}).death(c.e, at, c.newer); !d.at.Equal(c.at) || d.changes != c.changes {
-			t.Errorf("%s: %v after %d changes, want %v after %d", name, d.at, d.changes, c.at, c.changes)
-		}
-	}
-}
-
 // pager lists n keys of three versions each, and no key that a release has but one.
 type pager struct{ n, page, calls int }
 
@@ -91,7 +38,7 @@ func (p *pager) ListObjectVersions(_ context.Context, in *s3.ListObjectVersionsI
 func TestManyVersions(t *testing.T) {
 	wanted := file{Path: "key-000000007", Size: 1, SHA256: strings.Repeat("0", 64), ETag: "e2", Version: "2"}
 	s := newSurvey(clients{}, []*release{{manifest: manifestOf("v1", []file{wanted})}}, nil)
-	s.rules.versioned = true
+	s.rules.Versioned = true
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

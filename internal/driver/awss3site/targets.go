@@ -54,7 +54,8 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 	for i, rev := range revisions {
 		d, _ := h.Of(rev)
 		out[i] = astern.Target{Address: c.Address(), Revision: rev, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == rev, Evidence: evidence(p, s, d, rev), Doors: doors(s, rev)}
+			Latched: d.Latched, Current: now.Known() && now.Text == rev, Evidence: evidence(p, s, d, rev), Doors: doors(s, rev),
+			Needs: []string{"s3://" + p.Bucket + "/" + p.manifestKey(rev), "s3://" + p.Bucket + "/" + p.Prefix}}
 		if out[i].DeployedAt == nil {
 			out[i].DeployedAt = d.FirstAt
 		}

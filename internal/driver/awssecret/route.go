@@ -70,6 +70,9 @@ func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Targ
 	}
 	arn, there := s.Get("arn")
 	stages, has := s.Get("stages/" + rev)
+	if arn.Known() && arn.Text != "" {
+		t.Needs = []string{arn.Text}
+	}
 	switch {
 	case there && !arn.Known():
 		add(astern.ReadyUnknown, "the secret could not be looked at: %s", arn.Unknown)

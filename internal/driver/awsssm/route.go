@@ -75,6 +75,9 @@ func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Targ
 	}
 	whole, there := s.Get("arn")
 	version, has := s.Get("version/" + rev)
+	if whole.Known() && whole.Text != "" {
+		t.Needs = []string{whole.Text}
+	}
 	switch {
 	case there && !whole.Known():
 		add(astern.ReadyUnknown, "the parameter could not be looked at: %s", whole.Unknown)

@@ -33,7 +33,8 @@ func (r router) Targets(c astern.Component, s astern.State, h astern.History) []
 		rev := revisions[i]
 		d, _ := h.Of(rev)
 		out[i] = astern.Target{Address: c.Address(), Revision: rev, Hash: d.Hash, DeployedAt: deployedAt(d),
-			KnownGoodAt: d.KnownGoodAt, Current: rev == v.current, Latched: d.Latched, Evidence: v.evidence(rev, d)}
+			KnownGoodAt: d.KnownGoodAt, Current: rev == v.current, Latched: d.Latched, Evidence: v.evidence(rev, d),
+			Needs: []string{sp.releases + "/" + rev + "/"}}
 		if door, ok := doors[rev]; ok {
 			out[i].Doors = []astern.Door{door}
 		}

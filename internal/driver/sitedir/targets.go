@@ -2,6 +2,7 @@ package sitedir
 
 import (
 	"fmt"
+	"path/filepath"
 	"sort"
 	"strings"
 	"time"
@@ -50,7 +51,8 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 	for i, rev := range revisions {
 		d, _ := h.Of(rev)
 		out[i] = astern.Target{Address: c.Address(), Revision: rev, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == rev, Evidence: evidence(p, s, d, rev)}
+			Latched: d.Latched, Current: now.Known() && now.Text == rev, Evidence: evidence(p, s, d, rev),
+			Needs: []string{filepath.Join(p.root, p.releases, rev) + "/"}}
 		if out[i].DeployedAt == nil {
 			out[i].DeployedAt = d.FirstAt
 		}

@@ -1,0 +1,185 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi/s3rules"
+	"github.com/astern-dev/astern/internal/planner"
+	"github.com/astern-dev/astern/internal/readiness"
+)
+
+// MayDeploy answers CI's question before a deployment: Refused when the revision is latched, NotReady when the
+// deployment would remove the last way back. The text says why it may.
+func (a *App) MayDeploy(ctx context.Context, r Record) (string, error) {
+	c, err := a.Component(r.Environment, r.Component)
+	if err == nil {
+		err = checkRevision(r.Revision)
+	}
+	if err != nil {
+		return "", err
+	}
+	h, err := a.History(ctx, c.Address())
+	if err != nil {
+		return "", err
+	}
+	if d, ok := h.Of(r.Revision); ok && d.Latched != "" {
+		return "", astern.Errorf(astern.Refused, "%s %s is latched: %s", c.Address(), r.Revision, d.Latched).
+			WithHint("if it is good after all: astern latch release %s %s --reason …", r.Component, r.Revision)
+	}
+	env, _ := a.System.Environment(c.Environment)
+	parts, err := a.partsOf(ctx, env, []astern.Component{c})
+	if err != nil {
+		return "", err
+	}
+	if parts[0].Trouble != "" {
+		return "", astern.Errorf(astern.NotReady, "whether %s would have a way back is unknown: %s", c.Address(), parts[0].Trouble)
+	}
+	if back, ok := readiness.WayBack(readiness.After(slices.Clone(parts[0].Targets), r.Revision), astern.Value{Text: r.Revision}); ok {
+		return fmt.Sprintf("%s %s may be deployed: the way back is %s", c.Address(), r.Revision, back.Revision), nil
+	}
+	if len(h.Deployments) == 0 {
+		if remembered(parts[0].State) {
+			return "", astern.Errorf(astern.NotReady, "the state folder knows nothing of %s, but its hosts were acted on before: the state was lost, or is another one", c.Address()).
+				WithHint("astern init imports what the hosts remember; latches and known-good marks are not among it")
+		}
+		return fmt.Sprintf("%s %s may be deployed: it is the first, so there is nothing to go back to yet", c.Address(), r.Revision), nil
+	}
+	return "", astern.Errorf(astern.NotReady, "after deploying %s, %s would have no ready, known-good revision to go back to", r.Revision, c.Address()).
+		WithHint("let the current one complete its watch (astern record known-good), or keep more releases; astern targets %s shows why", r.Component)
+}
+
+// MayDelete answers the question before something is deleted: an ARN, s3://BUCKET/KEY, a folder (which ends with a slash) or a
+// file. It returns NotReady when what runs rests on it, or when no ready way back would be left of a component that has one
+// resting on it; else a line for each component.
+func (a *App) MayDelete(ctx context.Context, environments []astern.Environment, resource string) ([]string, error) {
+	var lines []string
+	for _, e := range environments {
+		parts, err := a.parts(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range parts {
+			line, err := mayLose(p, resource)
+			if err != nil {
+				return nil, err
+			}
+			if line != "" {
+				lines = append(lines, line)
+			}
+		}
+	}
+	if len(lines) == 0 {
+		lines = []string{fmt.Sprintf("%s may be deleted: no way back of what is declared here rests on it", resource)}
+	}
+	return lines, nil
+}
+
+// mayLose says what the component loses with a resource.
+func mayLose(p planner.Part, resource string) (string, error) {
+	address := p.Component.Address()
+	if p.Trouble != "" {
+		return "", astern.Errorf(astern.NotReady, "whether %s rests on %s is unknown: %s", address, resource, p.Trouble)
+	}
+	lost := readiness.Needing(p.Targets, resource)
+	if len(lost) == 0 {
+		return "", nil
+	}
+	for _, t := range p.Targets {
+		if t.Current && slices.Contains(lost, t.Revision) {
+			return "", astern.Errorf(astern.NotReady, "%s runs %s, which rests on %s", address, t.Revision, resource)
+		}
+	}
+	back, ok := readiness.WayBack(readiness.Without(p.Targets, lost), p.State.Values["revision"])
+	if !ok {
+		return "", astern.Errorf(astern.NotReady, "without %s, %s would have no ready, known-good revision to go back to: %s rests on it", resource, address, strings.Join(lost, ", ")).
+			WithHint("keep it until a newer revision is known-good; astern targets %s shows them", p.Component.Name)
+	}
+	return fmt.Sprintf("%s may be deleted: %s can't go back to %s then, but to %s", resource, address, strings.Join(lost, ", "), back.Revision), nil
+}
+
+// MayRule answers the question before a rule that deletes things is put in force at a place (s3://BUCKET: lifecycle rules as
+// the AWS CLI takes them). It returns NotReady when the last way back of a component would go by it, with the day; else a
+// line for each component whose ways rest on the place.
+func (a *App) MayRule(ctx context.Context, environments []astern.Environment, place string, doc []byte) ([]string, error) {
+	bucket, ok := strings.CutPrefix(place, "s3://")
+	bucket = strings.TrimSuffix(bucket, "/")
+	if !ok || bucket == "" || strings.Contains(bucket, "/") {
+		return nil, astern.Errorf(astern.Invalid, "%q is no place that rules are for", place).WithHint("write s3://BUCKET for lifecycle rules of S3")
+	}
+	if _, err := s3rules.Parse(doc); err != nil {
+		return nil, err
+	}
+	proposed := map[string]string{s3rules.Proposal(bucket): string(doc)}
+	var lines []string
+	for _, e := range environments {
+		before, err := a.parts(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		var concerned []astern.Component
+		var those []planner.Part
+		for _, p := range before {
+			if p.Trouble != "" {
+				return nil, astern.Errorf(astern.NotReady, "whether %s rests on %s is unknown: %s", p.Component.Address(), place, p.Trouble)
+			}
+			if len(readiness.Needing(p.Targets, "s3://"+bucket+"/")) > 0 {
+				concerned, those = append(concerned, p.Component), append(those, p)
+			}
+		}
+		after, err := a.partsSeen(ctx, e, concerned, astern.Scope{Full: a.Full, Proposed: proposed})
+		if err != nil {
+			return nil, err
+		}
+		for i, p := range after {
+			line, err := mayExpire(those[i], p, place)
+			if err != nil {
+				return nil, err
+			}
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		lines = []string{fmt.Sprintf("the rules may be put on %s: no way back of what is declared here rests on it", place)}
+	}
+	return lines, nil
+}
+
+// mayExpire compares the ways of a component as they are with those under proposed rules.
+func mayExpire(before, after planner.Part, place string) (string, error) {
+	address, runs := after.Component.Address(), before.State.Values["revision"]
+	if after.Trouble != "" {
+		return "", astern.Errorf(astern.NotReady, "what the rules do to %s is unknown: %s", address, after.Trouble)
+	}
+	was, ok := readiness.WayBack(before.Targets, runs)
+	if !ok {
+		return fmt.Sprintf("%s has no ready way back as it is: the rules can't take one", address), nil
+	}
+	back, ok := readiness.WayBack(after.Targets, runs)
+	if !ok {
+		return "", astern.Errorf(astern.NotReady, "under these rules %s would have no way back soon: %s", address, worst(after.Targets, was.Revision)).
+			WithHint("let their filters leave out what %s needs: %s", was.Revision, strings.Join(was.Needs, ", "))
+	}
+	last, door, ends := readiness.Dies(after.Targets, runs)
+	_, earlier, ended := readiness.Dies(before.Targets, runs)
+	if ends && (!ended || door.At.Before(*earlier.At)) {
+		return "", astern.Errorf(astern.NotReady, "the last way back of %s, %s, would go on %s: %s", address, last.Revision, door.At.UTC().Format("2 January 2006"), door.What).
+			WithHint("let the rule's filter leave out %s, or let it act later; a newer revision that is known-good by then would be a way back, too", strings.Join(last.Needs, ", "))
+	}
+	return fmt.Sprintf("the rules may be put on %s: %s can still go back to %s", place, address, back.Revision), nil
+}
+
+// worst is the evidence that makes the target of that name what it is.
+func worst(targets []astern.Target, revision string) string {
+	for _, t := range targets {
+		for _, e := range t.Evidence {
+			if t.Revision == revision && e.Readiness == t.Readiness {
+				return e.What
+			}
+		}
+	}
+	return "it is not there"
+}
