@@ -21,7 +21,7 @@ const (
 	EffectsSome Effects = "some"
 )
 
-// Check proves health or the lack of it. Exactly one of HTTP, TCP, Command and Judge is set. Strings of it may hold the
+// Check proves health or the lack of it. Exactly one of HTTP, TCP, Command, Judge and Proven is set. Strings of it may hold the
 // placeholders {revision}, {member} and {address} (of Addresses); they are bound when a plan is made, or when the check
 // is run by itself.
 type Check struct {
@@ -31,6 +31,7 @@ type Check struct {
 	TCP     *TCPCheck     `json:"tcp,omitempty"`
 	Command *CommandCheck `json:"command,omitempty"`
 	Judge   *JudgeCheck   `json:"judge,omitempty"`
+	Proven  *ProvenCheck  `json:"proven,omitempty"`
 	// Effects is none or some; commands are "some" unless declared otherwise.
 	Effects Effects `json:"effects"`
 	// Host is where a command runs; empty means on the machine that astern runs on.
@@ -99,6 +100,15 @@ type JudgeCheck struct {
 	// Trial tells apart two trials of the same revision: the id of the plan. One without is not gone on with by another
 	// process.
 	Trial string `json:"trial"`
+}
+
+// ProvenCheck asks whether its component, which is the one of another environment, was taken to a revision and validated there
+// lately: it passes when that was the last that happened to it, and is unknown while it is under way. No placeholder stands in
+// it: the planner makes it.
+type ProvenCheck struct {
+	Revision string `json:"revision"`
+	// Since is how far back the proof counts.
+	Since time.Time `json:"since"`
 }
 
 // CheckResult is the verdict of one check with its evidence.

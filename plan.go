@@ -77,7 +77,9 @@ type Intent struct {
 	Flag *FlagChange `json:"flag,omitempty"`
 	// Object is the one object that goes back; for VerbRollback only.
 	Object *ObjectChange `json:"object,omitempty"`
-	Reason string        `json:"reason,omitempty"`
+	// First is the environment in which the target is proven before anything is done here, "" when it is not.
+	First  string `json:"first,omitempty"`
+	Reason string `json:"reason,omitempty"`
 	// Severity is that of the incident which it answers, by the policy's scale; "" when it answers none.
 	Severity string `json:"severity,omitempty"`
 }

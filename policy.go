@@ -20,6 +20,8 @@ type Policy struct {
 	PlanSeconds int64 `json:"plan_seconds,omitempty"`
 	// WatchSeconds is how long a new or restored revision is watched before it is known-good.
 	WatchSeconds int64 `json:"watch_seconds"`
+	// First is the environment in which a revision is proven before a person's plan takes it here; "" is none.
+	First string `json:"first,omitempty"`
 	// People and Roles say who is who, by the order in the file.
 	People []Person `json:"people,omitempty"`
 	Roles  []Role   `json:"roles,omitempty"`

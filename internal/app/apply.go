@@ -382,7 +382,8 @@ func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 	}
 	in := s.plan.Intent
 	ask := Ask{Verb: in.Verb, Components: in.Addresses, Revision: in.Revision, Moment: in.Moment, Percent: in.Percent,
-		BakeSeconds: in.BakeSeconds, Judge: in.Judge, WatchSeconds: in.WatchSeconds, Reason: in.Reason, Severity: in.Severity, Way: s.plan.Asked.Way, Flag: in.Flag}
+		BakeSeconds: in.BakeSeconds, Judge: in.Judge, WatchSeconds: in.WatchSeconds, Reason: in.Reason, Severity: in.Severity, Way: s.plan.Asked.Way, Flag: in.Flag,
+		First: cmp.Or(in.First, NotFirst)}
 	if in.Object != nil {
 		ask.Object, ask.Revision = in.Object.Object, in.Object.Revision
 	} else if in.Revision == "" && in.Moment == nil && len(s.plan.Moves) == 1 && in.Verb == astern.VerbRollback {

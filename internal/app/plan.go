@@ -34,8 +34,10 @@ type Ask struct {
 	Reason             string
 	Severity           string // of the incident that it answers; "" when it answers none
 	WithoutUnreachable bool
-	Way                string // cli, watch, page
-	At                 time.Time
+	// First is the environment in which the target is proven first: "" is the policy's where a person asks, NotFirst none.
+	First string
+	Way   string // cli, watch, page
+	At    time.Time
 }
 
 // Planned is a plan with its file.
@@ -116,6 +118,9 @@ func (a *App) request(ctx context.Context, e astern.Environment, ask Ask) (plann
 	}
 	var err error
 	if r.Parts, err = a.parts(ctx, e, objects...); err != nil {
+		return r, err
+	}
+	if err := a.first(&r, e, ask); err != nil {
 		return r, err
 	}
 	if ask.Moment != nil {

@@ -51,6 +51,9 @@ func (a *App) runCheck(ctx context.Context, c astern.Check) astern.CheckResult {
 	if c.Judge != nil {
 		return a.beside(ctx, c)
 	}
+	if c.Proven != nil {
+		return a.provenThere(ctx, c)
+	}
 	environment, _, _ := astern.SplitAddress(c.Address)
 	r := check.Runner{
 		Command: func(ctx context.Context, name string, argv []string, env map[string]string, timeout time.Duration) (int, string, error) {

@@ -17,7 +17,7 @@ func (s *session) mayGroup() *cobra.Command {
   astern may deploy shop v1.2.3 && ./deploy.sh v1.2.3
   astern may delete s3://builds/shop/v1.2.1.zip && aws s3 rm s3://builds/shop/v1.2.1.zip
   astern may rule s3://builds lifecycle.json && aws s3api put-bucket-lifecycle-configuration …`)
-	cmd.AddCommand(s.mayDeploy(), s.mayDelete(), s.mayRule())
+	cmd.AddCommand(s.mayDeploy(), s.mayFollow(), s.mayDelete(), s.mayRule())
 	return cmd
 }
 
@@ -31,6 +31,26 @@ func (s *session) mayDeploy() *cobra.Command {
 		RunE: s.runs(func(ctx context.Context, args []string) error {
 			return s.with(ctx, reading, func(a *app.App) error {
 				why, err := a.MayDeploy(ctx, app.Record{Environment: s.environment, Component: args[0], Revision: args[1]})
+				if err != nil {
+					return err
+				}
+				return s.say(done{What: why})
+			})
+		}),
+	}
+}
+
+func (s *session) mayFollow() *cobra.Command {
+	return &cobra.Command{
+		Use: "follow COMPONENT REVISION", Short: "say whether a revision is proven in another environment", Args: takes(2, 2),
+		ValidArgsFunction: s.revisionArgs,
+		Long: `COMPONENT is that of the other environment. Exit code 0: the last that happened to it was that it was taken to the revision and
+validated, within the last hour. 4: it was not.
+
+  astern may follow staging/shop v1.2.3 && ./deploy.sh production v1.2.3`,
+		RunE: s.runs(func(ctx context.Context, args []string) error {
+			return s.with(ctx, reading, func(a *app.App) error {
+				why, err := a.MayFollow(ctx, s.environment, args[0], args[1])
 				if err != nil {
 					return err
 				}

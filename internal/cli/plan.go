@@ -31,6 +31,7 @@ type askFlags struct {
 	out, sign          string
 	severity           string
 	object             string
+	first              string
 	segment, serve     string
 	share              *int // of those in the segment who still get the feature
 }
@@ -127,6 +128,10 @@ func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command 
 	} else {
 		flags.IntVar(&f.percent, "percent", f.percent, "share of the instances taken first, 1 to 100, rounded up to whole ones")
 	}
+	if in.verb != astern.VerbRedeploy {
+		flags.StringVar(&f.first, "first", "", "the environment in which the revision is proven before anything is done here (default: the policy's; none for none)")
+		_ = cmd.RegisterFlagCompletionFunc("first", s.environments) // fails only for a flag that does not exist
+	}
 	flags.Var(&f.bake, "bake", "how long that share is watched before the rest follows")
 	return cmd
 }
@@ -134,7 +139,7 @@ func (s *session) command(in intent, prefix string, f *askFlags) *cobra.Command 
 // ask turns arguments and flags into what is asked of the planner.
 func (f *askFlags) ask(s *session, verb astern.Verb, args []string) (app.Ask, error) {
 	ask := app.Ask{Verb: verb, Environment: s.environment, Percent: f.percent, BakeSeconds: f.bake.seconds, WatchSeconds: -1, Reason: f.reason, Severity: f.severity,
-		WithoutUnreachable: f.withoutUnreachable, Way: "cli", At: s.began, All: f.all}
+		WithoutUnreachable: f.withoutUnreachable, Way: "cli", At: s.began, All: f.all, First: f.first}
 	if f.watch.set {
 		ask.WatchSeconds = f.watch.seconds
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/planner"
 	"github.com/astern-dev/astern/internal/view"
 )
 
@@ -64,7 +65,43 @@ func (s *session) planAndApply(ctx context.Context, a *app.App, in intent, f *as
 	if err := a.Keep(ctx, p); err != nil { // made here: nobody else must vouch for it
 		return fmt.Errorf("storing the plan: %w", err)
 	}
+	if err := s.proveFirst(ctx, a, p.Plan); err != nil {
+		return err
+	}
 	return s.applyPlan(ctx, a, p.Doc, app.Vouch{})
+}
+
+// proveFirst takes the components of another environment, which the plan waits for, to the plan's revisions, each by a plan of
+// its own.
+func (s *session) proveFirst(ctx context.Context, a *app.App, p astern.Plan) error {
+	for _, u := range a.Unproven(ctx, p) {
+		ask := app.Ask{Verb: astern.VerbDeploy, Components: []string{u.Address}, Revision: u.Revision, WatchSeconds: -1, Percent: 100, First: app.NotFirst,
+			Way: "cli", At: s.began, Reason: "first here, then in " + environmentOf(p)}
+		planned, err := a.Plan(ctx, ask)
+		if errors.Is(err, planner.ErrNothingToDo) { // it runs there already, and is to be proven again
+			ask.Verb, ask.Revision = astern.VerbRedeploy, ""
+			planned, err = a.Plan(ctx, ask)
+		}
+		if err != nil {
+			return fmt.Errorf("proving %s in %s first (%s): %w", u.Revision, u.Address, u.Why, err)
+		}
+		if err := view.Plan(s.stderr, s.style(s.stderr), view.PlanView{Plan: planned.Plan, Hash: planned.Hash}); err != nil {
+			return err
+		}
+		if err := a.Keep(ctx, planned); err != nil {
+			return fmt.Errorf("storing the plan: %w", err)
+		}
+		if err := s.applyPlan(ctx, a, planned.Doc, app.Vouch{}); err != nil {
+			return fmt.Errorf("%s does not prove %s, so nothing was done in %s: %w", u.Address, u.Revision, environmentOf(p), err)
+		}
+	}
+	return nil
+}
+
+// environmentOf names the environment that a plan is for.
+func environmentOf(p astern.Plan) string {
+	environment, _, _ := astern.SplitAddress(p.Intent.Addresses[0])
+	return environment
 }
 
 // applyPlan makes the plan an execution and carries it out, or shows the one that it has.

@@ -71,6 +71,11 @@ func (f *file) judge(doc *Document, drivers []astern.Driver) {
 func (f *file) judgeEnvironment(path, name string, env Environment, drivers []astern.Driver) {
 	f.checkName(path, name, simpleName)
 	f.judgePolicy(join(path, "policy"), env.Policy)
+	if first := env.Policy.First; first == name {
+		f.at(join(path, "policy", "first"), "{} names its own environment", "name the one in which it is proven first")
+	} else if names := f.root.get("environments").keys(); first != "" && !slices.Contains(names, first) {
+		f.at(join(path, "policy", "first"), "{} names no environment: "+show(first), didYouMean(first, names, "environments"))
+	}
 	for host, h := range env.Hosts {
 		f.checkName(join(path, "hosts", host), host, memberName)
 		if h.SSH != nil {

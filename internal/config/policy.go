@@ -16,6 +16,7 @@ type Policy struct {
 	ApprovalsSigned bool                     `json:"approvals_signed,omitempty" jsonschema:"description=only approvals count that are signed with an SSH key of allowed_signers"`
 	ApprovalAge     *Duration                `json:"approval_age,omitempty" jsonschema:"description=how long an approval counts (default: as long as its plan)"`
 	Watch           *Duration                `json:"watch,omitempty" jsonschema:"description=how long a new or restored revision is watched before it is known-good (default: not at all)"`
+	First           string                   `json:"first,omitempty" jsonschema:"description=the environment in which a revision is proven before a person's plan takes it here\\, such as staging (default: none)"`
 	PlanAge         *Duration                `json:"plan_age,omitempty" jsonschema:"description=how long a plan may be applied after it was made (default 24h)"`
 	People          map[string]Person        `json:"people,omitempty" jsonschema:"description=who is who; the name is the one that approvals are signed as"`
 	Roles           map[string]Role          `json:"roles,omitempty" jsonschema:"description=what people are called for: primary\\, secondary\\, database\\, security …"`
@@ -118,7 +119,7 @@ type BreakGlass struct {
 func (p Policy) policy(tree *value) astern.Policy {
 	out := astern.Policy{
 		Approvals: p.Approvals, ApprovalsOnLoss: p.ApprovalsOnLoss, ApprovalsSigned: p.ApprovalsSigned, ApprovalSeconds: p.ApprovalAge.seconds(),
-		PlanSeconds: p.PlanAge.seconds(), WatchSeconds: p.Watch.seconds(),
+		PlanSeconds: p.PlanAge.seconds(), WatchSeconds: p.Watch.seconds(), First: p.First,
 		Automatic: astern.Automatic{Mode: p.Automatic.Mode, CoolDownSeconds: p.Automatic.CoolDown.seconds(), Daily: p.Automatic.Daily},
 	}
 	out.Judge = astern.JudgeRule{Calibrated: p.Judge.Level == "calibrated", PastSeconds: p.Judge.Past.seconds()}

@@ -182,16 +182,20 @@ func (l *laws) checks() {
 		seen[c.ID()] = true
 		l.address(c.Address)
 		n := 0
-		for _, set := range []bool{c.HTTP != nil, c.TCP != nil, c.Command != nil, c.Judge != nil} {
+		for _, set := range []bool{c.HTTP != nil, c.TCP != nil, c.Command != nil, c.Judge != nil, c.Proven != nil} {
 			if set {
 				n++
 			}
 		}
-		l.must(n == 1, "it is %d of http, tcp, command and judge, not one", n)
+		l.must(n == 1, "it is %d of http, tcp, command, judge and proven, not one", n)
 		l.must(c.Command == nil || len(c.Command.Argv) > 0, "it has no command")
 		if j := c.Judge; j != nil {
 			l.must(astern.ValidRevision(j.Revision) && astern.ValidRevision(j.Baseline) && j.Revision != j.Baseline, "it holds %q against %q", j.Revision, j.Baseline)
 			l.must(c.Effects == astern.EffectsNone && c.Member == "" && !c.Each && j.Trial != "", "it judges as no signal is judged")
+		}
+		if proven := c.Proven; proven != nil {
+			l.must(astern.ValidRevision(proven.Revision) && !proven.Since.IsZero(), "it asks whether %q was proven since %s", proven.Revision, proven.Since)
+			l.must(c.Effects == astern.EffectsNone && c.Member == "" && !c.Each, "it proves as nothing is proven elsewhere")
 		}
 		l.must(c.Effects == astern.EffectsNone || c.Effects == astern.EffectsSome, "effects is %q, not none or some", c.Effects)
 		l.must(c.Member == "" || astern.ValidMember(c.Member), "%q is not a member name", c.Member)

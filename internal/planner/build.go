@@ -34,6 +34,7 @@ func (b *builder) build(moves []move) error {
 	back := b.r.Intent.Verb == astern.VerbRollback
 	forward := b.r.Intent.Verb == astern.VerbDeploy
 	off := b.r.Intent.Verb == astern.VerbOff
+	b.first(moves)
 	if back {
 		b.latch(moves)
 	}
@@ -562,6 +563,9 @@ func commandOf(c astern.Check) string {
 			line += " --data-binary " + quote(c.HTTP.Body)
 		}
 		return line + " " + quote(c.HTTP.URL)
+	}
+	if c.Proven != nil {
+		return "astern may follow " + quote(c.Address) + " " + quote(c.Proven.Revision)
 	}
 	if c.Judge != nil {
 		return "astern judge " + quote(c.Address) + " " + quote(c.Judge.Revision) + " --against " + quote(c.Judge.Baseline)

@@ -43,6 +43,8 @@ func checkCommand(c astern.Check) string {
 			words = append(words, quote(a))
 		}
 		return strings.Join(words, " ")
+	case c.Proven != nil:
+		return strings.Join([]string{"astern may follow", quote(c.Address), quote(c.Proven.Revision)}, " ")
 	case c.Judge != nil:
 		return strings.Join([]string{"astern judge", quote(c.Address), quote(c.Judge.Revision), "--against", quote(c.Judge.Baseline)}, " ")
 	}
@@ -112,7 +114,7 @@ func checkExpects(c astern.Check) []string {
 		}
 	case c.TCP != nil:
 		out = append(out, "the connection opens (exit code 0)")
-	case c.Command != nil, c.Judge != nil:
+	case c.Command != nil, c.Judge != nil, c.Proven != nil:
 		out = append(out, "the exit code is 0")
 	}
 	return out
