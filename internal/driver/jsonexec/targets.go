@@ -18,6 +18,7 @@ type programTarget struct {
 	Evidence []astern.Evidence `json:"evidence"`
 	Loss     []astern.Loss     `json:"loss"`
 	Doors    []astern.Door     `json:"doors"`
+	Needs    []string          `json:"needs"`
 }
 
 // Targets returns the program's own targets when it answers that call; else those of its revisions and of the history,
@@ -165,9 +166,12 @@ func (p program) ownTargets(s astern.State, h astern.History) ([]astern.Target, 
 			if door.What == "" || (door.At == nil) == (door.Deployments <= 0) {
 				return nil, p.invalid("targets", "targets[%d].doors[%d]: it needs a what, and either at or deployments", i, k)
 			}
+			if door.Leaves != "" && !slices.Contains(readinesses, door.Leaves) {
+				return nil, p.invalid("targets", "targets[%d].doors[%d]: it leaves %q, which is none of %q", i, k, door.Leaves, readinesses)
+			}
 		}
 		t := remembered(p.component, s, h, a.Revision)
-		t.Evidence, t.Loss, t.Doors = a.Evidence, a.Loss, a.Doors
+		t.Evidence, t.Loss, t.Doors, t.Needs = a.Evidence, a.Loss, a.Doors, a.Needs
 		if a.Hash != "" {
 			t.Hash = a.Hash
 		}
