@@ -13,7 +13,7 @@ var tasks = []task{
 	{Name: "looks-raced", Package: "internal/driver/hostservice", Test: "TestLooksWhileLinksAreSwapped", Trials: 20_000, Chunk: 500},
 	{Name: "simulation", Package: "internal/engine", Test: "TestSimulation", Trials: 900_000, Chunk: 10_000},
 	{Name: "house", Package: "internal/app", Test: "TestHouseSimulation", Trials: 100_000, Chunk: 1_000},
-	{Name: "killed-anywhere", Package: "internal/app", Test: "TestKilledAnywhere", Trials: 2, Chunk: 1}, // halves of all writes, before and after each
+	{Name: "killed-anywhere", Package: "internal/app", Test: "TestKilledAnywhere", Trials: 4, Chunk: 1}, // quarters of all writes, before and after each
 	{Name: "forged", Package: "internal/app", Test: "TestNobodyVouches", Trials: 10, Chunk: 1},          // tenths of all single changes
 	{Name: "outbox", Package: "internal/app", Test: "TestOutboxSimulation", Trials: 30_000, Chunk: 1_000},
 	{Name: "power-cuts", Package: "internal/store/sqlite", Test: "TestPowerCuts", Trials: 25_000, Chunk: 500},      // four cuts each

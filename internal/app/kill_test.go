@@ -449,7 +449,7 @@ func TestKilledAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := 1; n <= writes; n++ {
-		if part := uint64(n % 2); part < first || part >= first+count {
+		if part := uint64(n % 4); part < first || part >= first+count {
 			continue
 		}
 		for _, when := range []string{"before", "after"} {
