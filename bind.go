@@ -16,30 +16,40 @@ var hostPort = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?$`)
 })
 
-// Bind returns a copy of the check with {revision}, {member} and {address} replaced in all its strings, and with Member
+// Values are what placeholders of a check stand for; an empty one has none.
+type Values struct {
+	Revision string // {revision}
+	Member   string // {member}
+	Address  string // {address}, of the member
+	Version  string // {version}: what the cloud calls the revision, such as the number of a function's version
+}
+
+// Bind returns a copy of the check with its placeholders replaced in all its strings, and with Member
 // set. An element of an argv stays one element. It returns an Invalid error when a placeholder is used for which no
 // value is given, when a value holds a character that could change the meaning of the string it is put into, when a
 // check that is made for each member gets none, and when the URL that results is none.
-func (c Check) Bind(revision, member, address string) (Check, error) {
+func (c Check) Bind(v Values) (Check, error) {
 	fail := func(format string, args ...any) error {
 		err := Errorf(Invalid, format, args...)
 		err.Doing = "binding check " + c.Name + " of " + c.Address
 		return err
 	}
 	switch {
-	case revision != "" && !ValidRevision(revision):
-		return c, fail("%q is not a revision name", revision)
-	case member != "" && !ValidMember(member):
-		return c, fail("%q is not a member name", member)
-	case address != "" && !validAddress(address):
-		return c, fail("%q is not HOST or HOST:PORT", address)
-	case c.Each && member == "":
+	case v.Revision != "" && !ValidRevision(v.Revision):
+		return c, fail("%q is not a revision name", v.Revision)
+	case v.Version != "" && !ValidRevision(v.Version):
+		return c, fail("%q is not a version", v.Version)
+	case v.Member != "" && !ValidMember(v.Member):
+		return c, fail("%q is not a member name", v.Member)
+	case v.Address != "" && !validAddress(v.Address):
+		return c, fail("%q is not HOST or HOST:PORT", v.Address)
+	case c.Each && v.Member == "":
 		return c, fail("it is made for each member, and none is given")
 	}
 	b := binding{values: []struct{ placeholder, value string }{
-		{"{revision}", revision}, {"{member}", member}, {"{address}", address}}}
+		{"{revision}", v.Revision}, {"{member}", v.Member}, {"{address}", v.Address}, {"{version}", v.Version}}}
 	out := b.check(c)
-	out.Member = member
+	out.Member = v.Member
 	if b.missing != "" {
 		return c, fail("it uses %s, which has no value here", b.missing)
 	}
@@ -61,6 +71,13 @@ func validAddress(s string) bool {
 	}
 	port, err := strconv.Atoi(m[1])
 	return err == nil && port >= 1 && port <= 65535
+}
+
+// Uses reports whether a string of the check holds the placeholder.
+func (c Check) Uses(placeholder string) bool {
+	b := binding{values: []struct{ placeholder, value string }{{placeholder, ""}}}
+	b.check(c)
+	return b.missing != ""
 }
 
 // binding replaces placeholders in one pass, so that a value is never searched for placeholders itself.

@@ -22,7 +22,7 @@ const (
 )
 
 // Check proves health or the lack of it. Exactly one of HTTP, TCP, Command, Judge and Proven is set. Strings of it may hold the
-// placeholders {revision}, {member} and {address} (of Addresses); they are bound when a plan is made, or when the check
+// placeholders {revision}, {version}, {member} and {address} (of Addresses); they are bound when a plan is made, or when the check
 // is run by itself.
 type Check struct {
 	Name    string        `json:"name"`
@@ -38,7 +38,7 @@ type Check struct {
 	Host string `json:"host,omitempty"`
 	// Each is true for a check that is made once for each member of the component, with {member} and {address} bound.
 	Each bool `json:"each,omitempty"`
-	// Share is true for a check whose question names {revision} and so asks that revision itself: it can be made while
+	// Share is true for a check whose question names {revision} or {version} and so asks that revision itself: it can be made while
 	// only a share of the calls goes there.
 	Share bool `json:"share,omitempty"`
 	// Member is set on a bound check that is for one member.

@@ -69,7 +69,8 @@ func MemberPath(pattern, member string) string {
 
 // Every kind that keeps revisions shows the content hash of each at release/REVISION or, where each member has its own
 // copy, at MEMBER/release/REVISION; what runs at revision (mixed: joined by "+"); what a member would be started under at
-// MEMBER/link, what its process, identified at MEMBER/process, was started under at MEMBER/runs; where it is reached at MEMBER/address; the highest fence that acted on it at MEMBER/fence, and who did at MEMBER/claim (see Claim).
+// MEMBER/link, what its process, identified at MEMBER/process, was started under at MEMBER/runs; where it is reached at MEMBER/address; what the cloud calls a
+// revision at version/REVISION; the highest fence that acted on it at MEMBER/fence, and who did at MEMBER/claim (see Claim).
 
 // Runs returns what a member runs: what its process was started under, unknown where that can't be told; what its link says
 // where no process runs, or none can be seen. ok is false when there is neither.
@@ -81,6 +82,16 @@ func (s State) Runs(member string) (v Value, ok bool) {
 		return runs, true
 	}
 	return link, linked
+}
+
+// Version returns what the cloud calls the revision, at version/REVISION: the number of a function's version, say; "" where it
+// is not known or there is none.
+func (s State) Version(revision string) string {
+	v, ok := s.Get("version/" + revision)
+	if !ok || !v.Known() {
+		return ""
+	}
+	return v.Text
 }
 
 // ContentHash returns the hash of a revision's content when it is known and the same everywhere.

@@ -170,7 +170,7 @@ func (a *App) runChecks(ctx context.Context, c *Checked, p planner.Part) {
 			continue
 		}
 		for _, m := range membersFor(k, p.State) {
-			b, err := k.Bind(revisionOf(p.State, m), m, p.State.Values[m+"/address"].Text)
+			b, err := k.Bind(valuesOf(p.State, m))
 			if err != nil {
 				c.Results = append(c.Results, astern.CheckResult{Check: k.Name, Verdict: astern.Unknown, Evidence: err.Error(), At: a.Now()})
 				continue
@@ -189,6 +189,12 @@ func membersFor(k astern.Check, s astern.State) []string {
 		return []string{""}
 	}
 	return planner.Members(s)
+}
+
+// valuesOf are what the placeholders of a check stand for while what runs now is asked.
+func valuesOf(s astern.State, member string) astern.Values {
+	revision := revisionOf(s, member)
+	return astern.Values{Revision: revision, Member: member, Address: s.Values[member+"/address"].Text, Version: s.Version(revision)}
 }
 
 // revisionOf returns what the member runs, or what the component does.

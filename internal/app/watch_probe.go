@@ -52,7 +52,7 @@ func (w *Watcher) askReady(ctx context.Context, c astern.Component, s astern.Sta
 		}
 		k.Attempts = 1
 		for _, m := range membersFor(k, s) {
-			if b, err := k.Bind(revisionOf(s, m), m, s.Values[m+"/address"].Text); err == nil {
+			if b, err := k.Bind(valuesOf(s, m)); err == nil {
 				bound = append(bound, b)
 			}
 		}

@@ -138,7 +138,7 @@ func (a actor) check(call astern.Call) (astern.Check, *astern.Op) {
 		return refuse(astern.Errorf(astern.Invalid, "step %s waits for check %s, which has effects and can't be made again and again", call.Step, c.ID()).
 			WithHint("declare `effects: none` when the check changes nothing"))
 	case c.Each && c.Member == "" && call.Member != "":
-		bound, err := c.Bind("", call.Member, "")
+		bound, err := c.Bind(astern.Values{Member: call.Member})
 		if err != nil {
 			return refuse(err)
 		}

@@ -51,7 +51,7 @@ func (f *file) judgeCheck(path string, c Check, s scope) {
 	case c.Share && c.Each:
 		f.at(join(path, "share"), "{} is for checks of the whole: what is made for each member is made while a share of them bakes anyway", "remove it")
 	case c.Share && !asksRevision(c):
-		f.at(join(path, "share"), "{} needs {revision} in what is asked, or the answer may come from the other revision", "name it in the URL, in a header, in the body or in the command, or remove share")
+		f.at(join(path, "share"), "{} needs {revision} or {version} in what is asked, or the answer may come from the other revision", "name it in the URL, in a header, in the body or in the command, or remove share")
 	}
 	if c.HTTP != nil {
 		f.judgeHTTP(join(path, "http"), *c.HTTP)
@@ -104,17 +104,19 @@ func textsOf(path string, c Check) []checkText {
 
 var (
 	placeholder  = pattern.New(`\$?\{[A-Za-z][A-Za-z0-9_-]*\}`)
-	placeholders = []string{"revision", "member", "address"}
+	placeholders = []string{"revision", "member", "address", "version"}
 )
 
-// asksRevision reports whether the check's question names the revision, and not only the answer that it wants.
+// asksRevision reports whether the check's question names the revision or its version, and not only the answer that it wants.
 func asksRevision(c Check) bool {
 	if c.HTTP != nil {
 		question := *c.HTTP
 		question.HeaderEquals, question.JSONEquals, question.Contains = nil, nil, ""
 		c.HTTP = &question
 	}
-	return slices.ContainsFunc(textsOf("", c), func(t checkText) bool { return strings.Contains(t.text, "{revision}") })
+	return slices.ContainsFunc(textsOf("", c), func(t checkText) bool {
+		return strings.Contains(t.text, "{revision}") || strings.Contains(t.text, "{version}")
+	})
 }
 
 // judgePlaceholders reports placeholders that nothing will be put in for. ${…} is none.
@@ -127,14 +129,16 @@ func (f *file) judgePlaceholders(t checkText, each bool) {
 			if t.loose && nearest(name, placeholders) == "" {
 				continue
 			}
-			suggestion := "known placeholders: {revision}, {member}, {address}; braces meant as they are take a space: { " + name + " }"
+			suggestion := "known placeholders: {revision}, {member}, {address}, {version}; braces meant as they are take a space: { " + name + " }"
 			if near := nearest(name, placeholders); near != "" {
 				suggestion = fmt.Sprintf("did you mean {%s}?", near)
 			} else if name == "instance" {
 				suggestion = "did you mean {member}?"
 			}
 			f.at(t.path, "unknown placeholder "+p, suggestion)
-		case name != "revision" && !each:
+		case name == "version" && each:
+			f.at(t.path, p+" is what the cloud calls the revision of the whole", "make the check once, not for each member")
+		case name != "revision" && name != "version" && !each:
 			f.at(t.path, p+" is known only in a check that is made for each member", "add each: true")
 		}
 	}

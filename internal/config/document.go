@@ -66,7 +66,7 @@ type Check struct {
 	Effects  astern.Effects       `json:"effects,omitempty" jsonschema:"enum=none,enum=some,description=whether the check changes anything (default: some for commands\\, else none)"`
 	Host     string               `json:"host,omitempty" jsonschema:"description=where a command runs (default: the machine that astern runs on)"`
 	Each     bool                 `json:"each,omitempty" jsonschema:"description=made once for each member\\, with {member} and {address} known"`
-	Share    bool                 `json:"share,omitempty" jsonschema:"description=it asks {revision} itself\\, so it is made also while only a share of the calls goes there"`
+	Share    bool                 `json:"share,omitempty" jsonschema:"description=it asks {revision} or {version} itself\\, so it is made also while only a share of the calls goes there"`
 	Timeout  *Duration            `json:"timeout,omitempty" jsonschema:"description=bounds one attempt (default 5s)"`
 	Attempts *int                 `json:"attempts,omitempty" jsonschema:"minimum=1,description=how often it is tried before its verdict counts (default 1)"`
 	Interval *Duration            `json:"interval,omitempty" jsonschema:"description=lies between two attempts (default 1s)"`

@@ -183,7 +183,7 @@ func (f *Fold) bind(st *stage, names []string) checks {
 			out.bound = append(out.bound, c)
 		default:
 			for _, ln := range st.lanes {
-				bound, err := c.Bind("", ln.member, "")
+				bound, err := c.Bind(astern.Values{Member: ln.member})
 				if err != nil {
 					out.unbound = err.Error()
 					continue

@@ -213,7 +213,7 @@ func (l *laws) checks() {
 	}
 }
 
-var placeholder = pattern.New(`\{(?:revision|member|address)\}`)
+var placeholder = pattern.New(`\{(?:revision|member|address|version)\}`)
 
 // unbound returns the first placeholder that is left. Only a check for each member keeps {member}: a fleet's is listed
 // once, and bound to each when it runs.

@@ -339,7 +339,7 @@ func (b *builder) holdsForShare(k astern.Check) bool {
 	case k.Share:
 		return true
 	}
-	_, err := k.Bind("", "", "") // fails for one that wants a certain revision
+	_, err := k.Bind(astern.Values{}) // fails for one that wants a certain revision
 	return b.r.Intent.Verb == astern.VerbDeploy && err == nil
 }
 
@@ -348,7 +348,7 @@ func whyUnchecked(rt astern.Route) string {
 	if rt.Fleet != nil {
 		return "it has no check for each member that is without effects"
 	}
-	return "it has no check without effects that asks {revision} itself (share: true)"
+	return "it has no check without effects that asks {revision} or {version} itself (share: true)"
 }
 
 // bake has the gate, or one without checks, last for a while.
@@ -426,9 +426,15 @@ func (b *builder) bind(m move, check astern.Check, members []string) ([]string, 
 	if !check.Each {
 		members = []string{""}
 	}
+	state := m.part.State
+	version := state.Version(m.target.Revision)
+	if version == "" && check.Uses("{version}") {
+		b.note("%s: the check %s is not made: what the cloud will call %s is known when it is there again", m.part.Component.Name, check.Name, m.target.Revision)
+		return nil, nil
+	}
 	var ids []string
 	for _, member := range members {
-		bound, err := check.Bind(m.target.Revision, member, m.part.State.Values[member+"/address"].Text)
+		bound, err := check.Bind(astern.Values{Revision: m.target.Revision, Member: member, Address: state.Values[member+"/address"].Text, Version: version})
 		if err != nil {
 			return nil, err
 		}
