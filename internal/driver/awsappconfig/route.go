@@ -129,24 +129,40 @@ func (w way) again(version astern.Arg, o astern.Options, before []astern.Step) a
 	if version.Ref != nil {
 		deploy.Guards = []string{verbCreate}
 	}
-	steps := append(append(stop, before...), deploy, w.await(version, astern.OutputOf(verbDeploy, "deployment"), w.minutes))
+	steps := append(append(stop, before...), deploy)
 	out.Facts = w.facts(steps[:1], "revision", "deployment")
 	out.Facts = append(out.Facts, w.facts([]astern.Step{deploy}, "ids", "strategy")...)
 	if version.Ref == nil {
 		out.Facts = append(out.Facts, w.facts([]astern.Step{deploy}, "version/"+w.revision)...)
 	}
+	await := w.await(version, astern.OutputOf(verbDeploy, "deployment"), 0)
+	title := "deploy " + w.revision
+	if w.minutes == 0 {
+		steps = append(steps, await)
+		out.Stages = []astern.Stage{{Title: title, Steps: steps, OnFailure: astern.OnFailureHold}}
+	} else { // while it grows no step is under way: checks are made, and it can be paused, cancelled and undone
+		out.Stages = []astern.Stage{{Title: title + ", " + w.state.Values["strategy/growth"].Text, Steps: steps, OnFailure: astern.OnFailureHold, Gate: gate(60*w.minutes, o)},
+			{Title: w.revision + " for everybody", Steps: []astern.Step{await}, OnFailure: astern.OnFailureHold}}
+	}
 	_, watched := w.state.Get("alarms")
 	switch {
-	case watched && o.Verb == astern.VerbOff:
-		out.Notes = append(out.Notes, fmt.Sprintf("alarms of the environment watch for %d min, and take the deployment back if they go off; that is not waited for", bake))
-	case watched && bake > 0:
-		steps = append(steps, w.bake(bake))
+	case bake > 0 && watched && o.Verb != astern.VerbOff:
+		out.Stages[len(out.Stages)-1].Gate = gate(60*bake, o)
+		out.Stages = append(out.Stages, astern.Stage{Title: "see that no alarm took it back", Steps: []astern.Step{w.bake(bake)}, OnFailure: astern.OnFailureHold})
+	case bake > 0 && watched:
+		out.Notes = append(out.Notes, fmt.Sprintf("it bakes for %d min: until then the environment takes no other deployment, and its alarms take this one back if they go off; that is not waited for", bake))
+	case bake > 0:
+		out.Notes = append(out.Notes, fmt.Sprintf("it bakes for %d min: until then the environment takes no other deployment", bake))
 	}
 	if o.Percent < 100 {
 		out.Notes = append(out.Notes, fmt.Sprintf("how many clients get it at a time is what the strategy %s says, and not %d %%: %s", w.Strategy, o.Percent, w.state.Values["strategy/growth"].Text))
 	}
-	out.Stages = []astern.Stage{{Title: "deploy " + w.revision, Steps: steps, OnFailure: astern.OnFailureHold}}
 	return out
+}
+
+// gate waits while the cloud goes on by itself.
+func gate(seconds int64, o astern.Options) *astern.Gate {
+	return &astern.Gate{Checks: []string{}, BakeSeconds: seconds, IntervalSeconds: 5, TimeoutSeconds: max(o.GateSeconds, 60)}
 }
 
 // number reads a value of a state that is one; 0 where it is absent.
@@ -189,9 +205,7 @@ func (w way) await(version, deployment astern.Arg, minutes int64) astern.Step {
 
 // bake is the step that waits until alarms can't take the deployment back any more.
 func (w way) bake(minutes int64) astern.Step {
-	s := w.step(verbBake, fmt.Sprintf("wait %d min, while alarms can take the deployment back", minutes),
-		map[string]astern.Arg{"deployment": astern.OutputOf(verbDeploy, "deployment")})
-	s.Estimate.MedianSeconds = float64(60 * minutes)
+	s := w.step(verbBake, "wait until alarms can't take the deployment back any more", map[string]astern.Arg{"deployment": astern.OutputOf(verbDeploy, "deployment")})
 	s.TimeoutSeconds = 60*minutes + spareSeconds
 	s.Command = w.command("wait deployment-complete", "--deployment-number") + ` "$(` +
 		w.command("list-deployments", "--max-items", "1", "--query", "Items[0].DeploymentNumber", "--output", "text") + `)"`
@@ -221,6 +235,9 @@ func (w way) off(c astern.Component, s astern.State, t astern.Target, o astern.O
 	create.Command = w.createCommand(base, *o.Flag, t.Revision)
 	out := w.again(astern.OutputOf(verbCreate, "version"), o, []astern.Step{create})
 	out.Stages[0].Title = "switch " + o.Flag.Flag + " off everywhere"
+	if w.minutes > 0 {
+		out.Stages[0].Title += ", " + s.Values["strategy/growth"].Text
+	}
 	if is := s.Values["flag/"+o.Flag.Flag].Text; strings.Contains(is, "variants") {
 		out.Notes = append(out.Notes, "each variant of "+o.Flag.Flag+" is switched off; rules and values stay for the way back")
 	}
