@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -75,6 +76,7 @@ type lab struct {
 	history  astern.History
 	ids      ids
 	old, new string
+	filled   map[string]int // calls by operation until the account was filled
 }
 
 // setup says what is in the account.
@@ -83,7 +85,9 @@ type setup struct {
 	named    bool          // versions are labelled v1 and v2
 	since    time.Duration // since the last deployment began; it bakes for ten minutes
 	monitors int           // alarms of the environment
-	quick    bool          // the way back neither grows nor bakes
+	quick    bool          // the way back is by a strategy that grows and bakes for that long
+	minutes  int32
+	bake     int32
 }
 
 const (
@@ -121,11 +125,14 @@ func newLab(t testing.TB, in setup) *lab {
 	l.must(err)
 	l.config, l.client = session.Act, appconfig.NewFromConfig(session.Act)
 	l.c = astern.Component{Environment: "test", Name: "limits-" + settings.Settings.Profile, Kind: Kind}
-	l.c.Settings, err = json.Marshal(settings)
-	l.must(err)
+	l.c.Settings = encoded(t, settings)
 	l.driver = New(accounts, func(address string) (astern.Component, bool) { return l.c, address == l.c.Address() })
 	l.driver.Observer.(*driver).now = l.Now
 	l.fill(in)
+	l.filled = map[string]int{}
+	for _, e := range l.Calls("appconfig", "", 0) {
+		l.filled[e.Operation]++
+	}
 	return l
 }
 
@@ -139,7 +146,11 @@ func (l *lab) fill(in setup) {
 		environment.Monitors = append(environment.Monitors, types.Monitor{AlarmArn: aws.String(l.alarm(fmt.Sprintf("errors-%d", i)))})
 	}
 	if in.quick {
-		l.strategy("quick", 0, 0, 100)
+		factor := float32(100)
+		if in.minutes > 0 {
+			factor = 10
+		}
+		l.strategy("quick", in.minutes, in.bake, factor)
 	}
 	env, err := l.client.CreateEnvironment(l.Context(), environment)
 	l.must(err)
@@ -225,6 +236,27 @@ func (l *lab) step(by time.Duration) {
 	l.Helper()
 	_, err := l.Step(l.Context(), by)
 	l.must(err)
+}
+
+// need passes over a test whose program is not there; in CI that fails.
+func need(t *testing.T, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("CI=true, and there is no %s", program)
+	}
+	t.Skipf("there is no %s", program)
+}
+
+func encoded(t testing.TB, s Settings) json.RawMessage {
+	t.Helper()
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func (l *lab) must(err error) {

@@ -208,7 +208,7 @@ func (w way) bake(minutes int64) astern.Step {
 	s := w.step(verbBake, "wait until alarms can't take the deployment back any more", map[string]astern.Arg{"deployment": astern.OutputOf(verbDeploy, "deployment")})
 	s.TimeoutSeconds = 60*minutes + spareSeconds
 	s.Command = w.command("wait deployment-complete", "--deployment-number") + ` "$(` +
-		w.command("list-deployments", "--max-items", "1", "--query", "Items[0].DeploymentNumber", "--output", "text") + `)"`
+		w.command("list-deployments", "--no-paginate", "--max-results", "1", "--query", "Items[0].DeploymentNumber", "--output", "text") + `)"`
 	return s
 }
 
