@@ -130,7 +130,7 @@ func ask(ctx context.Context, c *appconfig.Client, p place) (configuration, erro
 	return out, nil
 }
 
-// identify finds the ids of what the settings name: an id is taken as it is where there is one, else as a name.
+// identify finds the ids of what the settings name, by id or else by name.
 func identify(ctx context.Context, c *appconfig.Client, p place) (ids, error) {
 	var out ids
 	var err error
@@ -201,43 +201,44 @@ func entries[T any](items []T, of func(T) entry) []entry {
 	return out
 }
 
-// find returns the id of what is named: get asks for it as an id, list pages through all of them.
+// find returns the id of what is named: list pages through all of them, and get asks for it as an id where they are many.
 func find(ctx context.Context, what, named string, get func(context.Context) (string, error),
 	list func(ctx context.Context, next *string) ([]entry, *string, error)) (string, error) {
 	doing := "looking for the " + what + " " + named
-	if idShape.MatchString(named) {
-		id, err := get(ctx)
-		if err == nil {
-			return id, nil
-		}
-		if !awsapi.Is(err, "ResourceNotFoundException", "BadRequestException") {
-			return "", awsapi.Explain(err, doing, named)
-		}
-	}
 	var found []string
-	seen := 0
-	for next := (*string)(nil); ; {
+	for seen, next := 0, (*string)(nil); ; {
 		page, more, err := list(ctx, next)
 		if err != nil {
 			return "", awsapi.Explain(err, doing, "")
 		}
 		for _, x := range page {
+			if x.id == named {
+				return x.id, nil
+			}
 			if x.name == named {
 				found = append(found, x.id)
+			}
+		}
+		if more == nil || *more == "" {
+			break
+		}
+		if seen == 0 && idShape.MatchString(named) {
+			if id, err := get(ctx); err == nil && id == named {
+				return id, nil
+			} else if err != nil && !awsapi.Is(err, "ResourceNotFoundException", "BadRequestException") {
+				return "", awsapi.Explain(err, doing, named)
 			}
 		}
 		if seen += len(page); seen > maxNamed {
 			return "", astern.Errorf(astern.Refused, "%s: there are more than %d", doing, maxNamed).WithHint("write its id")
 		}
-		if next = more; next == nil || *next == "" {
-			break
-		}
+		next = more
 	}
 	switch {
 	case len(found) == 0:
 		return "", astern.Errorf(astern.NotFound, "%s: there is none of that name or id", doing)
 	case len(found) > 1:
-		return "", astern.Errorf(astern.Refused, "%s: %d have that name", doing, len(found)).WithHint("write its id: one of %s", strings.Join(found, ", "))
+		return "", astern.Errorf(astern.Refused, "%s: %d have that name", doing, len(found)).WithHint("write its id: one of %s", awsapi.OneLine(strings.Join(found, ", ")))
 	case !idShape.MatchString(found[0]):
 		return "", astern.Errorf(astern.Internal, "%s: %q is no id", doing, awsapi.OneLine(found[0]))
 	}

@@ -176,6 +176,32 @@ func (l *lab) deleteEnvironment() {
 	l.must(err)
 }
 
+// StartDeployment has no condition: what comes between the last look and the call is refused while it is under way, and told
+// when it is over already. What is taken back, or made, is refused in both cases.
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		theirs func(l *lab)
+		status astern.OpStatus
+		says   string
+	}{
+		"theirs is under way":  {func(l *lab) { l.deploy(2, atOnce) }, astern.OpFailed, "there is one at a time"},
+		"theirs came and went": {func(l *lab) { l.deploy(2, l.strategy("at once", 0, 0, 100)) }, astern.OpDone, "deployment 3 of somebody else came just before it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, setup{since: 80 * time.Hour, quick: true})
+			call := l.before(l.call(l.route("1", astern.Options{}).Stages[0].Steps[0], nil))
+			theirs := func() { c.theirs(l) }
+			l.justBefore.Store(&theirs)
+			op := l.driver.Actor.Start(t.Context(), call)
+			if op.Status != c.status || !strings.Contains(op.Progress+op.Hint, c.says) {
+				t.Errorf("Start answers %+v, want %s with %q", op, c.status, c.says)
+			}
+		})
+	}
+}
+
 // A way that grows is no step under way while it does, and ends when everybody gets the version.
 func TestGrowing(t *testing.T) {
 	t.Parallel()
@@ -209,6 +235,34 @@ func TestGrowing(t *testing.T) {
 	call := l.before(l.call(undo[0], nil))
 	if op := l.finish(call, l.driver.Actor.Start(t.Context(), call)); op.Status != astern.OpDone || l.clientGets() != secretNew {
 		t.Errorf("undone: %+v, clients get %s", op, l.clientGets())
+	}
+}
+
+// What clients get is asked of the data plane. That it may not be asked ends the step, that it can't be for now does not.
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	await := l.call(l.route("1", astern.Options{}).Stages[0].Steps[1], nil)
+	for _, c := range []struct {
+		fault  emulated.Fault
+		status astern.OpStatus
+		says   string
+	}{
+		{emulated.Fault{}, astern.OpRunning, "clients get another version"},
+		{emulated.Fault{Operation: "StartConfigurationSession", Status: 403, Code: "AccessDeniedException"}, astern.OpFailed, "allow appconfig:StartConfigurationSession"},
+		{emulated.Fault{Operation: "GetLatestConfiguration", Status: 403, Code: "AccessDeniedException"}, astern.OpFailed, "allow appconfig:GetLatestConfiguration"},
+		{emulated.Fault{Operation: "GetLatestConfiguration", Status: 429, Code: "ThrottlingException"}, astern.OpRunning, "ThrottlingException"},
+		{emulated.Fault{Operation: "GetLatestConfiguration", Effect: emulated.Truncate}, astern.OpRunning, "asking what clients get"},
+	} {
+		l.ClearFaults()
+		if c.fault.Operation != "" {
+			c.fault.Service, c.fault.Count = "appconfigdata", 1
+			l.fault(c.fault)
+		}
+		op := l.driver.Actor.Start(t.Context(), await)
+		if op.Status != c.status || !strings.Contains(op.Progress+op.Error+" "+op.Hint, c.says) || strings.Contains(fmt.Sprint(op), "correct-horse") {
+			t.Errorf("%+v: %+v", c.fault, op)
+		}
 	}
 }
 

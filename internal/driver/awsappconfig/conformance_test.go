@@ -46,9 +46,6 @@ var backBreaks = []broken{
 	{"the environment may not be read", astern.ReadyUnknown, func(l *lab) { l.deny("GetEnvironment") }},
 	{"deployments may not be listed", astern.ReadyUnknown, func(l *lab) { l.deny("ListDeployments") }},
 	{"versions may not be listed", astern.ReadyUnknown, func(l *lab) { l.deny("ListHostedConfigurationVersions") }},
-	{"the account is throttled", astern.ReadyUnknown, func(l *lab) {
-		l.fault(emulated.Fault{Service: "appconfig", Status: 429, Code: "ThrottlingException"})
-	}},
 	{"another profile is being deployed", astern.Broken, (*lab).occupy},
 }
 

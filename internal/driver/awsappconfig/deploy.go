@@ -46,20 +46,27 @@ func (o order) revert(ctx context.Context, c *appconfig.Client) astern.Op {
 		return o.takenBack(d)
 	case last != strconv.FormatInt(o.deployment, 10):
 		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: somebody else deployed in the meantime: deployment %s", o.doing(), awsapi.OneLine(last)).WithHint("plan again"))
+	case o.call.Image[imageBack] == "":
+		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: the cloud can't do that any more", o.doing()).WithHint("%s", o.anew()))
 	case o.call.Image[imageBack] != o.revision:
-		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: that leads to %q, and the plan expects %s", o.doing(), awsapi.OneLine(o.call.Image[imageBack]), o.revision).
-			WithHint("only the last deployment of the environment can be taken back; astern deploy %s %s deploys that version again", o.place.component.Name, o.revision))
+		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: that leads to %s, and the plan expects %s", o.doing(), awsapi.OneLine(o.call.Image[imageBack]), o.revision).
+			WithHint("%s", o.anew()))
 	}
 	_, err = c.StopDeployment(ctx, &appconfig.StopDeploymentInput{ApplicationId: &o.ids.application, EnvironmentId: &o.ids.environment,
 		DeploymentNumber: aws.Int32(int32(o.deployment)), AllowRevert: aws.Bool(true)})
 	if err != nil {
 		op := awsapi.Failed(awsapi.Explain(err, o.doing(), o.ids.environment))
 		if awsapi.Is(err, "BadRequestException") {
-			op.Hint = fmt.Sprintf("only the last deployment can be taken back, and for 72 h; astern deploy %s %s deploys that version again", o.place.component.Name, o.revision)
+			op.Hint = o.anew()
 		}
 		return op
 	}
 	return o.reverted(ctx, c)
+}
+
+// anew says what is left where a deployment can't be taken back.
+func (o order) anew() string {
+	return fmt.Sprintf("only the last deployment of an environment can be taken back, and for 72 h; astern deploy %s %s deploys that version again", o.place.component.Name, o.revision)
 }
 
 // reverted asks whether the deployment is taken back by now.

@@ -3,12 +3,14 @@ package awsappconfig
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +79,8 @@ type lab struct {
 	ids      ids
 	old, new string
 	filled   map[string]int // calls by operation until the account was filled
+	// justBefore is called once, just before the next deployment is started.
+	justBefore atomic.Pointer[func()]
 }
 
 // setup says what is in the account.
@@ -109,14 +113,21 @@ func newLab(t testing.TB, in setup) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(inner)
+	l := &lab{TB: t, Lab: inner, old: "1", new: "2"}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/deployments") {
+			if f := l.justBefore.Swap(nil); f != nil {
+				(*f)()
+			}
+		}
+		inner.ServeHTTP(w, r)
+	}))
 	accounts := awsapi.New()
 	t.Cleanup(func() {
 		accounts.Close()
 		server.Close()
 		inner.Close()
 	})
-	l := &lab{TB: t, Lab: inner, old: "1", new: "2"}
 	settings := Settings{Settings: awsapi.Settings{Profile: profileOf(t, server.URL)}, Application: "shop", Environment: "prod", Configuration: "limits"}
 	if in.quick {
 		settings.Strategy = "quick"
