@@ -356,15 +356,6 @@ func (c configuration) of(d deployment) (number int64, revision string) {
 	return n, c.names[n]
 }
 
-// hostedVersion returns the version of that number.
-func (c configuration) hostedVersion(n int64) (version, bool) {
-	i := slices.IndexFunc(c.versions, func(v version) bool { return v.number == n })
-	if i < 0 {
-		return version{}, false
-	}
-	return c.versions[i], true
-}
-
 // before returns the deployment whose version everybody had before the one at that place of the list, where there was one.
 func (c configuration) before(i int) (deployment, bool) {
 	for _, d := range c.all[i+1:] {

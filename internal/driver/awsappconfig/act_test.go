@@ -327,7 +327,7 @@ func TestRevertWindow(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{})
 	target := l.target(l.observe(), "1")
-	if len(target.Doors) != 1 {
+	if len(target.Doors) != 1 || target.Doors[0].Leaves != astern.Ready {
 		t.Fatalf("the doors are %+v", target.Doors)
 	}
 	if left := target.Doors[0].At.Sub(l.Now()); left < 71*time.Hour || left > 72*time.Hour { // it ended 50 minutes ago
@@ -342,6 +342,12 @@ func TestRevertWindow(t *testing.T) {
 	}
 	if got := l.target(l.observe(), "1"); len(got.Doors) != 0 {
 		t.Errorf("after the window the doors are %+v", got.Doors)
+	}
+	s, settings := l.observe(), l.place().Settings
+	settings.Region, settings.Account = "eu-central-1", emulated.Account
+	l.c.Settings = encoded(t, settings)
+	if got := l.target(s, "1").Needs; len(got) != 1 || !strings.HasSuffix(got[0], "/configurationprofile/"+l.ids.profile+"/hostedconfigurationversion/1") {
+		t.Errorf("it needs %v", got)
 	}
 }
 

@@ -58,8 +58,22 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		if out[i].DeployedAt == nil {
 			out[i].DeployedAt = d.FirstAt
 		}
+		if arn := p.arn(s, rev); arn != "" {
+			out[i].Needs = []string{arn}
+		}
 	}
 	return out
+}
+
+// arn names a version where region and account are declared, "" where they are not.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsappconfig.html
+func (p place) arn(s astern.State, rev string) string {
+	i, ok := parseIDs(s.Values["ids"].Text)
+	n, there := numbered(s, rev)
+	if !ok || !there || p.Region == "" || p.Account == "" {
+		return ""
+	}
+	return fmt.Sprintf("arn:aws:appconfig:%s:%s:application/%s/configurationprofile/%s/hostedconfigurationversion/%d", p.Region, p.Account, i.application, i.profile, n)
 }
 
 // numbered returns the number of the version that is a revision, as it was seen.
@@ -128,7 +142,9 @@ func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
 		e.add(astern.AtRisk, "it was never deployed to this environment, as far as can be seen")
 	}
 	if b, ok := backOf(s); ok && b.revision == rev {
-		e.revertible(b)
+		anew := &evidence{}
+		anew.deployable(p, s)
+		e.revertible(b, anew)
 		return e
 	}
 	e.deployable(p, s)
@@ -159,14 +175,18 @@ func (e *evidence) there(p place, s astern.State, rev string) bool {
 }
 
 // revertible says that the cloud itself takes the last deployment back. That goes ahead whatever alarms say, and needs no
-// strategy.
-func (e *evidence) revertible(b back) {
+// strategy. Once it is over, there is the way anew.
+func (e *evidence) revertible(b back, anew *evidence) {
 	if b.until.IsZero() {
 		e.add(astern.Ready, "deployment %d is under way, and stopping it leads there", b.number)
 		return
 	}
 	e.add(astern.Ready, "taking deployment %d back leads there, until %s", b.number, b.until.UTC().Format("2006-01-02 15:04Z"))
-	e.doors = append(e.doors, astern.Door{At: &b.until, What: fmt.Sprintf("deployment %d can be taken back for 72 h; after that the version is deployed anew", b.number)})
+	door := astern.Door{At: &b.until, What: fmt.Sprintf("deployment %d can be taken back for 72 h; after that the version is deployed anew", b.number), Leaves: astern.Ready}
+	if slices.ContainsFunc(anew.list, func(x astern.Evidence) bool { return x.Readiness != astern.Ready }) {
+		door.Leaves = astern.AtRisk // as things are now, it would not go through
+	}
+	e.doors = append(e.doors, door)
 }
 
 // deployable judges what every new deployment needs.
