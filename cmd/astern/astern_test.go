@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND ARGS…   runs the command and demands its exit code
 //	until COMMAND ARGS…        repeats the command until it succeeds
 //	account FUNCTION…          runs an emulated AWS account for the script, with these functions in it (account_test.go)
+//	configurations             runs an emulated AWS account with two configurations of AppConfig (configuration_test.go)
+//	later DURATION             steps the clock of that account
+//	gets CONFIGURATION LABEL…  demands what clients of a configuration get
 //	alias FUNCTION VERSION     demands that the alias live of the function leads to the version
 //	world NAME                 writes every file and every process of the system into the file .tmp/NAME, to be compared
 func TestScripts(t *testing.T) {
@@ -39,7 +42,8 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               layOut,
 		Condition:           condition,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "until": until, "world": world, "account": account, "alias": alias},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "until": until, "world": world, "account": account, "alias": alias,
+			"configurations": configurations, "later": later, "gets": gets},
 	})
 }
 

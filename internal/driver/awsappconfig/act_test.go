@@ -1,0 +1,498 @@
+package awsappconfig
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/appconfig"
+
+	"github.com/astern-dev/astern"
+	emulated "github.com/astern-dev/astern/internal/lab"
+)
+
+// acting are the calls that change something, with the setup in which a way makes them and the place of the step in it.
+var acting = []struct {
+	operation string
+	in        setup
+	route     func(l *lab) astern.Route
+	step      int
+}{
+	{"StopDeployment", setup{}, func(l *lab) astern.Route { return l.route(l.old, astern.Options{}) }, 0},
+	{"StartDeployment", setup{since: 80 * time.Hour, quick: true}, func(l *lab) astern.Route { return l.route(l.old, astern.Options{}) }, 0},
+	{"CreateHostedConfigurationVersion", setup{flags: true}, func(l *lab) astern.Route { return l.off("new-checkout") }, 0},
+}
+
+// faulty are the ways in which a call goes wrong.
+var faulty = map[string]struct {
+	fault  emulated.Fault
+	status astern.OpStatus
+	code   astern.Code
+	there  bool // the effect is, although the call failed
+	says   string
+}{
+	"denied":                {fault: emulated.Fault{Status: 403, Code: "AccessDeniedException"}, status: astern.OpFailed, code: astern.Denied, says: "in the policy of these credentials"},
+	"throttled":             {fault: emulated.Fault{Status: 429, Code: "ThrottlingException"}, status: astern.OpFailed, code: astern.Throttled, says: "asked too often"},
+	"expired credentials":   {fault: emulated.Fault{Status: 403, Code: "ExpiredTokenException"}, status: astern.OpFailed, code: astern.Denied, says: "aws sso login"},
+	"a conflict":            {fault: emulated.Fault{Status: 409, Code: "ConflictException"}, status: astern.OpFailed, code: astern.Conflict},
+	"not there":             {fault: emulated.Fault{Status: 404, Code: "ResourceNotFoundException"}, status: astern.OpFailed, code: astern.NotFound},
+	"wrong input":           {fault: emulated.Fault{Status: 400, Code: "BadRequestException"}, status: astern.OpFailed, code: astern.Refused},
+	"too large":             {fault: emulated.Fault{Status: 413, Code: "PayloadTooLargeException"}, status: astern.OpFailed, code: astern.Refused},
+	"too many":              {fault: emulated.Fault{Status: 402, Code: "ServiceQuotaExceededException"}, status: astern.OpFailed, code: astern.Refused},
+	"a fault of the cloud":  {fault: emulated.Fault{Status: 500, Code: "InternalServerException"}, status: astern.OpUnsure, code: astern.Unavailable},
+	"the cloud is busy":     {fault: emulated.Fault{Status: 503, Code: "ServiceUnavailable"}, status: astern.OpUnsure, code: astern.Unavailable},
+	"the request is lost":   {fault: emulated.Fault{Effect: emulated.DropRequest}, status: astern.OpUnsure, code: astern.Unavailable},
+	"the reply is lost":     {fault: emulated.Fault{Effect: emulated.DropReply}, status: astern.OpUnsure, code: astern.Unavailable, there: true},
+	"the reply is cut":      {fault: emulated.Fault{Effect: emulated.Truncate}, status: astern.OpUnsure, code: astern.Unavailable, there: true},
+	"the answer comes late": {fault: emulated.Fault{Delay: emulated.Span(50 * time.Millisecond)}, status: astern.OpDone, there: true},
+}
+
+// Every call that changes something, and every way in which it goes wrong once: what is said is true, Find knows, and going
+// on brings the effect into the world once.
+func TestEveryFaultAtEveryCall(t *testing.T) {
+	t.Parallel()
+	for _, a := range acting {
+		for name, f := range faulty {
+			t.Run(a.operation+", "+name, func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, a.in)
+				var step astern.Step
+				route := a.route(l)
+				for i, s := range route.Stages[0].Steps {
+					if i == a.step {
+						step = s
+					}
+				}
+				call := l.before(l.call(step, nil))
+				f.fault.Service, f.fault.Operation, f.fault.Count = "appconfig", a.operation, 1
+				l.fault(f.fault)
+				op := l.driver.Actor.Start(t.Context(), call)
+				if op.Status != f.status || op.Code != f.code || !strings.Contains(op.Error+" "+op.Hint, f.says) {
+					t.Errorf("Start answers %+v, want %s with the code %q and %q", op, f.status, f.code, f.says)
+				}
+				want := astern.FoundNo
+				if f.there {
+					want = astern.FoundYes
+				}
+				found := l.driver.Actor.Find(t.Context(), call)
+				if found.Answer != want {
+					t.Errorf("Find answers %+v, want %s", found, want)
+				}
+				if found.Answer == astern.FoundNo { // as the engine does: another attempt
+					call.Token = "token-2"
+					call = l.before(call)
+					op = l.finish(call, l.driver.Actor.Start(t.Context(), call))
+				} else {
+					op = l.finish(call, *found.Op)
+				}
+				if op.Status != astern.OpDone {
+					t.Errorf("in the end: %+v", op)
+				}
+				if n := l.effects(a.operation); n != 1 {
+					t.Errorf("%s had its effect %d times", a.operation, n)
+				}
+			})
+		}
+	}
+}
+
+// effects counts the calls since the account was filled that had their effect, by the journal.
+func (l *lab) effects(operation string) int {
+	n := -l.filled[operation]
+	for _, e := range l.Calls("appconfig", operation, 0) {
+		if e.Status >= 200 && e.Status < 300 {
+			n++
+		}
+	}
+	return n
+}
+
+// Reading goes wrong, too: nothing was changed then, and the step says so.
+func TestReadingFailsBeforeTheEffect(t *testing.T) {
+	t.Parallel()
+	for _, a := range acting {
+		for _, operation := range []string{"GetDeployment", "ListDeployments", "GetHostedConfigurationVersion", "ListHostedConfigurationVersions"} {
+			t.Run(a.operation+" after "+operation, func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, a.in)
+				call := l.before(l.call(a.route(l).Stages[0].Steps[a.step], nil))
+				l.fault(emulated.Fault{Service: "appconfig", Operation: operation, Effect: emulated.DropReply})
+				op := l.driver.Actor.Start(t.Context(), call)
+				switch n := l.effects(a.operation); {
+				case n == 0 && op.Status != astern.OpFailed:
+					t.Errorf("nothing was done, and Start answers %+v", op)
+				case n == 1 && op.Status == astern.OpFailed, n > 1:
+					t.Errorf("the effect was had %d times, and Start answers %+v", n, op)
+				}
+			})
+		}
+	}
+}
+
+func TestSomebodyElse(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		in      setup
+		route   func(l *lab) astern.Route
+		between func(l *lab)
+		code    astern.Code
+		says    string
+	}{
+		"deployed before it is taken back":                 {setup{}, func(l *lab) astern.Route { return l.route("1", astern.Options{}) }, func(l *lab) { l.deploy(1, atOnce) }, astern.Refused, "only the last deployment"},
+		"deployed another profile before it is taken back": {setup{}, func(l *lab) astern.Route { return l.route("1", astern.Options{}) }, (*lab).occupy, astern.Refused, "only the last deployment"},
+		"the time is over":                                 {setup{}, func(l *lab) astern.Route { return l.route("1", astern.Options{}) }, func(l *lab) { l.step(73 * time.Hour) }, astern.Refused, "for 72 h"},
+		"deploys just now":                                 {setup{since: 80 * time.Hour, quick: true}, func(l *lab) astern.Route { return l.route("1", astern.Options{}) }, (*lab).occupy, astern.Conflict, "there is one at a time"},
+		"deployed and was done":                            {setup{since: 80 * time.Hour, quick: true}, func(l *lab) astern.Route { return l.route("1", astern.Options{}) }, func(l *lab) { l.deploy(2, l.strategy("at once", 0, 0, 100)) }, astern.Refused, "somebody else deployed in the meantime"},
+		"deleted the version":                              {setup{since: 80 * time.Hour, quick: true}, func(l *lab) astern.Route { return l.route("1", astern.Options{}) }, (*lab).deleteOld, astern.NotFound, "could not be found"},
+		"added a version":                                  {setup{flags: true}, func(l *lab) astern.Route { return l.off("new-checkout") }, func(l *lab) { l.version(flagsOld, "theirs") }, astern.Conflict, "somebody else added a version"},
+		"took the label":                                   {setup{flags: true}, func(l *lab) astern.Route { return l.off("new-checkout") }, func(l *lab) { l.version(flagsOld, "2-off-new-checkout") }, astern.Refused, "has that label"},
+		"deleted the environment":                          {setup{}, func(l *lab) astern.Route { return l.route("1", astern.Options{}) }, (*lab).deleteEnvironment, astern.NotFound, "could not be found"},
+		"deleted it before a start":                        {setup{since: 80 * time.Hour, quick: true}, func(l *lab) astern.Route { return l.route("1", astern.Options{}) }, (*lab).deleteEnvironment, astern.NotFound, "could not be found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, c.in)
+			call := l.before(l.call(c.route(l).Stages[0].Steps[0], nil))
+			c.between(l)
+			before := len(l.snapshot(t))
+			op := l.driver.Actor.Start(t.Context(), call)
+			if op.Status != astern.OpFailed || op.Code != c.code || !strings.Contains(op.Error+" "+op.Hint, c.says) {
+				t.Errorf("Start answers %+v, want a failure with the code %s and %q", op, c.code, c.says)
+			}
+			if got := len(l.snapshot(t)); got != before {
+				t.Errorf("%d calls changed something", got-before)
+			}
+		})
+	}
+}
+
+func (l *lab) deleteEnvironment() {
+	l.Helper()
+	_, err := l.client.DeleteEnvironment(l.Context(), &appconfig.DeleteEnvironmentInput{ApplicationId: &l.ids.application, EnvironmentId: &l.ids.environment})
+	l.must(err)
+}
+
+// StartDeployment has no condition: what comes between the last look and the call is refused while it is under way, and told
+// when it is over already. What is taken back, or made, is refused in both cases.
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		theirs func(l *lab)
+		status astern.OpStatus
+		says   string
+	}{
+		"theirs is under way":  {func(l *lab) { l.deploy(2, atOnce) }, astern.OpFailed, "there is one at a time"},
+		"theirs came and went": {func(l *lab) { l.deploy(2, l.strategy("at once", 0, 0, 100)) }, astern.OpDone, "deployment 3 of somebody else came just before it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, setup{since: 80 * time.Hour, quick: true})
+			call := l.before(l.call(l.route("1", astern.Options{}).Stages[0].Steps[0], nil))
+			theirs := func() { c.theirs(l) }
+			l.justBefore.Store(&theirs)
+			op := l.driver.Actor.Start(t.Context(), call)
+			if op.Status != c.status || !strings.Contains(op.Progress+op.Hint, c.says) {
+				t.Errorf("Start answers %+v, want %s with %q", op, c.status, c.says)
+			}
+		})
+	}
+}
+
+// A way that grows is no step under way while it does, and ends when everybody gets the version.
+func TestGrowing(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{since: 80 * time.Hour, quick: true, minutes: 20})
+	route := l.route("1", astern.Options{Percent: 50})
+	if len(route.Stages) != 2 || route.Stages[0].Gate == nil || route.Stages[0].Gate.BakeSeconds != 1200 {
+		t.Fatalf("the way is %+v", route.Stages)
+	}
+	if !slices.ContainsFunc(route.Notes, func(n string) bool { return strings.Contains(n, "and not 50 %") }) {
+		t.Errorf("the notes do not say whose the share is: %v", route.Notes)
+	}
+	deploy := l.before(l.call(route.Stages[0].Steps[0], nil))
+	op := l.driver.Actor.Start(t.Context(), deploy)
+	if op.Status != astern.OpDone {
+		t.Fatalf("%+v", op)
+	}
+	l.step(10 * time.Minute)
+	if got := l.observe("revision").Values["revision"].Text; got != "2+1" {
+		t.Errorf("half-way the revision is %q, want both", got)
+	}
+	await := l.call(route.Stages[1].Steps[0], map[string]astern.Arg{"deploy.deployment": op.Outputs["deployment"]})
+	if op := l.driver.Actor.Start(t.Context(), await); op.Status != astern.OpRunning || !strings.Contains(op.Progress, "% of the clients get 1") {
+		t.Errorf("half-way: %+v", op)
+	}
+	undo, err := l.driver.Router.Undo(l.c, deploy, op.Outputs)
+	l.must(err)
+	l.step(10 * time.Minute)
+	if op := l.driver.Actor.Start(t.Context(), await); op.Status != astern.OpDone {
+		t.Errorf("in the end: %+v", op)
+	}
+	call := l.before(l.call(undo[0], nil))
+	if op := l.finish(call, l.driver.Actor.Start(t.Context(), call)); op.Status != astern.OpDone || l.clientGets() != secretNew {
+		t.Errorf("undone: %+v, clients get %s", op, l.clientGets())
+	}
+}
+
+// What clients get is asked of the data plane. That it may not be asked ends the step, that it can't be for now does not.
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	await := l.call(l.route("1", astern.Options{}).Stages[0].Steps[1], nil)
+	for _, c := range []struct {
+		fault  emulated.Fault
+		status astern.OpStatus
+		says   string
+	}{
+		{emulated.Fault{}, astern.OpRunning, "clients get another version"},
+		{emulated.Fault{Operation: "StartConfigurationSession", Status: 403, Code: "AccessDeniedException"}, astern.OpFailed, "allow appconfig:StartConfigurationSession"},
+		{emulated.Fault{Operation: "GetLatestConfiguration", Status: 403, Code: "AccessDeniedException"}, astern.OpFailed, "allow appconfig:GetLatestConfiguration"},
+		{emulated.Fault{Operation: "GetLatestConfiguration", Status: 429, Code: "ThrottlingException"}, astern.OpRunning, "ThrottlingException"},
+		{emulated.Fault{Operation: "GetLatestConfiguration", Effect: emulated.Truncate}, astern.OpRunning, "asking what clients get"},
+	} {
+		l.ClearFaults()
+		if c.fault.Operation != "" {
+			c.fault.Service, c.fault.Count = "appconfigdata", 1
+			l.fault(c.fault)
+		}
+		op := l.driver.Actor.Start(t.Context(), await)
+		if op.Status != c.status || !strings.Contains(op.Progress+op.Error+" "+op.Hint, c.says) || strings.Contains(fmt.Sprint(op), "correct-horse") {
+			t.Errorf("%+v: %+v", c.fault, op)
+		}
+	}
+}
+
+// An alarm that goes off takes the deployment back: while it grows, and while it bakes. Both waiting steps say so.
+func TestAlarmTakesItBack(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]time.Duration{"while it grows": 5 * time.Minute, "while it bakes": 21 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, setup{since: 80 * time.Hour, quick: true, minutes: 20, bake: 10, monitors: 1})
+			route := l.route("1", astern.Options{})
+			if got := steps(route); got != "deploy await bake" || route.Stages[1].Gate.BakeSeconds != 600 {
+				t.Fatalf("the way is %s", got)
+			}
+			op := l.driver.Actor.Start(t.Context(), l.before(l.call(route.Stages[0].Steps[0], nil)))
+			l.step(after)
+			l.goOff()
+			l.step(time.Second)
+			for _, stage := range route.Stages[1:] {
+				call := l.call(stage.Steps[0], map[string]astern.Arg{"deploy.deployment": op.Outputs["deployment"]})
+				got := l.driver.Actor.Start(t.Context(), call)
+				if got.Status != astern.OpFailed || got.Code != astern.Refused || !strings.Contains(got.Error, "errors-0") {
+					t.Errorf("step %s: %+v", call.Step, got)
+				}
+			}
+			l.step(time.Minute)
+			if got := l.observe("revision", "progress").Values; got["revision"].Text != "2" || !strings.Contains(got["progress"].Text, "ROLLED_BACK") {
+				t.Errorf("clients get %v", got)
+			}
+		})
+	}
+}
+
+// While alarms are going off every deployment would be taken back: what the cloud takes back itself is ready all the same.
+func TestRevertIgnoresAlarms(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{monitors: 1})
+	l.goOff()
+	e := judge(l.place(), l.observe(), astern.Deployment{}, "1")
+	if why, ok := e.against(); ok {
+		t.Errorf("taking it back is %s: %s", why.Readiness, why.What)
+	}
+	_, err := l.driver.Router.Route(l.c, l.observe(), l.target(l.observe(), "1"), astern.Options{Verb: astern.VerbDeploy, Percent: 100})
+	if astern.CodeOf(err) != astern.Refused || !strings.Contains(err.Error(), "errors-0 is going off") {
+		t.Errorf("a deployment under an alarm: %v", err)
+	}
+	l.done(l.route("1", astern.Options{}))
+	if l.clientGets() != secretOld {
+		t.Errorf("clients get %s", l.clientGets())
+	}
+}
+
+func (l *lab) place() place {
+	l.Helper()
+	p, err := resolve(l.c)
+	l.must(err)
+	return p
+}
+
+// The window closes: its end is the door, and after it the version is deployed anew.
+func TestRevertWindow(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	target := l.target(l.observe(), "1")
+	if len(target.Doors) != 1 || target.Doors[0].Leaves != astern.Ready {
+		t.Fatalf("the doors are %+v", target.Doors)
+	}
+	if left := target.Doors[0].At.Sub(l.Now()); left < 71*time.Hour || left > 72*time.Hour { // it ended 50 minutes ago
+		t.Errorf("the door closes in %s", left)
+	}
+	if got := steps(l.route("1", astern.Options{})); got != "revert await" {
+		t.Errorf("the way is %s", got)
+	}
+	l.step(72 * time.Hour)
+	if got := steps(l.route("1", astern.Options{})); got != "deploy await" {
+		t.Errorf("after the window the way is %s", got)
+	}
+	if got := l.target(l.observe(), "1"); len(got.Doors) != 0 {
+		t.Errorf("after the window the doors are %+v", got.Doors)
+	}
+	s, settings := l.observe(), l.place().Settings
+	settings.Region, settings.Account = "eu-central-1", emulated.Account
+	l.c.Settings = encoded(t, settings)
+	if got := l.target(s, "1").Needs; len(got) != 1 || !strings.HasSuffix(got[0], "/configurationprofile/"+l.ids.profile+"/hostedconfigurationversion/1") {
+		t.Errorf("it needs %v", got)
+	}
+}
+
+// A deployment under way is in the way of another one: its own is stopped first.
+func TestStopsItsOwnFirst(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{flags: true, since: 5 * time.Minute})
+	route := l.off("new-checkout")
+	if got := steps(route); got != "revert create-version deploy await" {
+		t.Fatalf("the way is %s", got)
+	}
+	calls := l.done(route)
+	if got := l.clientGets(); got != `{"cart":{"enabled":true,"limit":3},"new-checkout":{"enabled":false}}` {
+		t.Errorf("clients get %s", got)
+	}
+	for _, i := range []int{2, 0} { // the last first
+		undo, err := l.driver.Router.Undo(l.c, calls[i], map[string]astern.Arg{"deployment": astern.Text("3")})
+		l.must(err)
+		l.done(astern.Route{Stages: []astern.Stage{{Steps: undo}}})
+	}
+	if got := l.clientGets(); got != `{"cart":{"enabled":true,"limit":3},"new-checkout":{"enabled":true}}` {
+		t.Errorf("after the undo clients get %s", got)
+	}
+}
+
+// The same flag off twice: the version that was made is used again.
+func TestFlagOffTwice(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{flags: true})
+	calls := l.done(l.off("new-checkout"))
+	undo, err := l.driver.Router.Undo(l.c, calls[1], map[string]astern.Arg{"deployment": astern.Text("3")})
+	l.must(err)
+	l.done(astern.Route{Stages: []astern.Stage{{Steps: undo}}})
+	l.done(l.off("new-checkout"))
+	if n := l.effects("CreateHostedConfigurationVersion"); n != 1 {
+		t.Errorf("%d versions were made", n)
+	}
+}
+
+// What a person would type does the same.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"aws", "jq"} {
+		need(t, program)
+	}
+	l := newLab(t, setup{flags: true, since: 5 * time.Minute})
+	route := l.off("new-checkout")
+	folder := t.TempDir()
+	for _, s := range route.Stages[0].Steps {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", s.Command)
+		cmd.Dir = folder
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v: %s", s.Command, err, out)
+		}
+		if s.Verb == verbRevert {
+			l.step(5 * time.Second)
+		}
+		if s.Verb == verbAwait && !strings.Contains(string(out), `"new-checkout":{"enabled":false}`) {
+			t.Errorf("clients get %s", out)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", way{place: l.place(), ids: l.ids}.bake(10).Command)
+	l.step(time.Hour)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s: %v: %s", cmd, err, out)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	for settings, want := range map[string]string{ // the path of the problem
+		`{"application":"shop","environment":"prod","configuration":"limits"}`:                                              "none",
+		`{"environment":"prod","configuration":"limits"}`:                                                                   "application",
+		`{"application":"shop","environment":"a\nb","configuration":"limits"}`:                                              "environment",
+		`{"application":"shop","environment":"prod","configuration":"` + strings.Repeat("x", 129) + `"}`:                    "configuration",
+		`{"application":"shop","environment":"prod","configuration":"limits","strategy":"` + strings.Repeat("x", 65) + `"}`: "strategy",
+		`{"application":"shop","environment":"prod","configuration":"limits","region":"Frankfurt"}`:                         "region",
+		`{"application":"shop","environment":"prod","configuration":"limits","percent":3}`:                                  "",
+	} {
+		problems := validator{}.Validate(astern.Component{Settings: []byte(settings)})
+		if want == "none" && len(problems) > 0 || want != "none" && (len(problems) != 1 || problems[0].Path != want) {
+			t.Errorf("%s: %+v", settings, problems)
+		}
+	}
+}
+
+func TestNamesAndIDs(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	for name, s := range map[string]struct {
+		set  func(s *Settings)
+		want string // of revision
+		says string
+	}{
+		"ids": {func(s *Settings) {
+			s.Application, s.Environment, s.Configuration = l.ids.application, l.ids.environment, l.ids.profile
+		}, "2", ""},
+		"no such application":      {func(s *Settings) { s.Application = "nothere" }, "", "there is no configuration limits of nothere/prod"},
+		"two of one name":          {func(s *Settings) { s.Application = "twice" }, "", "2 have that name"},
+		"no such configuration":    {func(s *Settings) { s.Configuration = "other" }, "", "there is no configuration other"},
+		"credentials of elsewhere": {func(s *Settings) { s.Region = "us-east-1" }, "", "there is no configuration limits"},
+	} {
+		if name == "two of one name" {
+			for range 2 {
+				_, err := l.client.CreateApplication(t.Context(), &appconfig.CreateApplicationInput{Name: aws.String("twice")})
+				l.must(err)
+			}
+		}
+		settings := l.place().Settings
+		settings.Strategy = ""
+		s.set(&settings)
+		c := l.c
+		c.Settings = encoded(t, settings)
+		state, err := l.driver.Observer.Observe(t.Context(), c, astern.Scope{})
+		l.must(err)
+		var said []string
+		for _, target := range l.driver.Router.Targets(c, state, l.history) {
+			for _, e := range target.Evidence {
+				said = append(said, e.What)
+			}
+		}
+		if got := state.Values["revision"].Text; got != s.want || !strings.Contains(strings.Join(said, "; "), s.says) {
+			t.Errorf("%s: the revision is %q, and it says %v", name, got, said)
+		}
+	}
+}
+
+func TestDiscover(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	_, err := l.client.CreateEnvironment(t.Context(), &appconfig.CreateEnvironmentInput{ApplicationId: &l.ids.application, Name: aws.String("staging")})
+	l.must(err)
+	for i := range 60 { // more than a page
+		_, err := l.client.CreateApplication(t.Context(), &appconfig.CreateApplicationInput{Name: aws.String(fmt.Sprintf("empty-%d", i))})
+		l.must(err)
+	}
+	d := l.driver.Observer.(*driver)
+	found, err := d.region(t.Context(), l.place().Settings.Settings)
+	l.must(err)
+	if len(found) != 1 || found[0].Name != "shop-limits-prod" || found[0].Settings.(Settings).Environment != "prod" {
+		t.Errorf("found %+v", found)
+	}
+	l.deny("ListEnvironments")
+	if _, err := d.region(t.Context(), l.place().Settings.Settings); astern.CodeOf(err) != astern.Denied || !strings.Contains(astern.HintOf(err), "appconfig:ListEnvironments") {
+		t.Errorf("where it may not look: %v (%s)", err, astern.HintOf(err))
+	}
+}
