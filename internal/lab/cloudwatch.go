@@ -47,6 +47,7 @@ func (l *Lab) cloudwatchOverlays() map[string]Overlay {
 		"PutMetricAlarm": monitorCall.putMetricAlarm, "PutCompositeAlarm": monitorCall.putCompositeAlarm, "DescribeAlarms": monitorCall.describeAlarms,
 		"DescribeAlarmsForMetric": monitorCall.describeAlarmsForMetric, "DeleteAlarms": monitorCall.deleteAlarms, "SetAlarmState": monitorCall.setAlarmState,
 		"DescribeAlarmHistory": monitorCall.describeAlarmHistory, "EnableAlarmActions": monitorCall.switchActions, "DisableAlarmActions": monitorCall.switchActions,
+		"GetMetricData": monitorCall.getMetricData, "GetMetricStatistics": monitorCall.getMetricStatistics,
 	} {
 		out["monitoring:"+operation] = func(ctx context.Context, c *Call, next Next) Reply {
 			if c.protocol == "cbor" {
