@@ -29,6 +29,18 @@ type datapoint struct {
 	value float64
 }
 
+// real is a number that is never written as a whole one, as CloudWatch writes values.
+type real float64
+
+// MarshalJSON writes 6.0.
+func (r real) MarshalJSON() ([]byte, error) {
+	text := strconv.FormatFloat(float64(r), 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return []byte(text), nil
+}
+
 // asked is one metric by one statistic over a time.
 type asked struct {
 	key, statistic, unit string
@@ -107,7 +119,7 @@ func (c monitorCall) getMetricData() Reply {
 		left -= len(points)
 		times, values := []any{}, []any{}
 		for _, p := range points {
-			times, values = append(times, stamp(p.at)), append(values, p.value)
+			times, values = append(times, stamp(p.at)), append(values, real(p.value))
 		}
 		results = append(results, map[string]any{"Id": id, "Label": cmp.Or(textOf(q["Label"]), textOf(metric["MetricName"])), "Timestamps": times, "Values": values, "StatusCode": status})
 	}
@@ -143,13 +155,13 @@ func (c monitorCall) getMetricStatistics() Reply {
 				byTime[p.at] = d
 			}
 			if i < len(plain) {
-				d[name] = p.value
+				d[name] = real(p.value)
 				continue
 			}
 			if d["ExtendedStatistics"] == nil {
 				d["ExtendedStatistics"] = map[string]any{}
 			}
-			objectOf(d["ExtendedStatistics"])[name] = p.value
+			objectOf(d["ExtendedStatistics"])[name] = real(p.value)
 		}
 	}
 	points := []any{}
