@@ -128,7 +128,9 @@ func (c monitorCall) getMetricData() Reply {
 		before, _ := strconv.Atoi(cmp.Or(c.Text("NextToken"), "0"))
 		out["NextToken"] = strconv.Itoa(before + most)
 	}
-	return c.answer(out)
+	r := c.answer(out)
+	r.Header.Set("Date", c.Time.UTC().Format(http.TimeFormat)) // who reads data of a time looks at CloudWatch's clock
+	return r
 }
 
 // getMetricStatistics answers from what was put.

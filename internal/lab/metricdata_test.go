@@ -77,3 +77,27 @@ func TestFunctionMetricsByVersion(t *testing.T) {
 		t.Errorf("the function itself: %d", got)
 	}
 }
+
+// The patterns of FilterLogEvents, seen by the command line.
+func TestLogFilters(t *testing.T) {
+	a := start(t)
+	a.python(`
+logs = client("logs")
+import time
+logs.create_log_group(logGroupName="/shop"); logs.create_log_stream(logGroupName="/shop", logStreamName="s")
+now = int(time.time() * 1000)
+logs.put_log_events(logGroupName="/shop", logStreamName="s", logEvents=[{"timestamp": now + i, "message": m} for i, m in enumerate(["ERROR one", "all is well", "Task timed out", "ERROR two Task", "error three"])])`)
+	for pattern, want := range map[string]string{
+		"ERROR": "ERROR one\tERROR two Task", `?ERROR ?"Task timed out"`: "ERROR one\tTask timed out\tERROR two Task", "ERROR Task": "ERROR two Task",
+		"ERROR -two": "ERROR one", `"is well"`: "all is well", "ERROR ?two": "ERROR one\tERROR two Task",
+	} {
+		if got := a.aws("logs", "filter-log-events", "--log-group-name", "/shop", "--filter-pattern", pattern, "--query", "events[].message", "--output", "text"); got != want {
+			t.Errorf("%s: %q, want %q", pattern, got, want)
+		}
+	}
+	for _, pattern := range []string{`"open`, "?", `{ $.x = 1 }`} {
+		if out, err := a.tryAWS("logs", "filter-log-events", "--log-group-name", "/shop", "--filter-pattern", pattern); err == nil {
+			t.Errorf("%s: %s", pattern, out)
+		}
+	}
+}
