@@ -68,6 +68,7 @@ type watched struct {
 	calibrateAt time.Time         // when it is asked again whether its level is old
 	probes      probes
 	alarms      []cloudwatch.AlarmSeen // nil while they are not asked
+	changedAt   time.Time              // when the change was made that the fault which lasts is blamed on, or else when that began
 	knows       string                 // what was known when it was kept last
 
 	lock sync.Mutex

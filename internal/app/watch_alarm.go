@@ -51,7 +51,7 @@ func (x *watched) alarmTrouble(i int, s cloudwatch.AlarmSeen) string {
 		return fmt.Sprintf("alarm %s: %s", a.Name, s.Err)
 	case s.State == "":
 		return fmt.Sprintf("alarm %s: %s", a.Name, gone(a, s))
-	case x.before(s) && x.known.Fault.IsZero():
+	case x.ignored(s):
 		return fmt.Sprintf("alarm %s: %s", a.Name, x.already(a, s))
 	}
 	return ""
@@ -101,9 +101,18 @@ func (x *watched) alarmFindings() []watch.Finding {
 	return out
 }
 
-// alarmed reports whether an alarm is in ALARM, since whenever.
+// ignored reports whether an alarm tells nothing: it is in ALARM since before the change that is judged, or that the fault which
+// lasts is blamed on.
+func (x *watched) ignored(s cloudwatch.AlarmSeen) bool {
+	if x.known.Fault.IsZero() {
+		return x.before(s)
+	}
+	return s.State == cloudwatch.StateAlarm && s.Since.Before(x.changedAt)
+}
+
+// alarmed reports whether an alarm is in ALARM that tells something.
 func (x *watched) alarmed() bool {
-	return slices.ContainsFunc(x.alarms, func(s cloudwatch.AlarmSeen) bool { return s.State == cloudwatch.StateAlarm })
+	return slices.ContainsFunc(x.alarms, func(s cloudwatch.AlarmSeen) bool { return s.State == cloudwatch.StateAlarm && !x.ignored(s) })
 }
 
 // stillAlarmed returns an alarm that says that it is worse although something was done about the fault.
@@ -113,7 +122,7 @@ func (x *watched) stillAlarmed(now time.Time) (watch.Finding, bool) {
 	}
 	done := x.known.After.Begin
 	for i, s := range x.alarms {
-		if s.State == cloudwatch.StateAlarm && (s.Since.After(done) || now.Sub(done) >= alarmSettles) {
+		if s.State == cloudwatch.StateAlarm && !x.ignored(s) && (s.Since.After(done) || now.Sub(done) >= alarmSettles) {
 			a := x.component.Alarms[i]
 			return watch.Finding{Signal: a.Name, Kind: astern.SignalAlarm, Verdict: watch.Worse, Began: s.Since, Large: true, Harm: a.Harm,
 				Says: fmt.Sprintf("%s is in ALARM: %s", a.Alarm, s.Reason)}, true
@@ -122,8 +131,7 @@ func (x *watched) stillAlarmed(now time.Time) (watch.Finding, bool) {
 	return watch.Finding{}, false
 }
 
-// healthy reports whether every signal that can be judged is known not to be worse and every alarm is OK. One that was in
-// ALARM before what is judged was deployed does not count, unless a fault lasts.
+// healthy reports whether every signal that can be judged is known not to be worse, and every alarm that tells something is OK.
 func (x *watched) healthy() (healthy bool, of int) {
 	healthy, of = x.known.Healthy(x.component.Signals)
 	if len(x.component.Alarms) == 0 {
@@ -136,7 +144,7 @@ func (x *watched) healthy() (healthy bool, of int) {
 		return false, of + len(x.component.Alarms)
 	}
 	for _, s := range x.alarms {
-		if x.before(s) && x.known.Fault.IsZero() {
+		if x.ignored(s) {
 			continue
 		}
 		of++

@@ -238,6 +238,9 @@ func (w *Watcher) proceed(ctx context.Context, x *watched, now time.Time) error 
 			return err
 		}
 	}
+	if x.changedAt = in.BeganAt; in.Cause != nil {
+		x.changedAt = in.Cause.At
+	}
 	w.readLog(ctx, x, in)
 	if x.carrying() {
 		return nil

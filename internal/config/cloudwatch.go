@@ -31,7 +31,7 @@ type CloudWatch struct {
 	Bad          string            `json:"bad,omitempty" jsonschema:"description=the metric whose sum counts those of them that failed"`
 	Latency      string            `json:"latency,omitempty" jsonschema:"description=the metric of how long each took"`
 	Unit         string            `json:"unit,omitempty" jsonschema:"enum=seconds,enum=milliseconds,description=what latency is measured in (default seconds)"`
-	Bounds       []float64         `json:"bounds,omitempty" jsonschema:"maxItems=20,description=times in seconds at which a latency is counted (statistic TC)\\, two of them around the quantile and about 20 % apart; each is a metric that costs; astern check names those that fit"`
+	Bounds       []float64         `json:"bounds,omitempty" jsonschema:"description=times in seconds at which a latency is counted (statistic TC)\\, two of them around the quantile and about 20 % apart; each is a metric that costs; astern check names those that fit"`
 	TotalMissing string            `json:"total_missing,omitempty" jsonschema:"enum=unknown,enum=zero,description=what a period without a datapoint of total is (default unknown)"`
 	BadMissing   string            `json:"bad_missing,omitempty" jsonschema:"enum=unknown,enum=zero,description=what a period without a datapoint of bad is where total has one (default unknown; zero with load_balancer)"`
 	Period       *Duration         `json:"period,omitempty" jsonschema:"description=how long a period is: whole minutes\\, or 1s\\, 5s\\, 10s or 30s for metrics of high resolution (default 1m)"`
@@ -41,7 +41,7 @@ type CloudWatch struct {
 // Alarm is an alarm of CloudWatch.
 type Alarm struct {
 	AWS
-	Name string   `json:"name" jsonschema:"minLength=1,maxLength=255,description=name of the alarm"`
+	Name string   `json:"name" jsonschema:"minLength=1,description=name of the alarm"`
 	Harm *float64 `json:"harm,omitempty" jsonschema:"description=what share of the requests is taken to be harmed while it is in ALARM\\, in percent: the severity follows from it (default 100)"`
 }
 
@@ -49,7 +49,7 @@ type Alarm struct {
 type Logs struct {
 	AWS
 	Group   string `json:"group,omitempty" jsonschema:"description=log group (default for aws.lambda: /aws/lambda/FUNCTION)"`
-	Pattern string `json:"pattern,omitempty" jsonschema:"maxLength=1024,description=CloudWatch's filter pattern of lines that tell of failures (default: common words of them)"`
+	Pattern string `json:"pattern,omitempty" jsonschema:"description=CloudWatch's filter pattern of lines that tell of failures (default: common words of them)"`
 }
 
 const (
@@ -198,8 +198,11 @@ func (f *file) judgeAlarm(path string, s Signal) {
 	if h := s.Alarm.Harm; h != nil && (*h <= 0 || *h > 100) && !f.broken(join(path, "harm")) {
 		f.at(join(path, "harm"), fmt.Sprintf("{} must be above 0 and up to 100: %g", *h), "leave it out for 100")
 	}
-	if strings.HasPrefix(s.Alarm.Name, "arn:") {
-		f.at(join(path, "name"), "{} is an ARN", "write the alarm's name; region and account stand beside it")
+	switch at := join(path, "name"); {
+	case strings.HasPrefix(s.Alarm.Name, "arn:"):
+		f.at(at, "{} is an ARN", "write the alarm's name; region and account stand beside it")
+	case len(s.Alarm.Name) > 255:
+		f.at(at, "{} has more than 255 characters", "")
 	}
 }
 
@@ -211,6 +214,9 @@ func (f *file) judgeLogs(path, kind string, l Logs) {
 		f.at(path, "{} names no group", "only an aws.lambda has one that astern knows by itself")
 	case l.Group != "" && !logGroup.MatchString(l.Group):
 		f.at(at, "{} is no name of a log group", "aws logs describe-log-groups lists them")
+	}
+	if len(l.Pattern) > 1024 {
+		f.at(join(path, "pattern"), "{} has more than 1,024 characters", "")
 	}
 }
 
