@@ -148,11 +148,11 @@ func (f *file) judgePeriod(path string, c CloudWatch) {
 	at := join(path, "period")
 	switch p := c.Period; {
 	case p == nil || f.broken(at):
+	case (c.LoadBalancer != "" || c.Namespace == "" || strings.HasPrefix(c.Namespace, "AWS/")) && *p > 0 && *p < Duration(time.Minute):
+		f.at(at, "{} is shorter than what AWS publishes", "1m")
 	case slices.Contains(short, *p):
 	case *p <= 0 || *p%Duration(time.Minute) != 0 || *p > Duration(15*time.Minute):
 		f.at(at, "{} must be 1s, 5s, 10s, 30s or 1 to 15 whole minutes", "what AWS itself publishes has 1m, some of it 5m")
-	case (c.LoadBalancer != "" || strings.HasPrefix(c.Namespace, "AWS/")) && *p < Duration(time.Minute):
-		f.at(at, "{} is shorter than what AWS publishes", "1m")
 	}
 	at = join(path, "settle")
 	if s := c.Settle; s != nil && !f.broken(at) && (*s < 0 || *s > longestSettle || *s%Duration(time.Second) != 0) {
@@ -281,6 +281,9 @@ func filled(kind string, d *declared, signal astern.SignalKind, c CloudWatch) Cl
 		c.Latency, c.Bad = "", ""
 	default:
 		c.Latency = ""
+	}
+	if c.Latency == "" {
+		c.Unit = ""
 	}
 	return c
 }
