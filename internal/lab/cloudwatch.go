@@ -57,7 +57,9 @@ func (l *Lab) cloudwatchOverlays() map[string]Overlay {
 			defer l.states.monitor.mu.Unlock()
 			c.Input = nested(c)
 			l.states.monitor.settle(c, c.Time)
-			return f(monitorCall{c, &l.states.monitor})
+			r := f(monitorCall{c, &l.states.monitor})
+			r.Header.Set("Date", c.Time.UTC().Format(http.TimeFormat)) // who reads what is of a time looks at CloudWatch's clock
+			return r
 		}
 	}
 	return out

@@ -82,26 +82,29 @@ func (r *Reader) describe(ctx context.Context, place astern.AWSPlace, alarms []a
 	seen = map[string]AlarmSeen{}
 	pages := sdk.NewDescribeAlarmsPaginator(sdk.NewFromConfig(session.Read), in)
 	for n := 0; pages.HasMorePages() && n < mostPages; n++ {
+		began := r.now()
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, session.Region, awsapi.Explain(err, "asking CloudWatch in "+session.Region+" for the alarms "+strings.Join(names, ", "), "")
 		}
+		r.learn(place, began, r.now(), page.ResultMetadata)
 		for _, a := range page.MetricAlarms {
 			s := AlarmSeen{State: string(a.StateValue), Reason: aws.ToString(a.StateReason), Since: when(a.StateTransitionedTimestamp, a.StateUpdatedTimestamp)}
 			s.Muted, s.Idle = !aws.ToBool(a.ActionsEnabled), len(a.AlarmActions) == 0
-			seen[aws.ToString(a.AlarmName)] = s.harmless()
+			seen[aws.ToString(a.AlarmName)] = s.told(r.ahead(place))
 		}
 		for _, a := range page.CompositeAlarms {
 			s := AlarmSeen{State: string(a.StateValue), Reason: aws.ToString(a.StateReason), Since: when(a.StateTransitionedTimestamp, a.StateUpdatedTimestamp)}
 			s.Muted, s.Idle = !aws.ToBool(a.ActionsEnabled), len(a.AlarmActions) == 0
-			seen[aws.ToString(a.AlarmName)] = s.harmless()
+			seen[aws.ToString(a.AlarmName)] = s.told(r.ahead(place))
 		}
 	}
 	return seen, session.Region, nil
 }
 
-func (s AlarmSeen) harmless() AlarmSeen {
-	s.Reason = harmless(s.Reason, 200)
+// told is what can be shown, by our clock.
+func (s AlarmSeen) told(ahead time.Duration) AlarmSeen {
+	s.Reason, s.Since = harmless(s.Reason, 200), s.Since.Add(-ahead)
 	return s
 }
 

@@ -24,6 +24,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	smithy "github.com/aws/smithy-go/middleware"
+
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/signal"
@@ -36,7 +39,7 @@ const (
 	holes = 3
 	// readWithin bounds one reading of all signals.
 	readWithin = 20 * time.Second
-	// apart is by how much the clocks may differ before CloudWatch's own is gone by: its answers tell whole seconds.
+	// apart is by how much the clocks may differ before CloudWatch's own is gone by: its answers tell whole seconds only.
 	apart = 2 * time.Second
 )
 
@@ -48,6 +51,7 @@ type Reader struct {
 	lock sync.Mutex
 	kept map[string]kept   // by signal and members
 	last map[string]string // by signal and member: what counted it last
+	skew map[astern.AWSPlace]time.Duration
 }
 
 // kept is what was read last, which stands until another period has settled.
@@ -58,7 +62,7 @@ type kept struct {
 
 // New returns a Reader with the sessions of accounts; now is our own clock.
 func New(accounts *awsapi.Accounts, now func() time.Time) *Reader {
-	return &Reader{accounts: accounts, now: now, kept: map[string]kept{}, last: map[string]string{}}
+	return &Reader{accounts: accounts, now: now, kept: map[string]kept{}, last: map[string]string{}, skew: map[astern.AWSPlace]time.Duration{}}
 }
 
 // question is one signal: which time is asked for, and the series of each member.
@@ -97,19 +101,52 @@ func (r *Reader) Read(ctx context.Context, asks []signal.Ask) []signal.Answer {
 	out := make([]signal.Answer, len(asks))
 	var open []*question
 	for i, a := range asks {
-		q := questionOf(i, a, now)
+		skew := r.ahead(a.Signal.CloudWatch.AWSPlace)
+		q := questionOf(i, a, now.Add(skew))
 		if k, ok := r.recall(q.key); ok && k.to.Equal(q.to) {
 			out[i] = k.answer
-			out[i].Now = now.Add(k.answer.Skew)
+			out[i].Now, out[i].Skew = now.Add(skew), skew
 			continue
 		}
 		open = append(open, q)
 	}
-	skews := r.ask(ctx, open)
-	for i, q := range open {
-		out[q.ask] = r.answer(q, now, skews[i])
+	if r.ask(ctx, open) { // what has settled is judged by CloudWatch's clock
+		for i, q := range open {
+			open[i] = questionOf(q.ask, asks[q.ask], now.Add(r.ahead(q.source.AWSPlace)))
+		}
+		r.ask(ctx, open)
+	}
+	for _, q := range open {
+		out[q.ask] = r.answer(q, now, r.ahead(q.source.AWSPlace))
 	}
 	return out
+}
+
+// ahead is by how much CloudWatch's clock was ahead of ours when it answered last.
+func (r *Reader) ahead(place astern.AWSPlace) time.Duration {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	return r.skew[place]
+}
+
+// learn takes in the time of an answer to what was asked between two moments of our clock, and reports whether the clocks differ
+// in another way than was known.
+func (r *Reader) learn(place astern.AWSPlace, asked, answered time.Time, metadata smithy.Metadata) bool {
+	at, ok := middleware.GetServerTime(metadata)
+	if !ok {
+		return false
+	}
+	skew := at.Sub(asked.Add(answered.Sub(asked) / 2))
+	if skew.Abs() <= apart {
+		skew = 0
+	}
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	changed := (skew - r.skew[place]).Abs() > apart
+	if changed {
+		r.skew[place] = skew
+	}
+	return changed
 }
 
 func (r *Reader) recall(key string) (kept, bool) {
@@ -186,9 +223,6 @@ func (r *Reader) answer(q *question, now time.Time, skew time.Duration) signal.A
 		a.Err = q.err
 		return a
 	}
-	if skew.Abs() > apart {
-		q.to = settledBy(a.Now, q.source, q.to)
-	}
 	for _, arm := range q.arms {
 		member := q.key + "\x00\x00" + arm.member
 		identity := arm.identity()
@@ -207,15 +241,6 @@ func (r *Reader) answer(q *question, now time.Time, skew time.Duration) signal.A
 	}
 	r.kept[q.key] = kept{q.to, a}
 	return a
-}
-
-// settledBy is the end of the last period that has settled by CloudWatch's clock, where that is before ours.
-func settledBy(now time.Time, s astern.CloudWatchSource, to time.Time) time.Time {
-	by := now.Add(-time.Duration(s.SettleSeconds) * time.Second).Truncate(time.Duration(s.PeriodSeconds) * time.Second)
-	if by.Before(to) {
-		return by
-	}
-	return to
 }
 
 // settings are those of a session.

@@ -102,7 +102,7 @@ func TestClocksDiffer(t *testing.T) {
 		t.Errorf("CloudWatch's clock is %v minutes ahead, and it is %s there", skew, r.Now)
 	}
 	a.reader = cloudwatch.New(a.accounts, func() time.Time { return a.Now().Add(-time.Minute) })
-	same(t, "ours is behind", a.shown(a.one(ask(errorsOf, astern.SignalErrors, "v1"))), []shown{{"v1", 1, 10, 1}})
+	same(t, "ours is behind", a.shown(a.one(ask(errorsOf, astern.SignalErrors, "v1"))), []shown{{"v1", 2, 20, 2}})
 }
 
 // A metric of failures that is published only when there are some, and one whose periods can be empty.

@@ -34,6 +34,8 @@ func (r *Reader) Failures(ctx context.Context, source astern.LogSource, since, u
 		out.Missing = harmless(err.Error(), longestLine)
 		return out
 	}
+	ahead := r.ahead(source.AWSPlace) // as far as CloudWatch was asked for something else
+	since, until = since.Add(ahead), until.Add(ahead)
 	client := cloudwatchlogs.NewFromConfig(session.Read)
 	// CloudWatch tells the oldest first, so the newest are looked for in windows that go back in time.
 	var events []types.FilteredLogEvent
@@ -53,7 +55,7 @@ func (r *Reader) Failures(ctx context.Context, source astern.LogSource, since, u
 		events, out.More = events[over:], true
 	}
 	for _, e := range events {
-		out.Lines = append(out.Lines, astern.LogLine{At: time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC(), Text: harmless(redact(clip(aws.ToString(e.Message))), longestLine)})
+		out.Lines = append(out.Lines, astern.LogLine{At: time.UnixMilli(aws.ToInt64(e.Timestamp)).Add(-ahead).UTC(), Text: harmless(redact(clip(aws.ToString(e.Message))), longestLine)})
 	}
 	switch {
 	case err == nil:

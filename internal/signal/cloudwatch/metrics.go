@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	sdk "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
@@ -60,7 +59,7 @@ type batch struct {
 	from, to time.Time
 	period   int64
 	queries  []query
-	skew     time.Duration
+	differs  bool // the clocks do, in another way than was known
 }
 
 type query struct {
@@ -95,8 +94,8 @@ func batches(questions []*question) []*batch {
 	return out
 }
 
-// ask asks all questions, and returns by how much the clock of CloudWatch is ahead of ours for each.
-func (r *Reader) ask(ctx context.Context, questions []*question) []time.Duration {
+// ask asks all questions, and reports whether the clocks differ in another way than was known.
+func (r *Reader) ask(ctx context.Context, questions []*question) (differ bool) {
 	all := batches(questions)
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, sideBySide)
@@ -112,16 +111,15 @@ func (r *Reader) ask(ctx context.Context, questions []*question) []time.Duration
 		})
 	}
 	wait.Wait()
-	skews := make([]time.Duration, len(questions))
 	for _, b := range all {
+		differ = differ || b.differs
 		for _, q := range b.queries {
-			skews[slices.Index(questions, q.of)] = b.skew
 			if q.of.err == nil {
 				q.of.err = q.series.err
 			}
 		}
 	}
-	return skews
+	return differ
 }
 
 // call asks for one batch, page by page.
@@ -144,11 +142,7 @@ func (r *Reader) call(ctx context.Context, b *batch) error {
 		if err != nil {
 			return awsapi.Explain(err, fmt.Sprintf("asking CloudWatch in %s for %d metrics", session.Region, len(b.queries)), "")
 		}
-		if at, ok := middleware.GetServerTime(out.ResultMetadata); ok {
-			if skew := at.Sub(began.Add(r.now().Sub(began) / 2)); skew.Abs() > apart {
-				b.skew = skew
-			}
-		}
+		b.differs = r.learn(b.place, began, r.now(), out.ResultMetadata) || b.differs
 		for _, result := range out.MetricDataResults {
 			if err := b.take(result, status); err != nil {
 				return err
@@ -309,7 +303,7 @@ func (a *arm) nothing(q *question, left int) string {
 func (r *Reader) Past(ctx context.Context, ask signal.Ask, from, to time.Time) ([]signal.Round, error) {
 	s := *ask.Signal.CloudWatch
 	period := time.Duration(s.PeriodSeconds) * time.Second
-	settled := r.now().Add(-time.Duration(s.SettleSeconds) * time.Second)
+	settled := r.now().Add(r.ahead(s.AWSPlace)).Add(-time.Duration(s.SettleSeconds) * time.Second)
 	if to.After(settled) {
 		to = settled
 	}
