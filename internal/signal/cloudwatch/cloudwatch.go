@@ -37,6 +37,8 @@ const (
 	spans = 60
 	// holes is how many of the newest periods may still get a datapoint that the others have.
 	holes = 3
+	// mostKept is how many answers are kept.
+	mostKept = 20_000
 	// readWithin bounds one reading of all signals.
 	readWithin = 20 * time.Second
 	// apart is by how much the clocks may differ before CloudWatch's own is gone by: its answers tell whole seconds only.
@@ -72,7 +74,8 @@ type question struct {
 	from, to time.Time
 	arms     []*arm
 	failed   map[string]string
-	key      string
+	name     string // of the signal in the whole system
+	key      string // with its members
 	err      error
 }
 
@@ -97,6 +100,7 @@ func (a *arm) identity() string {
 func (r *Reader) Read(ctx context.Context, asks []signal.Ask) []signal.Answer {
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
+	r.forget()
 	now := r.now()
 	out := make([]signal.Answer, len(asks))
 	var open []*question
@@ -149,6 +153,16 @@ func (r *Reader) learn(place astern.AWSPlace, asked, answered time.Time, metadat
 	return changed
 }
 
+// forget drops everything once revisions that nobody runs any more fill the memory: what is lost is one period.
+func (r *Reader) forget() {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	if len(r.kept) > mostKept || len(r.last) > mostKept {
+		clear(r.kept)
+		clear(r.last)
+	}
+}
+
 func (r *Reader) recall(key string) (kept, bool) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
@@ -163,7 +177,8 @@ func questionOf(i int, a signal.Ask, now time.Time) *question {
 	q := &question{ask: i, source: s, to: now.Add(-time.Duration(s.SettleSeconds) * time.Second).Truncate(period).UTC()}
 	q.from = q.to.Truncate(spans * period).Add(-spans * period)
 	q.arms, q.failed = armsOf(s, a.Members)
-	q.key = a.Signal.Address + "\x00" + a.Signal.Name
+	q.name = a.Signal.Address + "\x00" + a.Signal.Name
+	q.key = q.name
 	for _, m := range a.Members {
 		q.key += "\x00" + m.Name + "\x00" + m.Address
 	}
@@ -224,7 +239,7 @@ func (r *Reader) answer(q *question, now time.Time, skew time.Duration) signal.A
 		return a
 	}
 	for _, arm := range q.arms {
-		member := q.key + "\x00\x00" + arm.member
+		member := q.name + "\x00" + arm.member
 		identity := arm.identity()
 		if before, ok := r.last[member]; ok && before != identity {
 			a.Fail(arm.member, "what counts it is another metric now")
