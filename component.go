@@ -24,6 +24,10 @@ type Component struct {
 	Checklist []ChecklistItem `json:"checklist,omitempty"`
 	// Signals are the measured series that tell a bad release, in the order of the file.
 	Signals []Signal `json:"signals,omitempty"`
+	// Alarms judge beside the signals, in the order of the file.
+	Alarms []Alarm `json:"alarms,omitempty"`
+	// Logs are where the failures of the component can be read; nil where nobody knows.
+	Logs *LogSource `json:"logs,omitempty"`
 	// Flags are those that switch parts of the component off.
 	Flags []FlagUse `json:"flags,omitempty"`
 	// Hosts are those of the environment.
@@ -51,6 +55,9 @@ func (o Objectives) ProofAge() time.Duration {
 	}
 	return time.Duration(o.ProofSeconds) * time.Second
 }
+
+// Watchable reports whether something tells a bad release of the component: signals or alarms.
+func (c Component) Watchable() bool { return len(c.Signals)+len(c.Alarms) > 0 }
 
 // Address returns ENV/COMPONENT.
 func (c Component) Address() string { return Address(c.Environment, c.Name) }

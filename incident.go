@@ -19,6 +19,7 @@ const (
 	IncidentActed    IncidentEventKind = "acted"    // Execution is part of it; Text says what for
 	IncidentCost     IncidentEventKind = "cost"     // Cost so far, in place of what was said before
 	IncidentMeasured IncidentEventKind = "measured" // Series, in place of the one of the same name
+	IncidentLogged   IncidentEventKind = "logged"   // Logs are the last failures that the component wrote down
 	IncidentTicked   IncidentEventKind = "ticked"   // task Item is done
 	IncidentResolved IncidentEventKind = "resolved" // health is proven, or a person says that it is over: Text
 	IncidentReopened IncidentEventKind = "reopened" // it is not over: Text says why
@@ -45,6 +46,7 @@ type IncidentEvent struct {
 	Execution string          `json:"execution,omitempty"`
 	Cost      *Cost           `json:"cost,omitempty"`
 	Series    *Series         `json:"series,omitempty"`
+	Logs      *FailureLog     `json:"logs,omitempty"`
 	Item      string          `json:"item,omitempty"`
 }
 
@@ -147,13 +149,15 @@ type Incident struct {
 	EndedAt *time.Time `json:"ended_at,omitempty"`
 	Cause   *Cause     `json:"cause,omitempty"`
 	// Blame says why that change is blamed, or why none is.
-	Blame      string          `json:"blame,omitempty"`
-	Decisions  []Decision      `json:"decisions,omitempty"`
-	Executions []string        `json:"executions,omitempty"`
-	Cost       Cost            `json:"cost"`
-	Series     []Series        `json:"series,omitempty"`
-	Tasks      []Task          `json:"tasks"`
-	Timeline   []TimelineEntry `json:"timeline"`
+	Blame      string     `json:"blame,omitempty"`
+	Decisions  []Decision `json:"decisions,omitempty"`
+	Executions []string   `json:"executions,omitempty"`
+	Cost       Cost       `json:"cost"`
+	Series     []Series   `json:"series,omitempty"`
+	// Logs are the last failures that the component wrote down; nil where they were not asked for.
+	Logs     *FailureLog     `json:"logs,omitempty"`
+	Tasks    []Task          `json:"tasks"`
+	Timeline []TimelineEntry `json:"timeline"`
 }
 
 // Harm is how long the fault harmed: from its beginning to its end, or to now.

@@ -14,12 +14,15 @@ const (
 	SignalLatency    SignalKind = "latency"    // how long requests take
 	SignalThroughput SignalKind = "throughput" // how many requests come
 	SignalBusiness   SignalKind = "business"   // what the system is for: orders, bookings, sign-ins
+	// SignalAlarm is no series: an Alarm judges by itself.
+	SignalAlarm SignalKind = "alarm"
 )
 
 // CountsUsers is what Counts of a signal says that counts users.
 const CountsUsers = "users"
 
-// Signal is a measured series of a component. Exactly one of Prometheus, Scrape and Command says where it comes from.
+// Signal is a measured series of a component. Exactly one of Prometheus, Scrape, Command and CloudWatch says where it comes
+// from.
 type Signal struct {
 	Name    string     `json:"name"`
 	Address string     `json:"address"` // ENV/COMPONENT it belongs to
@@ -35,7 +38,11 @@ type Signal struct {
 	Prometheus *PrometheusSource `json:"prometheus,omitempty"`
 	Scrape     *ScrapeSource     `json:"scrape,omitempty"`
 	Command    *CommandSource    `json:"command,omitempty"`
+	CloudWatch *CloudWatchSource `json:"cloudwatch,omitempty"`
 }
+
+// Remembers reports whether the source of the signal can be asked for the past.
+func (s Signal) Remembers() bool { return s.Prometheus != nil || s.CloudWatch != nil }
 
 // PrometheusSource asks a Prometheus by its HTTP API. Selectors name cumulative counters (or a histogram): each series must
 // carry the label Member, whose value is the name or the address of a member of the component.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/detect"
-	"github.com/astern-dev/astern/internal/planner"
 	"github.com/astern-dev/astern/internal/signal"
 	"github.com/astern-dev/astern/internal/watch"
 )
@@ -64,7 +63,7 @@ func (a *App) calibrate(ctx context.Context, signals *Signals, c astern.Componen
 	if err != nil {
 		return out, err
 	}
-	halves := signal.Halves(planner.Members(state))
+	halves := signal.Halves(namesOf(state))
 	var quiet []detect.Quiet
 	var failed error
 	for _, s := range c.Signals {

@@ -101,6 +101,7 @@ func (a *App) besideOnce(ctx context.Context, c astern.Check, now time.Time) (as
 	if x.trouble != "" || ctx.Err() != nil {
 		return astern.Unknown, "what its members run can't be seen: " + x.trouble
 	}
+	w.askAlarms(ctx)
 	x.known.Take(a.Now(), runsOf(x.state), x.component.Signals, answers)
 	if c.Judge.Trial != "" {
 		if err := w.keep(ctx, x, false); err != nil {
@@ -114,7 +115,7 @@ func (a *App) besideOnce(ctx context.Context, c astern.Check, now time.Time) (as
 func verdictOf(x *watched, c astern.Check) (astern.Verdict, string) {
 	against := c.Judge.Revision + " beside " + c.Judge.Baseline
 	var unknown []string
-	for _, f := range x.known.Findings(x.component.Signals) {
+	for _, f := range x.findings() {
 		switch f.Verdict {
 		case watch.Worse:
 			return astern.Fail, fmt.Sprintf("%s: %s: %s", against, f.Signal, f.Says)
@@ -122,7 +123,7 @@ func verdictOf(x *watched, c astern.Check) (astern.Verdict, string) {
 			unknown = append(unknown, f.Signal+": "+f.Says)
 		}
 	}
-	if healthy, of := x.known.Healthy(x.component.Signals); healthy {
+	if healthy, of := x.healthy(); healthy {
 		return astern.Pass, fmt.Sprintf("%s: not worse, by %d signals", against, of)
 	}
 	return astern.Unknown, against + ": " + clipped(strings.Join(unknown, "; "))

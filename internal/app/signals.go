@@ -14,6 +14,7 @@ import (
 	"github.com/astern-dev/astern/internal/planner"
 	"github.com/astern-dev/astern/internal/secret"
 	"github.com/astern-dev/astern/internal/signal"
+	"github.com/astern-dev/astern/internal/signal/cloudwatch"
 	"github.com/astern-dev/astern/internal/signal/command"
 	"github.com/astern-dev/astern/internal/signal/fetch"
 	"github.com/astern-dev/astern/internal/signal/prometheus"
@@ -26,6 +27,7 @@ type Signals struct {
 	prometheus *prometheus.Reader
 	scrape     *scrape.Reader
 	command    *command.Reader
+	cloudwatch *cloudwatch.Reader
 }
 
 // NewSignals returns what reads the signals of the system.
@@ -33,7 +35,8 @@ func (a *App) NewSignals() *Signals {
 	resolve := func(s astern.Secret) (astern.SecretValue, error) { return secret.Resolve(s, a.System.Folder) }
 	client := fetch.New(fetch.Options{Secret: resolve})
 	return &Signals{client: client, prometheus: prometheus.New(client, a.Now), scrape: scrape.New(client, a.Now),
-		command: &command.Reader{Machine: host.Here(), Folder: a.System.Folder, Secret: resolve, Now: a.Now}}
+		command:    &command.Reader{Machine: host.Here(), Folder: a.System.Folder, Secret: resolve, Now: a.Now},
+		cloudwatch: cloudwatch.New(a.accounts, a.Now)}
 }
 
 // Close ends the connections that are kept.
@@ -42,7 +45,7 @@ func (s *Signals) Close() { s.client.Close() }
 // Read returns the answer to each ask, in order. The sources are asked side by side.
 func (s *Signals) Read(ctx context.Context, asks []signal.Ask) []signal.Answer {
 	out := make([]signal.Answer, len(asks))
-	var of [3][]int
+	var of [4][]int
 	for i, a := range asks {
 		switch {
 		case a.Signal.Prometheus != nil:
@@ -51,12 +54,14 @@ func (s *Signals) Read(ctx context.Context, asks []signal.Ask) []signal.Answer {
 			of[1] = append(of[1], i)
 		case a.Signal.Command != nil:
 			of[2] = append(of[2], i)
+		case a.Signal.CloudWatch != nil:
+			of[3] = append(of[3], i)
 		default:
 			out[i].Err = astern.Errorf(astern.Invalid, "signal %s of %s has no source", a.Signal.Name, a.Signal.Address)
 		}
 	}
 	var wait sync.WaitGroup
-	for k, read := range []func(context.Context, []signal.Ask) []signal.Answer{s.prometheus.Read, s.scrape.Read, s.command.Read} {
+	for k, read := range []func(context.Context, []signal.Ask) []signal.Answer{s.prometheus.Read, s.scrape.Read, s.command.Read, s.cloudwatch.Read} {
 		if len(of[k]) == 0 {
 			continue
 		}
@@ -77,6 +82,9 @@ func (s *Signals) Read(ctx context.Context, asks []signal.Ask) []signal.Answer {
 // Past returns what a signal said every so often from one moment to another. The error of a source that keeps no past is
 // signal.ErrNoPast.
 func (s *Signals) Past(ctx context.Context, ask signal.Ask, from, to time.Time, every time.Duration) ([]signal.Round, error) {
+	if ask.Signal.CloudWatch != nil {
+		return s.cloudwatch.Past(ctx, ask, from, to)
+	}
 	if ask.Signal.Prometheus == nil {
 		return nil, &astern.Error{Code: astern.Invalid, Doing: fmt.Sprintf("reading the past of signal %s of %s", ask.Signal.Name, ask.Signal.Address),
 			Cause: signal.ErrNoPast}
@@ -86,20 +94,53 @@ func (s *Signals) Past(ctx context.Context, ask signal.Ask, from, to time.Time, 
 
 // askOf returns what to ask of one signal of a component.
 func askOf(s astern.Signal, state astern.State) signal.Ask {
-	ask := signal.Ask{Signal: s}
+	return signal.Ask{Signal: s, Members: membersOf(state)}
+}
+
+// membersOf returns the members of a component and where each is reached. What has none and serves revisions (a function's alias, a
+// service of the cloud) is counted by those: each revision that serves is a member that runs it, and is reached as its version.
+func membersOf(state astern.State) []signal.Member {
+	var out []signal.Member
 	for _, m := range planner.Members(state) {
-		ask.Members = append(ask.Members, signal.Member{Name: m, Address: state.Values[m+"/address"].Text})
+		out = append(out, signal.Member{Name: m, Address: state.Values[m+"/address"].Text})
 	}
-	return ask
+	v, ok := state.Get("revision")
+	if len(out) > 0 || !ok || !v.Known() || v.Text == "" || hasLinks(state) {
+		return out
+	}
+	for _, revision := range strings.Split(v.Text, "+") {
+		out = append(out, signal.Member{Name: revision, Address: state.Values["version/"+revision].Text})
+	}
+	return out
+}
+
+// hasLinks reports whether the component has members, of which nobody says where they are reached.
+func hasLinks(state astern.State) bool {
+	for path := range state.Values {
+		if strings.HasSuffix(path, "/link") {
+			return true
+		}
+	}
+	return false
+}
+
+// namesOf returns the members' names.
+func namesOf(state astern.State) []string {
+	var out []string
+	for _, m := range membersOf(state) {
+		out = append(out, m.Name)
+	}
+	return out
 }
 
 // readSignals reads each signal of the component once and says how that went.
 func (a *App) readSignals(ctx context.Context, c *Checked, p planner.Part) {
-	if len(p.Component.Signals) == 0 {
+	if !p.Component.Watchable() {
 		return
 	}
 	reader := a.NewSignals()
 	defer reader.Close()
+	a.readAlarms(ctx, c, reader, p.Component)
 	var asks []signal.Ask
 	for _, s := range p.Component.Signals {
 		asks = append(asks, askOf(s, p.State))
@@ -125,7 +166,7 @@ func sightOf(ask signal.Ask, a signal.Answer) (astern.Verdict, string) {
 	oldest := time.Duration(0)
 	for i := range a.Readings {
 		r := &a.Readings[i]
-		if why := signal.Invalid(r, a.Now); why != "" {
+		if why := signal.Invalid(r, a.Now, a.Lag); why != "" {
 			a.Fail(r.Member, why)
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/astern-dev/astern/internal/planner"
 	"github.com/astern-dev/astern/internal/replay"
 	"github.com/astern-dev/astern/internal/signal"
+	"github.com/astern-dev/astern/internal/signal/cloudwatch"
 	"github.com/astern-dev/astern/internal/watch"
 )
 
@@ -66,12 +67,15 @@ type watched struct {
 	countedAt   time.Time         // when its cost was counted last
 	calibrateAt time.Time         // when it is asked again whether its level is old
 	probes      probes
-	knows       string // what was known when it was kept last
+	alarms      []cloudwatch.AlarmSeen // nil while they are not asked
+	changedAt   time.Time              // when the change was made that the fault which lasts is blamed on, or else when that began
+	knows       string                 // what was known when it was kept last
 
 	lock sync.Mutex
 	// running is the execution that this process carries out for it, ended what came of the last one.
 	running string
 	ended   *carriedOut
+	reading bool // the log of its failures
 }
 
 // NewWatcher returns what watches the components: those of these names, or all that have signals. Whatever is worth a line
@@ -90,14 +94,14 @@ func (a *App) NewWatcher(ctx context.Context, environment string, names []string
 		if err != nil {
 			return nil, err
 		}
-		if len(c.Signals) == 0 {
+		if !c.Watchable() {
 			return nil, astern.Errorf(astern.Invalid, "%s declares no signals: there is nothing to watch", c.Address()).WithHint("add signals: to it in astern.yaml")
 		}
 		wanted[c.Address()] = true
 	}
 	for _, e := range es {
 		for _, c := range e.Components {
-			if len(c.Signals) == 0 || len(names) > 0 && !wanted[c.Address()] {
+			if !c.Watchable() || len(names) > 0 && !wanted[c.Address()] {
 				continue
 			}
 			x := &watched{component: c, environment: e, said: map[string]string{}, needs: map[string]need{}}
@@ -170,6 +174,7 @@ func (w *Watcher) Round(ctx context.Context) error {
 	}
 	// What members run is seen after the answers have come: who was in one group before and after was in it in between.
 	w.look(ctx, func(x *watched) bool { return x.due(now, news[x.component.Address()], w.quietLook()) })
+	w.askAlarms(ctx)
 	inventory.Each(len(w.all), func(i int) {
 		x := w.all[i]
 		part := answers[from[i] : from[i]+len(x.component.Signals)]
@@ -297,6 +302,11 @@ func runsOf(s astern.State) map[string]string {
 			out[m] = "" // in no group: what is not known is counted nowhere
 		}
 	}
+	if len(out) == 0 {
+		for _, m := range membersOf(s) { // each is the revision that it runs
+			out[m.Name] = m.Name
+		}
+	}
 	return out
 }
 
@@ -399,6 +409,9 @@ func (w *Watcher) began(x *watched, h astern.History) {
 	for _, s := range x.component.Signals {
 		names = append(names, s.Name)
 	}
+	for _, a := range x.component.Alarms {
+		names = append(names, a.Name)
+	}
 	text := fmt.Sprintf("%s, by %s", strings.Trim(x.state.Values["revision"].String(), " "), strings.Join(names, ", "))
 	if len(h.Deployments) == 0 {
 		text += "; the ledger knows no deployment of it: no change can be blamed"
@@ -432,14 +445,14 @@ func (w *Watcher) pasts(ctx context.Context, x *watched, until time.Time) map[st
 		members = append(members, m)
 	}
 	if len(members) == 0 {
-		members = planner.Members(x.state)
+		members = namesOf(x.state)
 	}
 	halves := signal.Halves(members)
 	for _, s := range x.component.Signals {
-		if s.Prometheus == nil || x.known.PastOf(s.Name).Seconds() > time.Hour.Seconds() {
+		if !s.Remembers() || x.known.PastOf(s.Name).Seconds() > time.Hour.Seconds() {
 			continue
 		}
-		samples, err := pastOf(ctx, w.signals, askOf(s, x.state), halves, until.Add(-3*time.Hour), until)
+		samples, err := pastOf(ctx, w.signals, pastAsk(s, x.state, members), halves, until.Add(-3*time.Hour), until)
 		if err != nil {
 			w.tell(x, astern.WatchEvent{Kind: astern.WatchTrouble, Text: fmt.Sprintf("signal %s: its past can't be read, so that a verdict takes longer: %s", s.Name, err)})
 			continue

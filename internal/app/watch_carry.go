@@ -367,7 +367,7 @@ const patience = 30 * time.Second
 
 // WatchState returns what the watch last knew of a component; nil where there is nothing to watch.
 func (a *App) WatchState(ctx context.Context, c astern.Component) (*astern.WatchState, error) {
-	if len(c.Signals) == 0 {
+	if !c.Watchable() {
 		return nil, nil
 	}
 	out := &astern.WatchState{}

@@ -264,7 +264,7 @@ func symptomOf(findings []watch.Finding) astern.Symptom {
 	for _, f := range findings {
 		if f.Verdict == watch.Worse && f.EValue > most {
 			most, symptom = f.EValue, map[astern.SignalKind]astern.Symptom{astern.SignalErrors: astern.SymptomErrors, astern.SignalLatency: astern.SymptomLatency,
-				astern.SignalThroughput: astern.SymptomBusiness, astern.SignalBusiness: astern.SymptomBusiness}[f.Kind]
+				astern.SignalThroughput: astern.SymptomBusiness, astern.SignalBusiness: astern.SymptomBusiness, astern.SignalAlarm: astern.SymptomErrors}[f.Kind]
 		}
 	}
 	return symptom

@@ -59,7 +59,7 @@ func (w *Watcher) settle(ctx context.Context, x *watched, now time.Time) error {
 		return nil
 	}
 	address, revision := x.component.Address(), t.Deployed.Revision
-	healthy, of := x.known.Healthy(x.component.Signals)
+	healthy, of := x.healthy()
 	if !healthy {
 		if of > 0 && stood < giveUp || of == 0 && x.known.Judging() {
 			return nil
@@ -238,6 +238,10 @@ func (w *Watcher) proceed(ctx context.Context, x *watched, now time.Time) error 
 			return err
 		}
 	}
+	if x.changedAt = in.BeganAt; in.Cause != nil {
+		x.changedAt = in.Cause.At
+	}
+	w.readLog(ctx, x, in)
 	if x.carrying() {
 		return nil
 	}
@@ -275,7 +279,10 @@ func (w *Watcher) unseen(x *watched) string {
 	if x.probes.rounds > 0 && x.probes.find.Verdict == watch.Worse {
 		return ""
 	}
-	if healthy, _ := x.known.Healthy(x.component.Signals); healthy {
+	if slices.ContainsFunc(x.alarmFindings(), func(f watch.Finding) bool { return f.Verdict == watch.Worse }) {
+		return ""
+	}
+	if healthy, _ := x.healthy(); healthy {
 		return "what was worse is not any more"
 	}
 	if !x.known.Present(x.component.Signals) {
@@ -347,17 +354,17 @@ const calmFor = 2 * time.Minute
 // recovered resolves the incident when nothing is worse any more: by the signals since then, or where those can't be
 // judged, by the validation of the plan that was carried out.
 func (w *Watcher) recovered(ctx context.Context, x *watched, in astern.Incident, acted *astern.Execution, now time.Time) (bool, error) {
-	healthy, of := x.known.Healthy(x.component.Signals)
+	healthy, of := x.healthy()
 	how := fmt.Sprintf("nothing is worse any more, by %d signals", of)
 	if acted != nil {
 		if acted.Outcome == "" {
 			return false, nil
 		}
 		how = fmt.Sprintf("%s is done (%s); %s", acted.ID, wayOf(in), how)
-		if least := max(calmFor, time.Duration(x.environment.Policy.WatchSeconds)*time.Second); !healthy && acted.Outcome == astern.OutcomeDone && x.known.Calm(x.component.Signals, least) {
+		if least := max(calmFor, time.Duration(x.environment.Policy.WatchSeconds)*time.Second); !healthy && acted.Outcome == astern.OutcomeDone && x.known.Calm(x.component.Signals, least) && !x.alarmed() {
 			healthy, how = true, fmt.Sprintf("%s is done (%s); nothing speaks for worse any more in %s", acted.ID, wayOf(in), shortly(least))
 		}
-		if of == 0 && acted.Outcome == astern.OutcomeDone && !x.known.Judging() && acted.EndedAt != nil &&
+		if of == 0 && !x.alarmed() && acted.Outcome == astern.OutcomeDone && !x.known.Judging() && acted.EndedAt != nil &&
 			now.Sub(*acted.EndedAt) >= time.Duration(x.environment.Policy.WatchSeconds)*time.Second {
 			healthy, how = true, fmt.Sprintf("%s is done and its checks pass; the signals can't be judged: %s", acted.ID, strings.Join(x.known.Cannot(), "; "))
 		}
@@ -381,7 +388,7 @@ func (w *Watcher) recovered(ctx context.Context, x *watched, in astern.Incident,
 
 // stillWorse asks people when the way was taken and it is worse all the same: astern acts once for one fault.
 func (w *Watcher) stillWorse(ctx context.Context, x *watched, in astern.Incident, e astern.Execution) error {
-	f, worse := x.stillWorse()
+	f, worse := x.stillWorse(w.app.Now())
 	if !worse && e.Outcome == astern.OutcomeDone {
 		return nil // not known yet
 	}

@@ -100,7 +100,7 @@ func (p *probes) judge(x *watched, fails map[string]bool, first string, now time
 
 // findings are those of the signals, and that of the component's own checks where they are what is left.
 func (x *watched) findings() []watch.Finding {
-	out := x.known.Findings(x.component.Signals)
+	out := append(x.known.Findings(x.component.Signals), x.alarmFindings()...)
 	if x.probes.rounds > 0 {
 		out = append(out, x.probes.find)
 	}
@@ -108,8 +108,11 @@ func (x *watched) findings() []watch.Finding {
 }
 
 // stillWorse is what is worse since something was done; ok is false while nothing is known to be.
-func (x *watched) stillWorse() (watch.Finding, bool) {
+func (x *watched) stillWorse(now time.Time) (watch.Finding, bool) {
 	if f := x.probes.find; x.probes.rounds > 0 && f.Verdict == watch.Worse {
+		return f, true
+	}
+	if f, ok := x.stillAlarmed(now); ok {
 		return f, true
 	}
 	return x.known.StillWorse(x.component.Signals)

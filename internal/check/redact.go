@@ -14,6 +14,9 @@ import (
 	"github.com/astern-dev/astern"
 )
 
+// Redact returns what removes secrets from text of which only the beginning was read, and makes it one line.
+func Redact(values []astern.SecretValue) func(string) string { return newRedactor(values).start }
+
 // redactor removes the secrets that were sent from what is shown, in the forms in which a service may give them back.
 type redactor struct {
 	secret string

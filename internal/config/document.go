@@ -44,6 +44,7 @@ type Component struct {
 	Validate   []string               `json:"validate,omitempty" jsonschema:"description=checks that prove a recovery (default: all)"`
 	Checklist  []astern.ChecklistItem `json:"checklist,omitempty" jsonschema:"description=worked through after a recovery; an item is ticked by its check or by a person"`
 	Signals    map[string]Signal      `json:"signals,omitempty" jsonschema:"description=measured series that tell a bad release"`
+	Logs       *Logs                  `json:"logs,omitempty" jsonschema:"description=where failures are written down: an incident shows the last of them (aws.lambda: that of the function)"`
 	Flags      []astern.FlagUse       `json:"flags,omitempty" jsonschema:"description=flags that switch parts of the component off"`
 	With       Settings               `json:"with,omitempty" jsonschema:"description=the settings of the kind"`
 }
@@ -90,15 +91,18 @@ type HeaderValue struct {
 	Secret *astern.Secret
 }
 
-// Signal is one measured series of a component. Exactly one of Prometheus, Scrape and Command is given.
+// Signal is one measured series of a component, or an alarm. Exactly one of Prometheus, Scrape, Command, CloudWatch and Alarm is
+// given.
 type Signal struct {
-	Kind       astern.SignalKind `json:"kind" jsonschema:"enum=errors,enum=latency,enum=throughput,enum=business,description=what it measures"`
+	Kind       astern.SignalKind `json:"kind" jsonschema:"enum=errors,enum=latency,enum=throughput,enum=business,enum=alarm,description=what it measures; an alarm judges by itself"`
 	Margin     *float64          `json:"margin,omitempty" jsonschema:"minimum=0,description=how much worse matters: percentage points for errors\\, percent of the baseline for the others (default 0.5 points\\, 25 % of latency\\, 20 % of throughput\\, 10 % of business)"`
 	Quantile   *float64          `json:"quantile,omitempty" jsonschema:"minimum=0,description=what a latency signal looks at\\, in percent (default 95)"`
 	Counts     string            `json:"counts,omitempty" jsonschema:"enum=requests,enum=users,description=what a signal of errors counts (default requests); users make an incident say how many were harmed"`
 	Prometheus *Prometheus       `json:"prometheus,omitempty" jsonschema:"oneof_required=prometheus,description=asks a Prometheus by its HTTP API"`
 	Scrape     *Scrape           `json:"scrape,omitempty" jsonschema:"oneof_required=scrape,description=reads what each member exposes"`
 	Command    *SignalCommand    `json:"command,omitempty" jsonschema:"oneof_required=command,description=runs a command that prints readings as JSON"`
+	CloudWatch *CloudWatch       `json:"cloudwatch,omitempty" jsonschema:"oneof_required=cloudwatch,description=asks CloudWatch; {} is enough for an aws.lambda; each metric costs what AWS takes for GetMetricData\\, once a period"`
+	Alarm      *Alarm            `json:"alarm,omitempty" jsonschema:"oneof_required=alarm,description=an alarm of CloudWatch\\, metric or composite: in ALARM after a deployment is worse\\, INSUFFICIENT_DATA is unknown; in ALARM before it does not count"`
 }
 
 // Prometheus is a signal's source.

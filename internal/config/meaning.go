@@ -240,7 +240,10 @@ func (f *file) judgeComponent(path, name string, c Component, s scope) {
 	f.judgeChecklist(join(path, "checklist"), c.Checklist, checks, known)
 	for signal, sig := range c.Signals {
 		f.checkName(join(path, "signals", signal), signal, memberName)
-		f.judgeSignal(join(path, "signals", signal), sig)
+		f.judgeSignal(join(path, "signals", signal), c.Kind, sig)
+	}
+	if c.Logs != nil {
+		f.judgeLogs(join(path, "logs"), c.Kind, *c.Logs)
 	}
 }
 

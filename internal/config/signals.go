@@ -13,26 +13,31 @@ import (
 
 var labelName = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+// signalSources are what a signal may be read from.
+var signalSources = []string{"prometheus", "scrape", "command", "cloudwatch", "alarm"}
+
 // judgeSignal reports what is wrong with a signal as a whole and with each text of it.
-func (f *file) judgeSignal(path string, s Signal) {
+func (f *file) judgeSignal(path, kind string, s Signal) {
 	if f.reported[path] {
 		return
 	}
-	kinds := []string{string(astern.SignalErrors), string(astern.SignalLatency), string(astern.SignalThroughput), string(astern.SignalBusiness)}
+	kinds := []string{string(astern.SignalErrors), string(astern.SignalLatency), string(astern.SignalThroughput), string(astern.SignalBusiness), string(astern.SignalAlarm)}
 	if !slices.Contains(kinds, string(s.Kind)) && !f.broken(join(path, "kind")) {
 		f.at(join(path, "kind"), "{} must be one of "+strings.Join(kinds, ", "), didYouMean(string(s.Kind), kinds, ""))
 	}
 	var given []string
-	for _, key := range []string{"prometheus", "scrape", "command"} {
+	for _, key := range signalSources {
 		if f.locate(join(path, key)).found {
 			given = append(given, key)
 		}
 	}
 	switch {
 	case len(given) == 0:
-		f.at(path, "{} says neither prometheus nor scrape nor command", "give the signal one of them")
+		f.at(path, "{} has none of "+strings.Join(signalSources, ", "), "give the signal one of them")
 	case len(given) > 1:
-		f.at(path, "{} has several of prometheus, scrape and command: "+strings.Join(given, ", "), "make a signal of each")
+		f.at(path, "{} has several of "+strings.Join(signalSources, ", ")+": "+strings.Join(given, ", "), "make a signal of each")
+	case (s.Kind == astern.SignalAlarm) != (given[0] == "alarm") && !f.broken(join(path, "kind")):
+		f.at(join(path, "kind"), "{} "+string(s.Kind)+" does not go with "+given[0], "the kind alarm is read from alarm, every other one from another source")
 	}
 	f.judgeMargin(path, s)
 	switch at := join(path, "counts"); {
@@ -66,6 +71,12 @@ func (f *file) judgeSignal(path string, s Signal) {
 				f.atKey(at, show(name)+" is not the name of an environment variable", "")
 			}
 		}
+	}
+	if s.CloudWatch != nil {
+		f.judgeCloudWatch(join(path, "cloudwatch"), kind, s)
+	}
+	if s.Alarm != nil {
+		f.judgeAlarm(join(path, "alarm"), s)
 	}
 }
 
@@ -130,7 +141,7 @@ func (f *file) judgeSelectors(path string, kind astern.SignalKind, total, bad, h
 	}
 }
 
-func signalOf(address, name string, s Signal) astern.Signal {
+func signalOf(address, name, kind string, d declared, s Signal) astern.Signal {
 	out := astern.Signal{Name: name, Address: address, Kind: s.Kind}
 	if s.Counts == astern.CountsUsers {
 		out.Counts = s.Counts
@@ -152,6 +163,9 @@ func signalOf(address, name string, s Signal) astern.Signal {
 	if c := s.Command; c != nil {
 		out.Command = &astern.CommandSource{Argv: c.Argv}
 		out.Command.Env, out.Command.SecretEnv = apart(c.Env)
+	}
+	if s.CloudWatch != nil {
+		out.CloudWatch = cloudWatchOf(kind, d, s)
 	}
 	return out
 }

@@ -63,9 +63,15 @@ func component(env astern.Environment, name string, c Component, tree *value, fo
 	for _, key := range tree.get("checks").keys() {
 		out.Checks = append(out.Checks, check(out.Address(), key, c.Checks[key]))
 	}
+	with := declaredIn(out.Settings)
 	for _, key := range tree.get("signals").keys() {
-		out.Signals = append(out.Signals, signalOf(out.Address(), key, c.Signals[key]))
+		if s := c.Signals[key]; s.Alarm != nil {
+			out.Alarms = append(out.Alarms, alarmOf(out.Address(), key, with, *s.Alarm))
+		} else {
+			out.Signals = append(out.Signals, signalOf(out.Address(), key, c.Kind, with, s))
+		}
 	}
+	out.Logs = logsOf(c.Kind, with, c.Logs)
 	return out
 }
 

@@ -56,7 +56,8 @@ func RuleOf(s astern.Signal) (Rule, error) {
 		otherwise, most = 20, 99
 	case astern.SignalBusiness:
 		otherwise, most = 10, 99
-		r.Counted = (s.Prometheus == nil || s.Prometheus.Bad == "") && (s.Scrape == nil || s.Scrape.Bad == "")
+		r.Counted = (s.Prometheus == nil || s.Prometheus.Bad == "") && (s.Scrape == nil || s.Scrape.Bad == "") &&
+			(s.CloudWatch == nil || s.CloudWatch.Bad == "")
 	default:
 		return Rule{}, astern.Errorf(astern.Invalid, "judging signal %q: kind %q is not known", s.Name, s.Kind).
 			WithHint("kinds: errors, latency, throughput, business")

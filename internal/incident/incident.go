@@ -63,6 +63,8 @@ func apply(in *astern.Incident, ticked map[string]astern.IncidentEvent, e astern
 			in.Series = slices.DeleteFunc(in.Series, func(s astern.Series) bool { return s.Name == e.Series.Name })
 			in.Series = append(in.Series, *e.Series)
 		}
+	case astern.IncidentLogged:
+		in.Logs = e.Logs
 	case astern.IncidentTicked:
 		ticked[e.Item] = e
 	case astern.IncidentResolved:
@@ -101,6 +103,8 @@ func Line(e astern.IncidentEvent) string {
 		return because(e.Execution, e.Text)
 	case astern.IncidentCost, astern.IncidentMeasured:
 		return ""
+	case astern.IncidentLogged:
+		return logged(e.Logs)
 	case astern.IncidentTicked:
 		return "done: " + e.Item
 	case astern.IncidentResolved:
@@ -126,6 +130,18 @@ func decided(d astern.Decision) string {
 		return "tells, does nothing"
 	}
 	return "holds"
+}
+
+func logged(l *astern.FailureLog) string {
+	switch {
+	case l == nil:
+		return ""
+	case l.Missing != "":
+		return "the log " + l.Group + " could not be read: " + l.Missing
+	case len(l.Lines) == 0:
+		return "the log " + l.Group + " tells of no failure since " + clock(l.Since)
+	}
+	return fmt.Sprintf("the log %s tells of failures, the last: %s", l.Group, l.Lines[len(l.Lines)-1].Text)
 }
 
 func because(what, why string) string {

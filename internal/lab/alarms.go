@@ -79,6 +79,9 @@ func (s series) statistic(name, unit string, from, to time.Time) (v float64, ok 
 	case "Average":
 		return total.sum / total.count, true
 	}
+	if v, ok := total.counted(name); ok {
+		return v, true
+	}
 	return total.percentile(name)
 }
 

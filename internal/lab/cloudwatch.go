@@ -47,6 +47,7 @@ func (l *Lab) cloudwatchOverlays() map[string]Overlay {
 		"PutMetricAlarm": monitorCall.putMetricAlarm, "PutCompositeAlarm": monitorCall.putCompositeAlarm, "DescribeAlarms": monitorCall.describeAlarms,
 		"DescribeAlarmsForMetric": monitorCall.describeAlarmsForMetric, "DeleteAlarms": monitorCall.deleteAlarms, "SetAlarmState": monitorCall.setAlarmState,
 		"DescribeAlarmHistory": monitorCall.describeAlarmHistory, "EnableAlarmActions": monitorCall.switchActions, "DisableAlarmActions": monitorCall.switchActions,
+		"GetMetricData": monitorCall.getMetricData, "GetMetricStatistics": monitorCall.getMetricStatistics,
 	} {
 		out["monitoring:"+operation] = func(ctx context.Context, c *Call, next Next) Reply {
 			if c.protocol == "cbor" {
@@ -56,7 +57,9 @@ func (l *Lab) cloudwatchOverlays() map[string]Overlay {
 			defer l.states.monitor.mu.Unlock()
 			c.Input = nested(c)
 			l.states.monitor.settle(c, c.Time)
-			return f(monitorCall{c, &l.states.monitor})
+			r := f(monitorCall{c, &l.states.monitor})
+			r.Header.Set("Date", c.Time.UTC().Format(http.TimeFormat)) // who reads what is of a time looks at CloudWatch's clock
+			return r
 		}
 	}
 	return out

@@ -47,6 +47,7 @@ func (l *Lab) table() map[string]Overlay {
 		l.ecrOverlays(),
 		l.ecsOverlays(),
 		l.cloudwatchOverlays(),
+		l.logsOverlays(),
 	} {
 		maps.Copy(all, subject)
 	}

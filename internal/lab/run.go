@@ -74,6 +74,8 @@ func (f *functions) keep(archive []byte) {
 // target is the version that a call goes to.
 type target struct {
 	name, version, arn, sha string
+	qualifier               string // that it was called by; weighted is true of an alias with weights
+	weighted                bool
 	timeout                 time.Duration
 	memory                  string
 	env                     map[string]any
@@ -127,12 +129,14 @@ func (l *Lab) invoke(ctx context.Context, c *Call, next Next) Reply {
 // resolve says which version a call goes to. An alias with weights sends it by chance.
 func (l *Lab) resolve(ctx context.Context, c *Call, name, qualifier string) (target, *Reply) {
 	in := map[string]any{"FunctionName": name}
+	weighted := false
 	if qualifier != "" && qualifier != "$LATEST" {
 		in["Qualifier"] = qualifier
 		if _, err := strconv.Atoi(qualifier); err != nil {
 			alias, err := l.ask(ctx, "lambda", "GetAlias", c, map[string]any{"FunctionName": name, "Name": qualifier})
 			if err == nil {
 				in["Qualifier"] = l.draw(alias)
+				weighted = len(objectOf(objectOf(alias["RoutingConfig"])["AdditionalVersionWeights"])) > 0
 			}
 		}
 	}
@@ -154,7 +158,7 @@ func (l *Lab) resolve(ctx context.Context, c *Call, name, qualifier string) (tar
 			": it runs archives with a bootstrap, of provided.al2 and provided.al2023.")
 		return target{}, &r
 	}
-	t := target{name: name, timeout: 3 * time.Second}
+	t := target{name: name, qualifier: qualifier, weighted: weighted, timeout: 3 * time.Second}
 	t.version, _ = conf["Version"].(string)
 	t.arn, _ = conf["FunctionArn"].(string)
 	t.sha, _ = conf["CodeSha256"].(string)
@@ -316,11 +320,30 @@ func (l *Lab) report(ctx context.Context, c *Call, t target, log string, wrong b
 	if wrong {
 		errors = 1
 	}
-	// By function alone: moto adds up all metrics that have the dimensions asked for, so those by version would count twice.
-	of := []any{map[string]any{"Name": "FunctionName", "Value": t.name}}
 	var data []any
-	for name, value := range map[string]any{"Invocations": 1, "Errors": errors, "Duration": float64(took.Microseconds()) / 1000} {
-		data = append(data, map[string]any{"MetricName": name, "Value": value, "Timestamp": now.UTC().Format(time.RFC3339), "Dimensions": of})
+	for _, of := range t.dimensions() {
+		for name, value := range map[string]any{"Invocations": 1, "Errors": errors, "Duration": float64(took.Microseconds()) / 1000} {
+			data = append(data, map[string]any{"MetricName": name, "Value": value, "Timestamp": now.UTC().Format(time.RFC3339), "Dimensions": of})
+		}
 	}
 	l.tell(ctx, "monitoring", "PutMetricData", c, map[string]any{"Namespace": "AWS/Lambda", "MetricData": data})
+}
+
+// dimensions are those that Lambda publishes a call under: the function; what it was called by; and, of an alias with weights,
+// the version that was executed.
+//
+// https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
+func (t target) dimensions() [][]any {
+	dimension := func(name, value string) any { return map[string]any{"Name": name, "Value": value} }
+	function := dimension("FunctionName", t.name)
+	out := [][]any{{function}}
+	if t.qualifier == "" {
+		return out
+	}
+	resource := dimension("Resource", t.name+":"+t.qualifier)
+	out = append(out, []any{function, resource})
+	if t.weighted {
+		out = append(out, []any{function, resource, dimension("ExecutedVersion", t.version)})
+	}
+	return out
 }

@@ -73,6 +73,8 @@ func bare(s astern.Signal) astern.Signal {
 		out.Prometheus = &astern.PrometheusSource{Bad: counted}
 	case s.Scrape != nil && s.Scrape.Bad != "":
 		out.Scrape = &astern.ScrapeSource{Bad: counted}
+	case s.CloudWatch != nil && s.CloudWatch.Bad != "":
+		out.CloudWatch = &astern.CloudWatchSource{Bad: counted}
 	}
 	return out
 }

@@ -160,7 +160,7 @@ func (r *reader) sound(l line) error {
 		return r.fail("%q is no ENVIRONMENT/COMPONENT", clipped(l.Address))
 	case b.Watched == nil || b.Watched.Address != l.Address:
 		return r.fail("it does not say what was known of %s", clipped(l.Address))
-	case len(b.Signals) == 0 || len(b.Signals) > maxSignals:
+	case len(b.Signals) > maxSignals:
 		return r.fail("%s has %d signals", clipped(l.Address), len(b.Signals))
 	}
 	b.Watched.Pasts = b.Pasts

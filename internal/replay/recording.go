@@ -193,7 +193,7 @@ func (p *player) judge(c *played, at time.Time) error {
 	switch {
 	case c.fault == nil && !c.over && worse && c.known.Fault.IsZero():
 		p.notice(c, at)
-	case c.over, c.fault != nil && !c.lasting && healthy && len(c.probed) == 0 && c.mended == nil && !c.known.Fault.IsZero():
+	case c.over, c.fault != nil && !c.lasting && healthy && !c.unwell() && c.mended == nil && !c.known.Fault.IsZero():
 		if c.fault != nil {
 			c.count(at)
 			p.close(c, at, true)
@@ -214,6 +214,11 @@ func (p *player) judge(c *played, at time.Time) error {
 // findings are those of the signals, and of the component's own checks where they are what is left.
 func (c *played) findings() []watch.Finding {
 	return append(c.known.Findings(c.signals), c.probed...)
+}
+
+// unwell reports whether something beside the signals is not known to be well.
+func (c *played) unwell() bool {
+	return slices.ContainsFunc(c.probed, func(f watch.Finding) bool { return f.Verdict != watch.NotWorse })
 }
 
 // notice begins a fault.

@@ -213,7 +213,7 @@ func TestRecordingHostile(t *testing.T) {
 		"no environment":  {with(2, strings.ReplaceAll(good[1], "e/shop", "other/shop")), "line 2: the policy's file has no environment other"},
 		"no address":      {with(2, strings.ReplaceAll(good[1], "e/shop", "shop")), "line 2: \"shop\" is no ENVIRONMENT/COMPONENT"},
 		"judge is null":   {with(2, strings.Replace(good[1], `"known":0`, `"known":0,"quiet":{"begin":"2026-03-01T03:00:00Z","alone":{"level":0.1,"judges":[null]}}`, 1)), "line 2: what was known of e/shop makes no sense: a panel without a judge"},
-		"no signals":      {with(2, `{"t":1772334000000000,"a":"e/shop","begin":{"signals":[],"watched":{"address":"e/shop","known":0}}}`), "line 2: e/shop has 0 signals"},
+		"no signals":      {with(2, `{"t":1772334000000000,"a":"e/shop","begin":{"signals":[],"watched":{"address":"e/shop","known":0}}}`), "line 3: there is no signal 0"},
 	} {
 		_, err := Recording("file", strings.NewReader(c.text), "watch", policies(bold()))
 		if astern.CodeOf(err) != astern.Invalid || !strings.HasPrefix(err.Error(), "file: "+c.says) {

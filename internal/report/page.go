@@ -49,6 +49,18 @@ func (p *page) add(format string, texts ...string) {
 	fmt.Fprintf(&p.Builder, format, safe...)
 }
 
+// failures writes what the component wrote down.
+func (d document) failures(p *page) {
+	if len(d.Lines) == 0 {
+		return
+	}
+	p.add("<h2>Failures</h2>\n<p>%s:</p>\n<table><tbody>", d.Log)
+	for _, l := range d.Lines {
+		p.add("<tr><td class=\"at\">%s</td><td>%s</td></tr>\n", l.At, l.Text)
+	}
+	p.WriteString("</tbody></table>\n")
+}
+
 // page writes a document. Its graphs are made by chart, which makes every name in them safe.
 func (d document) page() string {
 	p := &page{}
@@ -72,6 +84,7 @@ func (d document) page() string {
 	}
 	p.WriteString("</tbody></table>\n")
 	d.decisions(p)
+	d.failures(p)
 	p.WriteString("<h2>Tasks</h2>\n<table><tbody>")
 	for _, t := range d.Tasks {
 		box := map[bool]string{true: "&#10003;", false: "&#9744;"}[t.Done]

@@ -24,6 +24,8 @@ type document struct {
 	Facts     []fact
 	Timeline  []entry
 	Decisions []astern.Decision
+	Log       string // what its lines are of
+	Lines     []entry
 	Tasks     []task
 	Graphs    []string // SVG
 	Made      string
@@ -55,6 +57,12 @@ func documentOf(in astern.Incident, now time.Time) document {
 	for _, l := range in.Timeline {
 		d.Timeline = append(d.Timeline, entry{l.At.UTC().Format("2006-01-02 15:04:05"), or(l.By, "astern"), l.Text})
 		marks = append(marks, chart.Mark{At: l.At, Text: l.Text})
+	}
+	if l := in.Logs; l != nil && len(l.Lines) > 0 {
+		d.Log = "The last lines of " + l.Group + " that tell of failures"
+		for _, line := range l.Lines {
+			d.Lines = append(d.Lines, entry{At: line.At.UTC().Format("2006-01-02 15:04:05"), Text: line.Text})
+		}
 	}
 	for _, t := range in.Tasks {
 		d.Tasks = append(d.Tasks, task{t.List, t.Item, stateOf(t, now), t.DoneAt != nil})
@@ -124,6 +132,12 @@ func Markdown(w io.Writer, in astern.Incident, now time.Time, escape func(string
 		for _, line := range besides(x) {
 			fmt.Fprintf(&b, "  - %s\n", escape(line))
 		}
+	}
+	if len(d.Lines) > 0 {
+		fmt.Fprintf(&b, "\n## Failures\n\n%s:\n\n", escape(d.Log))
+	}
+	for _, l := range d.Lines {
+		fmt.Fprintf(&b, "- %s %s\n", l.At, escape(l.Text))
 	}
 	b.WriteString("\n## Tasks\n")
 	for i, t := range d.Tasks {

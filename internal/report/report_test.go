@@ -30,6 +30,7 @@ func incidentOf(s string) astern.Incident {
 		BeganAt: start, OpenedAt: at(1), ResolvedAt: &resolved, Cause: &astern.Cause{Address: "production/shop", Revision: "v2" + s, At: start, By: "ci"},
 		Decisions: []astern.Decision{{Act: astern.ActAutomatic, Way: "shop back to v1" + s, Because: "4.1 % of 1,204 requests fail" + s, Against: []string{"v0: its schema is gone" + s}},
 			{Act: astern.ActHold, Because: "no data"}},
+		Logs:       &astern.FailureLog{Group: "/aws/lambda/shop" + s, Since: start, Lines: []astern.LogLine{{At: at(1), Text: "[ERROR] no price" + s}, {At: at(2), Text: "Task timed out after 3.00 seconds" + s}}},
 		Executions: []string{"ex-1"}, Cost: astern.Cost{Requests: 1204, Users: 310, Share: 4.1, Unknown: "orders" + s},
 		Series: []astern.Series{{Name: "errors" + s, Unit: "%", Margin: 0.5, Points: []astern.Point{{At: start, Candidate: v(4), Control: v(0.3)}, {At: at(1), Candidate: v(4.2), Control: v(0.3)}}}},
 		Tasks: []astern.Task{{Item: "channel", List: "1h", Owner: "ana", DueAt: &due, DoneAt: &done, By: "bob" + s}, {Item: "ticket", List: "1h", DueAt: &due},

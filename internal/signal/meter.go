@@ -86,7 +86,7 @@ func (m *Meter) Add(at time.Time, a Answer, groups Groups) (s astern.Sample, ok 
 		if h.Base == nil || h.Why != "" || h.consistent() {
 			continue
 		}
-		if a.Now.Sub(h.Base.At) <= h.patience() && (h.Last == nil || a.Now.Sub(h.Last.At) <= h.patience()) {
+		if p := h.patience() + a.Lag; a.Now.Sub(h.Base.At) <= p && (h.Last == nil || a.Now.Sub(h.Last.At) <= p) {
 			waiting = true
 			continue
 		}
@@ -141,7 +141,7 @@ func (m *Meter) take(a Answer, groups Groups) {
 			}
 			h = Held{Group: group, NotBefore: later(r.At, a.Now), Why: why}
 		} else {
-			h.see(r, a.Now)
+			h.see(r, a.Now, a.Lag)
 		}
 		m.Held[r.Member] = h
 	}
@@ -158,17 +158,20 @@ func (m *Meter) take(a Answer, groups Groups) {
 			why = "there is no reading of it"
 		}
 		h.lose(why)
+		if a.Lag > 0 {
+			h.NotBefore = later(h.NotBefore, a.Now)
+		}
 		m.Held[name] = h
 	}
 }
 
 // see takes in a reading of a member that stayed in its group.
-func (h *Held) see(r *astern.Reading, now time.Time) {
+func (h *Held) see(r *astern.Reading, now time.Time, lag time.Duration) {
 	last := h.Last
 	if last == nil {
 		last = h.Base
 	}
-	switch why := Invalid(r, now); {
+	switch why := Invalid(r, now, lag); {
 	case why != "":
 		h.lose(why)
 	case last == nil:

@@ -175,3 +175,39 @@ func TestGroups(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A source that tells of each minute two minutes later: its readings are old and count all the same, and what it says of a member
+// that could not be told apart for a while is not taken for what came after that.
+func TestMeterOfALateSource(t *testing.T) {
+	var m signal.Meter
+	var samples []astern.Sample
+	candidate := signal.Groups{"new": signal.Candidate}
+	add := func(now, read, total float64, failed map[string]string) {
+		a := signal.Answer{Now: at(now), Lag: 3 * time.Minute, Failed: failed}
+		if failed == nil {
+			a.Readings = []astern.Reading{reading("new", read, total, 0)}
+		}
+		if s, ok := m.Add(at(now), a, candidate); ok {
+			samples = append(samples, s)
+		}
+	}
+	mixed := map[string]string{"new": "counted together"}
+	add(0, -120, 1000, mixed)
+	add(60, -60, 1100, mixed)
+	add(70, -60, 1100, nil)  // alone from here on, and what is told is of before
+	add(130, 0, 1200, nil)   // when both served
+	add(190, 60, 1300, nil)  // still
+	add(250, 120, 1400, nil) // the base
+	add(310, 180, 1410, nil)
+	add(370, 180, 1410, nil) // nothing came yet
+	add(430, 300, 1425, nil)
+	var got []float64
+	for _, s := range samples {
+		if s.Candidate != nil {
+			got = append(got, s.Candidate.Total)
+		}
+	}
+	if diff := cmp.Diff([]float64{10, 15}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s%+v", diff, samples)
+	}
+}

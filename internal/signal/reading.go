@@ -14,12 +14,12 @@ import (
 // when the clock is set.
 const sameStart = 2 * time.Second
 
-// Invalid says why a reading of a source whose clock says now can't be counted; "" when it can.
-func Invalid(r *astern.Reading, now time.Time) string {
+// Invalid says why a reading of a source whose clock says now, and which is always late by lag, can't be counted; "" when it can.
+func Invalid(r *astern.Reading, now time.Time, lag time.Duration) string {
 	switch {
 	case r.At.Sub(now) > MaxAhead:
 		return fmt.Sprintf("its reading is of a time that is %s ahead of its source's clock", short(r.At.Sub(now)))
-	case now.Sub(r.At) > MaxAge && !r.At.IsZero():
+	case now.Sub(r.At) > MaxAge+lag && !r.At.IsZero():
 		return fmt.Sprintf("its newest reading is %s old", short(now.Sub(r.At)))
 	}
 	return invalid(r)

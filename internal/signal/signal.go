@@ -1,6 +1,6 @@
 // Package signal turns what sources count into what the judge reads: differences of counters, added up for the members
 // that run the new revision and for those that run the earlier one, in the same time. It is pure; its subfolders ask a
-// Prometheus (prometheus), the members themselves (scrape) and programs (command).
+// Prometheus (prometheus), CloudWatch (cloudwatch), the members themselves (scrape) and programs (command).
 //
 // What is not health is told apart from it here, never by the judge: a restart, a counter that went back, a gap, a number
 // that is none, a point that is late, told twice, out of order or from another time, a member that came, went or changed
@@ -24,7 +24,7 @@ const (
 )
 
 // ErrNoPast is in the chain of the error of a source that can't be asked for the past: who needs it keeps the samples.
-var ErrNoPast = errors.New("only a Prometheus can be asked for the past")
+var ErrNoPast = errors.New("only a Prometheus and CloudWatch can be asked for the past")
 
 // Member is one member of a component and where it is reached.
 type Member struct {
@@ -49,6 +49,9 @@ type Answer struct {
 	Err error
 	// Series is how many series the readings are the sum of, where the source tells.
 	Series int
+	// Lag is how old the newest reading always is, where a source tells of a time only when it is long over. What such a source
+	// says of a member next may be of before it was what it is now.
+	Lag time.Duration
 	// Skew is by how much the source's clock is ahead of ours, where it tells.
 	Skew time.Duration
 	// Notes are what a person who set it up should know.

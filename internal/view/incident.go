@@ -139,12 +139,26 @@ func Incident(w io.Writer, st Style, r IncidentReport) error {
 	}
 	p.table(2, []column{{head: "TIME " + st.zone()}, {head: "BY", wrap: true}, {head: "WHAT", wrap: true}}, lines)
 	p.blank()
+	p.failures(r.Logs)
 	p.tasks(r.Incident)
 	if len(r.Next) > 0 {
 		p.blank()
 		p.next(r.Next)
 	}
 	return p.flush(w)
+}
+
+// failures are the last lines that the component wrote down of them.
+func (p *printer) failures(l *astern.FailureLog) {
+	if l == nil || len(l.Lines) == 0 {
+		return
+	}
+	var lines []row
+	for _, line := range l.Lines {
+		lines = append(lines, cells(p.st.clock(line.At), line.Text))
+	}
+	p.table(2, []column{{head: "TIME " + p.st.zone()}, {head: "FAILURES IN " + l.Group, wrap: true}}, lines)
+	p.blank()
 }
 
 func (p *printer) tasks(in astern.Incident) {

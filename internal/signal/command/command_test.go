@@ -105,7 +105,7 @@ func TestEmptyBuckets(t *testing.T) {
 	if len(got.Readings) != 1 {
 		t.Fatalf("%+v", got)
 	}
-	if why := signal.Invalid(&got.Readings[0], noon); why == "" {
+	if why := signal.Invalid(&got.Readings[0], noon, 0); why == "" {
 		t.Error("it counts as one that can be read")
 	}
 }
