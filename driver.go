@@ -26,6 +26,7 @@ type Driver struct {
 	Picker     Picker
 	Discoverer Discoverer
 	Claimer    Claimer
+	Permitter  Permitter
 }
 
 // Layer orders components when a system goes back: flags first, DNS last; the reverse going forward.
