@@ -17,6 +17,8 @@ type Permission struct {
 	// Depends is set where it is needed only for some contents of the cloud, which the declaration does not tell: for those
 	// that a key of the account's own encrypts.
 	Depends bool
+	// Forbidden turns it round: what must be denied explicitly, because the pattern of another permission is wider than its need.
+	Forbidden bool
 	// Why says what it is for, in a few words: "moving the alias".
 	Why string
 }

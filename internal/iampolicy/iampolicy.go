@@ -38,7 +38,7 @@ type Document struct {
 	Statement []Statement `json:"Statement"`
 }
 
-// Statement allows actions on resources.
+// Statement allows or denies actions on resources.
 type Statement struct {
 	Sid       string                         `json:"Sid"`
 	Effect    string                         `json:"Effect"`
@@ -82,33 +82,38 @@ func Write(use astern.PermissionUse, list []astern.Permission) []Policy {
 // merged joins the permissions of a use into statements.
 func merged(use astern.PermissionUse, list []astern.Permission) []Statement {
 	type group struct {
+		effect            string
 		when              map[string]map[string][]string
 		actions, resource map[string]bool
 	}
-	gather := func(of map[string]*group, key string, when map[string]map[string][]string) *group {
+	gather := func(of map[string]*group, key, effect string, when map[string]map[string][]string) *group {
 		if of[key] == nil {
-			of[key] = &group{when, map[string]bool{}, map[string]bool{}}
+			of[key] = &group{effect, when, map[string]bool{}, map[string]bool{}}
 		}
 		return of[key]
 	}
 	onOne := map[string]*group{}
 	for _, p := range list {
 		if p.Use == use {
-			g := gather(onOne, p.Resource+"\n"+service(p.Action)+"\n"+text(p.When), p.When)
+			effect := "Allow"
+			if p.Forbidden {
+				effect = "Deny"
+			}
+			g := gather(onOne, effect+"\n"+p.Resource+"\n"+service(p.Action)+"\n"+text(p.When), effect, p.When)
 			g.actions[p.Action], g.resource[p.Resource] = true, true
 		}
 	}
 	ofSame := map[string]*group{}
 	for _, key := range slices.Sorted(maps.Keys(onOne)) {
 		one := onOne[key]
-		g := gather(ofSame, strings.Join(slices.Sorted(maps.Keys(one.actions)), " ")+"\n"+text(one.when), one.when)
+		g := gather(ofSame, one.effect+"\n"+strings.Join(slices.Sorted(maps.Keys(one.actions)), " ")+"\n"+text(one.when), one.effect, one.when)
 		maps.Copy(g.actions, one.actions)
 		maps.Copy(g.resource, one.resource)
 	}
 	var out []Statement
 	for _, key := range slices.Sorted(maps.Keys(ofSame)) {
 		g := ofSame[key]
-		out = append(out, Statement{Effect: "Allow", Action: slices.Sorted(maps.Keys(g.actions)), Resource: slices.Sorted(maps.Keys(g.resource)), Condition: g.when})
+		out = append(out, Statement{Effect: g.effect, Action: slices.Sorted(maps.Keys(g.actions)), Resource: slices.Sorted(maps.Keys(g.resource)), Condition: g.when})
 	}
 	return out
 }

@@ -16,12 +16,12 @@ func (validator) Permissions(c astern.Component) []astern.Permission {
 		return nil
 	}
 	function := p.ARN("lambda", "function:"+p.Function)
-	// A call with a qualifier is judged by the qualified name:
-	// https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
-	both := []string{function, function + ":*"}
+	// A call with a qualifier is judged by the qualified name.
+	qualified := []string{function, function + ":*"}
 	out := slices.Concat(
-		awsapi.Permissions(astern.UseRead, "versions, alias and state of the function", both, "lambda:ListVersionsByFunction", "lambda:GetAlias",
-			"lambda:GetFunctionConfiguration", "lambda:GetFunctionConcurrency", "lambda:GetProvisionedConcurrencyConfig"),
+		awsapi.Permissions(astern.UseRead, "versions and alias of the function", []string{function}, "lambda:ListVersionsByFunction", "lambda:GetAlias", "lambda:GetFunctionConcurrency"),
+		awsapi.Permissions(astern.UseRead, "the state of versions", qualified, "lambda:GetFunctionConfiguration"),
+		awsapi.Permissions(astern.UseRead, "concurrency that is kept ready for the alias", []string{function + ":" + p.Alias}, "lambda:GetProvisionedConcurrencyConfig"),
 		awsapi.Permissions(astern.UseRead, "what calls the function by itself", []string{"*"}, "lambda:ListEventSourceMappings"),
 		awsapi.Permissions(astern.UseRead, "whether the layers of versions are there", []string{layerARN(p.Settings.Settings)}, "lambda:GetLayerVersion"),
 		awsapi.Permissions(astern.UseRead, "whether the roles of versions are there", []string{p.GlobalARN("iam", "role/*")}, "iam:GetRole"),

@@ -37,6 +37,11 @@ func (validator) Permissions(c astern.Component) []astern.Permission {
 			objects[:1], "s3:DeleteObject")), entry), verbPrune),
 		awsapi.Permissions(astern.UseDiscover, "finding sites", []string{"*"}, "s3:ListAllMyBuckets", "cloudfront:ListDistributions"),
 		awsapi.Permissions(astern.UseDiscover, "finding sites", []string{p.BucketARN("*", "index.html")}, "s3:GetObject"))
+	if p.Prefix == "" { // its objects are all of the bucket's, and the records are what it goes back by
+		records := awsapi.Permissions(astern.UsePrune, "keeping the records of releases", []string{p.BucketARN(p.Bucket, p.records+"*")}, "s3:DeleteObject")
+		records[0].Forbidden = true
+		out = append(out, records...)
+	}
 	if p.Distribution != "" {
 		front := []string{p.GlobalARN("cloudfront", "distribution/"+p.Distribution)}
 		out = append(out, slices.Concat(
