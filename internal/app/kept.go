@@ -184,16 +184,12 @@ func (k *kept) of(kind, place string) earlier {
 	return earlier{}
 }
 
-// add keeps one page: it is on disk when add returns.
+// add keeps one page. It is not waited for until it is on disk: what a power failure takes is asked for again.
 func (k *kept) add(l line) error {
 	if k.file == nil {
 		return nil
 	}
-	err := k.write(l)
-	if err == nil {
-		err = k.file.Sync()
-	}
-	if err != nil {
+	if err := k.write(l); err != nil {
 		return astern.Errorf(astern.Invalid, "keeping what was found in %s: %w", k.name, err)
 	}
 	k.lines++
@@ -217,6 +213,6 @@ func (k *kept) write(v any) error {
 
 func (k *kept) close() {
 	if k.file != nil {
-		_ = k.file.Close() // each page was synced
+		_ = k.file.Close() // each page was written whole, or is left out when it is read
 	}
 }
