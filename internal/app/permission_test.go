@@ -119,7 +119,8 @@ func TestNothingThatRecoversDeletes(t *testing.T) {
 	known := reference(t)
 	takesAway := regexp.MustCompile(`:(Batch)?(Delete|Deregister|Remove|Abort|Expire|Purge|Terminate|Disable|Put.*(Lifecycle|Policy|Versioning|Retention))`)
 	needed(t, func(kind string, p astern.Permission) {
-		if takesAway.MatchString(p.Action) && p.Use != astern.UsePrune {
+		own := strings.HasSuffix(p.Resource, "-astern") // what astern makes beside a thing, and takes away again
+		if takesAway.MatchString(p.Action) && p.Use != astern.UsePrune && !own {
 			t.Errorf("%s: %s is needed to %s", kind, p.Action, p.Use)
 		}
 		if p.Action == "s3:DeleteObjectVersion" || known[p.Action].level == "Permissions management" || strings.Contains(p.Action, "*") {
