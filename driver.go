@@ -25,7 +25,10 @@ type Driver struct {
 	Switcher   Switcher
 	Picker     Picker
 	Discoverer Discoverer
-	Claimer    Claimer
+	// Pager discovers as well, by pages: a kind that may have thousands has both.
+	Pager     Pager
+	Claimer   Claimer
+	Permitter Permitter
 }
 
 // Layer orders components when a system goes back: flags first, DNS last; the reverse going forward.
@@ -160,6 +163,13 @@ type Problem struct {
 type Discoverer interface {
 	// Discover looks at the places named and returns declarations of what is there, with what was guessed.
 	Discover(ctx context.Context, places []string) ([]Discovered, error)
+}
+
+// Pager finds components of its kind by pages, so that a long search can be shown, interrupted and continued.
+type Pager interface {
+	// DiscoverPage looks at one page of a place; "" is its first. Next is the one after it, "" at the end and for a place that
+	// is nothing to this kind. An Invalid error for a page that is not the first says that the cloud does not know it any more.
+	DiscoverPage(ctx context.Context, place, page string) (found []Discovered, next string, err error)
 }
 
 // Discovered is a component that was found, as settings for astern.yaml.

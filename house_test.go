@@ -30,7 +30,7 @@ const (
 // pure are the packages that work on plain data alone. The ledger is one of them: what keeps its events is passed in.
 var pure = []string{"", "internal/readiness", "internal/diagnose", "internal/planner", "internal/planfile",
 	"internal/policy", "internal/ledger", "internal/detect", "internal/view", "internal/pattern", "internal/knowledge", "internal/incident", "internal/watch", "internal/replay", "internal/chart", "internal/report",
-	"internal/signal", "internal/signal/exposition", "internal/notice"}
+	"internal/signal", "internal/signal/exposition", "internal/notice", "internal/iampolicy"}
 
 // forNobody are names that say nothing about what a package is for.
 var forNobody = []string{"util", "utils", "common", "helper", "helpers", "manager", "base", "types"}

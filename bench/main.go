@@ -62,7 +62,7 @@ func run(binary, only string) error {
 		name    string
 		measure func() ([]figure, error)
 	}{
-		{"version", b.version}, {"size", b.size}, {"check", b.check}, {"engine", b.engine}, {"plan", b.planning}, {"memory", b.memory}, {"apply", b.apply}, {"react", b.react}, {"watch", b.watch},
+		{"version", b.version}, {"size", b.size}, {"check", b.check}, {"engine", b.engine}, {"plan", b.planning}, {"memory", b.memory}, {"apply", b.apply}, {"react", b.react}, {"watch", b.watch}, {"cloud", b.cloud},
 	} {
 		if only != "" && only != m.name {
 			continue

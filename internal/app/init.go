@@ -9,9 +9,6 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
-	"github.com/astern-dev/astern/internal/awsapi"
-	"github.com/astern-dev/astern/internal/driver/hostservice"
-	"github.com/astern-dev/astern/internal/driver/sitedir"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/inventory"
 )
@@ -165,39 +162,4 @@ func (a *App) tags(ctx context.Context) []tag {
 		}
 	}
 	return out
-}
-
-// CloudPlace is what a place begins with that is no folder: a region of AWS.
-const CloudPlace = "aws:"
-
-// Discover asks every driver that can for components at the places.
-func Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
-	var out []astern.Discovered
-	accounts := awsapi.New()
-	defer accounts.Close()
-	for _, d := range drivers(nil, accounts, nil, nil) {
-		if d.Discoverer == nil {
-			continue
-		}
-		found, err := d.Discoverer.Discover(ctx, places)
-		if err != nil {
-			return nil, fmt.Errorf("looking for components of kind %s: %w", d.Kind, err)
-		}
-		out = append(out, found...)
-	}
-	return withoutTwins(out), nil
-}
-
-// withoutTwins leaves out services that are sites: both have releases and a link to one of them.
-func withoutTwins(found []astern.Discovered) []astern.Discovered {
-	sites := map[string]bool{}
-	for _, f := range found {
-		if s, ok := f.Settings.(sitedir.Settings); ok {
-			sites[s.Root] = true
-		}
-	}
-	return slices.DeleteFunc(found, func(f astern.Discovered) bool {
-		s, ok := f.Settings.(hostservice.Settings)
-		return ok && sites[s.Root]
-	})
 }

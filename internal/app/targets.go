@@ -34,6 +34,7 @@ func (a *App) partsSeen(ctx context.Context, e astern.Environment, components []
 	if err != nil {
 		return nil, err
 	}
+	may := a.allowances(ctx, seen)
 	parts := make([]planner.Part, len(seen))
 	for i, s := range seen {
 		h, err := a.History(ctx, s.Component.Address())
@@ -46,7 +47,7 @@ func (a *App) partsSeen(ctx context.Context, e astern.Environment, components []
 			parts[i].Trouble = s.Trouble.Error()
 			continue
 		}
-		parts[i].Targets = a.judge(e, parts[i], measured[s.Component.Address()])
+		parts[i].Targets = a.judge(e, parts[i], measured[s.Component.Address()], may[s.Component.Address()])
 	}
 	return parts, nil
 }
@@ -69,7 +70,7 @@ func together(rules []astern.Compatibility, parts []planner.Part) {
 }
 
 // judge returns the component's targets with readiness, estimate, loss and approvals, the last deployed first.
-func (a *App) judge(e astern.Environment, p planner.Part, measured []float64) []astern.Target {
+func (a *App) judge(e astern.Environment, p planner.Part, measured []float64, may *allowance) []astern.Target {
 	out := p.Router.Targets(p.Component, p.State, p.History)
 	now := a.Now()
 	// A router is pure, so the targets of one component may be judged side by side.
@@ -78,7 +79,7 @@ func (a *App) judge(e astern.Environment, p planner.Part, measured []float64) []
 	for range min(len(out), runtime.GOMAXPROCS(0)) {
 		wait.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(out); i = int(next.Add(1)) - 1 {
-				out[i] = judgeTarget(e, p, out[i], measured, now)
+				out[i] = judgeTarget(e, p, out[i], measured, may, now)
 			}
 		})
 	}
@@ -87,7 +88,7 @@ func (a *App) judge(e astern.Environment, p planner.Part, measured []float64) []
 	return out
 }
 
-func judgeTarget(e astern.Environment, p planner.Part, t astern.Target, measured []float64, now time.Time) astern.Target {
+func judgeTarget(e astern.Environment, p planner.Part, t astern.Target, measured []float64, may *allowance, now time.Time) astern.Target {
 	d, _ := p.History.Of(t.Revision)
 	t.KnownGoodAt, t.DeployedAt, t.Latched = d.KnownGoodAt, d.LastAt, d.Latched
 	if t.DeployedAt == nil {
@@ -99,6 +100,7 @@ func judgeTarget(e astern.Environment, p planner.Part, t astern.Target, measured
 	if rt, err := p.Router.Route(p.Component, p.State, t, o); err == nil {
 		guess.MedianSeconds = planner.Guess(rt)
 		t.Loss = rt.Loss
+		may.weigh(&t, rt, now)
 	} else if !t.Current && (t.Readiness == astern.Ready || t.Readiness == astern.AtRisk) {
 		t.Readiness = astern.Broken
 		t.Evidence = append(t.Evidence, astern.Evidence{What: "there is no way there: " + err.Error(), Readiness: astern.Broken, Seen: now})

@@ -12,7 +12,8 @@
 //
 // AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_SERVICE send all calls elsewhere, as they do for every SDK of AWS.
 //
-// Reading order: settings.go (what is declared), awsapi.go (sessions), sent.go (was it sent?), explain.go (errors).
+// Reading order: settings.go (what is declared), awsapi.go (sessions), sent.go (was it sent?), explain.go (errors), permission.go
+// and simulate.go (what credentials must be allowed, and are).
 package awsapi
 
 import (
@@ -86,6 +87,8 @@ type Session struct {
 	settings Settings
 	mu       sync.Mutex
 	account  string // "" until it was asked
+	identity string // ARN of who the credentials are of; as account
+	who      string // of the user or role that IAM knows it by; "" until it was looked for
 }
 
 // Session returns the session for the settings: the one that is open, or a new one. It refuses with a Refused error when the
@@ -183,7 +186,7 @@ func (s *Session) Account(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", Explain(err, "asking AWS whose credentials these are"+s.settings.with(), "")
 	}
-	s.account = aws.ToString(out.Account)
+	s.account, s.identity = aws.ToString(out.Account), aws.ToString(out.Arn)
 	return s.account, nil
 }
 

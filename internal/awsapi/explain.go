@@ -267,6 +267,9 @@ func answered(err error) int {
 	return answer.HTTPStatusCode()
 }
 
+// Stale reports whether the error, explained or not, is of the credentials themselves: no other call with them can succeed.
+func Stale(err error) bool { return err != nil && staleCredentials(err) }
+
 // staleCredentials reports whether the credentials themselves were refused or could not be had.
 func staleCredentials(err error) bool { return Is(err, staleNames...) || credentialsFailed(err) }
 

@@ -2,8 +2,11 @@ package awsapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/pattern"
@@ -98,6 +101,68 @@ func Places(places []string) ([]Settings, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// Pager makes the Discoverer and the Pager of a kind from what looks at one page of a session.
+type Pager struct {
+	accounts *Accounts
+	page     func(ctx context.Context, s *Session, settings Settings, token *string) (found []astern.Discovered, next *string, err error)
+}
+
+// NewPager returns a Pager. Settings that page is given name the region.
+func NewPager(accounts *Accounts, page func(ctx context.Context, s *Session, settings Settings, token *string) ([]astern.Discovered, *string, error)) Pager {
+	return Pager{accounts, page}
+}
+
+// maxDiscovered bounds what is taken of one kind and place into one file, maxPages a list that does not end.
+const (
+	maxDiscovered = 5000
+	maxPages      = 10_000
+)
+
+// Discover goes through all pages of all places.
+func (p Pager) Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
+	if _, err := Places(places); err != nil {
+		return nil, err
+	}
+	var out []astern.Discovered
+	for _, place := range places {
+		next, n := "", 0
+		for range maxPages {
+			found, following, err := p.DiscoverPage(ctx, place, next)
+			if err != nil {
+				return nil, err
+			}
+			if n += len(found); n > maxDiscovered {
+				return nil, astern.Errorf(astern.Refused, "looking at %q: there are more than %d of one kind", place, maxDiscovered)
+			}
+			out = append(out, found...)
+			if following == "" || following == next {
+				break
+			}
+			next = following
+		}
+	}
+	return out, nil
+}
+
+// DiscoverPage looks at one page of a region.
+func (p Pager) DiscoverPage(ctx context.Context, place, page string) ([]astern.Discovered, string, error) {
+	where, err := Places([]string{place})
+	if err != nil || len(where) == 0 {
+		return nil, "", err
+	}
+	session, err := p.accounts.Session(ctx, where[0])
+	if err != nil {
+		return nil, "", err
+	}
+	where[0].Region = session.Region
+	var token *string
+	if page != "" {
+		token = &page
+	}
+	found, next, err := p.page(ctx, session, where[0], token)
+	return found, aws.ToString(next), err
 }
 
 // Decode reads the settings of a component strictly.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,41 @@ import (
 
 const schemaFile = "astern.schema.json"
 
+// keptSuffix names the file beside astern.yaml that keeps what a search has found so far.
+const keptSuffix = ".search"
+
+// telling shows on stderr how far a search is: on a terminal in one line that changes, elsewhere a line a second at most.
+// Told ends it.
+func (s *session) telling() (tell func(app.Progress), told func()) {
+	_, live := s.terminal(s.stderr)
+	var last time.Time
+	told = func() {
+		if live && !last.IsZero() {
+			fmt.Fprint(s.stderr, "\r\x1b[K") // as below
+		}
+	}
+	return func(p app.Progress) {
+		now := time.Now()
+		pause := time.Second
+		if live {
+			pause = 100 * time.Millisecond
+		}
+		if p.Waits == "" && now.Sub(last) < pause {
+			return
+		}
+		last = now
+		what := fmt.Sprintf("%d found so far, looking for %s at %s (%d)", p.Total, p.Kind, p.Place, p.Found)
+		if p.Waits != "" {
+			what = fmt.Sprintf("%d found so far, looking for %s at %s: %s", p.Total, p.Kind, p.Place, p.Waits)
+		}
+		if live {
+			fmt.Fprintf(s.stderr, "\r\x1b[K%s", oneLine(what)) // progress that can't be shown stops nothing
+			return
+		}
+		_ = text(s.stderr, what) // the same
+	}, told
+}
+
 func (s *session) initCommand() *cobra.Command {
 	var f changeFlags
 	var rebuild bool
@@ -31,6 +67,9 @@ func (s *session) initCommand() *cobra.Command {
 		Long: `Without an astern.yaml: looks at the places (default: this folder) for what can be brought back and writes a commented
 astern.yaml and its schema beside it. It never overwrites one. A place is a folder, or a region of AWS: aws:eu-central-1
 (aws: is the region of the environment).
+
+What is found in a cloud is kept beside astern.yaml, in astern.yaml.search, until the file is written: a search that was
+interrupted, killed or refused goes on from the page it was at when the same command is given again within a day.
 
 With an astern.yaml: imports what the hosts' folders and git tags remember into the ledger, as deployed and unproven.
 --rebuild does the same after the state folder was lost, and says how far the hosts remember.
@@ -114,10 +153,17 @@ func (s *session) writeConfig(ctx context.Context, places []string, dryRun bool)
 			return astern.Errorf(astern.NotFound, "looking at %s: %w", p, err)
 		}
 	}
-	found, err := app.Discover(ctx, places)
-	if err != nil {
+	tell, told := s.telling()
+	search := app.Search{Places: places, Now: time.Now, Tell: tell}
+	if !dryRun {
+		search.Kept = s.file + keptSuffix
+	}
+	result, err := app.Discover(ctx, search)
+	told()
+	if s.warn(result.Notes...); err != nil {
 		return err
 	}
+	found := result.Found
 	abs, err := filepath.Abs(s.file)
 	if err != nil {
 		return astern.Errorf(astern.Invalid, "finding %s: %w", s.file, err)
@@ -140,6 +186,9 @@ func (s *session) writeConfig(ctx context.Context, places []string, dryRun bool)
 	}
 	if err := writeFile(s.file, content, 0o644); err != nil {
 		return err
+	}
+	if err := os.Remove(search.Kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.warn("the search is over, and what it kept could not be removed: " + err.Error())
 	}
 	if _, err := config.Parse(s.file, content, filepath.Dir(abs), app.Drivers(nil, nil)); err != nil {
 		s.warn(fmt.Sprintf("%s needs your hand before it is valid:\n%v", s.file, err))

@@ -40,7 +40,7 @@ stepped, faults on demand and a journal of every call. It is not AWS; docs/lab.m
 		})
 	}
 	g.AddCommand(s.labUp(&dir), s.labServe(&dir), s.labDown(&dir), s.labStatus(running), s.labReset(running), s.labFault(running),
-		s.labClock(&dir), s.labCalls(running), s.labExpire(running))
+		s.labClock(&dir), s.labAccess(&dir), s.labCalls(running), s.labExpire(running))
 	return g
 }
 
@@ -167,7 +167,7 @@ func (s *session) labStatus(on onLab) *cobra.Command {
 			return s.result(doc, func(w io.Writer, _ view.Style) error {
 				rows := []string{"address\t" + r.URL, "folder\t" + r.Dir, "account\t" + lab.Account, "seed\t" + strconv.FormatUint(r.Seed, 10),
 					fmt.Sprintf("processes\t%d, moto %d", r.Lab.PID, r.Moto.PID), "clock\t" + clockText(st),
-					"calls\t" + strconv.FormatInt(st.Calls, 10), "faults\t" + strconv.Itoa(st.Faults)}
+					"access\t" + accessText(st), "calls\t" + strconv.FormatInt(st.Calls, 10), "faults\t" + strconv.Itoa(st.Faults)}
 				if st.Journal != "" {
 					rows = append(rows, "journal\tcan't be written: "+st.Journal)
 				}
@@ -225,6 +225,41 @@ func (s *session) labClock(dir *string) *cobra.Command {
 			return s.result(labDocument("LabStatus", "status", st), func(w io.Writer, _ view.Style) error { return text(w, clockText(st)) })
 		}),
 	}
+}
+
+func (s *session) labAccess(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "access [on|off]", Short: "hold calls to the IAM policies of who makes them, or no longer", Args: takes(0, 1),
+		Long: `Says whether calls are held to the policies of who makes them, or switches that. When it is on, users with keys that the account
+has made, and roles that were assumed, may do what their policies allow; any other key is the root user's.
+
+  astern lab access on
+  aws iam create-access-key --user-name astern`,
+		RunE: s.runs(func(ctx context.Context, args []string) error {
+			r, err := lab.Find(*dir)
+			if err != nil {
+				return err
+			}
+			st, err := r.Client().Status(ctx)
+			if len(args) == 1 && err == nil {
+				if args[0] != "on" && args[0] != "off" {
+					return astern.Errorf(astern.Invalid, "the lab's access can't be %q", args[0]).WithHint("on or off")
+				}
+				st, err = r.Client().HoldToPolicies(ctx, args[0] == "on")
+			}
+			if err != nil {
+				return err
+			}
+			return s.result(labDocument("LabStatus", "status", st), func(w io.Writer, _ view.Style) error { return text(w, accessText(st)) })
+		}),
+	}
+}
+
+func accessText(st lab.Status) string {
+	if st.Judging {
+		return "calls are held to the policies of who makes them"
+	}
+	return "everybody may do everything"
 }
 
 func (s *session) labExpire(on onLab) *cobra.Command {

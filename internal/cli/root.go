@@ -98,7 +98,7 @@ func (s *session) addCommands(root *cobra.Command, args []string) {
 	groups := map[string]map[string]func() *cobra.Command{
 		groupKnowing: {"init": s.initCommand, "validate": s.validate, "schema": s.schema, "kinds": s.kinds, "status": s.status,
 			"check": s.check, "targets": s.targets, "history": s.history, "ledger": s.ledger, "may": s.mayGroup, "plan": s.planGroup,
-			"policy": s.policyGroup, "export": s.export, "audit": s.audit, "version": s.version},
+			"policy": s.policyGroup, "iam-policy": s.iamPolicy, "export": s.export, "audit": s.audit, "version": s.version},
 		groupDoing: doing,
 		groupRunning: {"executions": s.executions, "show": s.show, "follow": s.follow, "pause": s.pause, "resume": s.resume,
 			"cancel": s.cancel, "skip": s.skip, "settle": s.settle, "allow": s.allow, "approve": s.approve, "reject": s.reject, "tick": s.tick},

@@ -24,13 +24,14 @@ type Status struct {
 	Seed    uint64    `json:"seed"`
 	Calls   int64     `json:"calls"`
 	Faults  int       `json:"faults"`
+	Judging bool      `json:"judging"`           // calls are held to policies
 	Journal string    `json:"journal,omitempty"` // what is wrong with its file
 }
 
 // Status says how the lab is.
 func (l *Lab) Status() Status {
 	now := time.Now()
-	s := Status{PID: os.Getpid(), Now: l.when(now).UTC(), Seed: l.seed, Calls: l.sequence.Load(), Faults: len(l.Faults())}
+	s := Status{PID: os.Getpid(), Now: l.when(now).UTC(), Seed: l.seed, Calls: l.sequence.Load(), Faults: len(l.Faults()), Judging: l.judging.Load()}
 	s.Ahead = Span(l.when(now).Sub(now))
 	l.journal.mu.Lock()
 	defer l.journal.mu.Unlock()
@@ -74,6 +75,15 @@ func (l *Lab) admin(w http.ResponseWriter, r *http.Request) {
 		err := hear(w, r, &by)
 		if err == nil {
 			_, err = l.Step(r.Context(), time.Duration(by.Step))
+		}
+		say(w, l.Status(), err)
+	case "POST access":
+		var to struct {
+			Judge bool `json:"judge"`
+		}
+		err := hear(w, r, &to)
+		if err == nil {
+			l.HoldToPolicies(to.Judge)
 		}
 		say(w, l.Status(), err)
 	case "POST expire":

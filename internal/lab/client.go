@@ -34,6 +34,11 @@ func (c Client) Step(ctx context.Context, by time.Duration) (out Status, err err
 	return out, c.ask(ctx, http.MethodPost, "clock", map[string]Span{"step": Span(by)}, &out)
 }
 
+// HoldToPolicies begins or ends to judge calls by the policies of who makes them.
+func (c Client) HoldToPolicies(ctx context.Context, on bool) (out Status, err error) {
+	return out, c.ask(ctx, http.MethodPost, "access", map[string]bool{"judge": on}, &out)
+}
+
 // AddFault puts a rule in force and returns it with its number.
 func (c Client) AddFault(ctx context.Context, f Fault) (out Fault, err error) {
 	return out, c.ask(ctx, http.MethodPost, "faults", f, &out)

@@ -94,6 +94,7 @@ type Lab struct {
 	journal  journal
 	faults   faults
 	sequence atomic.Int64
+	judging  atomic.Bool // by the policies of who calls
 	seed     uint64
 	life     context.Context // ends with Close
 	end      context.CancelFunc
@@ -174,6 +175,9 @@ func (l *Lab) answer(ctx context.Context, c *Call, hit *Fault) (reply Reply, rea
 	}
 	// What was begun is finished, as in the cloud: that the client went away changes nothing any more.
 	ctx = context.WithoutCancel(ctx)
+	if no := l.refuses(ctx, c); no != nil {
+		return *no, true
+	}
 	if o := l.overlays[c.Service+":"+c.Operation]; o != nil {
 		return o(ctx, c, l.pass), true
 	}
@@ -259,6 +263,7 @@ func (l *Lab) Reset(ctx context.Context) error {
 	l.sequence.Store(0)
 	l.journal.reset()
 	l.faults.reset(l.seed)
+	l.judging.Store(false)
 	return l.Begin(ctx)
 }
 

@@ -38,6 +38,7 @@ func (l *Lab) table() map[string]Overlay {
 	all := map[string]Overlay{}
 	for _, subject := range []map[string]Overlay{
 		l.stsOverlays(),
+		l.iamOverlays(),
 		l.trailOverlays(),
 		l.lambdaOverlays(),
 		l.secretsOverlays(),

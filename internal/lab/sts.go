@@ -32,6 +32,14 @@ func (i *identities) of(key string) identity {
 	return identity{Account, "arn:aws:sts::" + Account + ":user/moto", "moto"} // as moto's GetCallerIdentity has it
 }
 
+// known returns who has a key that the account has handed out.
+func (i *identities) known(key string) (identity, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	id, ok := i.keys[key]
+	return id, ok
+}
+
 func (i *identities) account(key string) string { return i.of(key).account }
 
 func (i *identities) learn(key string, id identity) {

@@ -32,7 +32,7 @@ func KindOf(d astern.Driver) KindLine {
 		has  bool
 		name string
 	}{{d.Observer != nil, "observe"}, {d.Router != nil, "route"}, {d.Actor != nil, "act"},
-		{d.Validator != nil, "validate"}, {d.Discoverer != nil, "discover"}} {
+		{d.Validator != nil, "validate"}, {d.Discoverer != nil, "discover"}, {d.Permitter != nil, "permissions"}} {
 		if a.has {
 			k.Abilities = append(k.Abilities, a.name)
 		}

@@ -10,12 +10,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi/awslaw"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
 	"github.com/astern-dev/astern/internal/drivertest"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	awstest.Start(t)
+	law := awslaw.Watch(t)
+	t.Cleanup(func() {
+		law.Holds(t, map[string]string{"s3:GetObjectVersion": "Lambda reads the version of an archive on our behalf",
+			"kms:Decrypt": "S3 asks KMS on our behalf", "lambda:GetLayerVersion": "no function here has layers: moto needs their code for it"})
+	})
 	for name, c := range map[string]struct {
 		named, archived bool
 		breaks          []broken
@@ -25,8 +32,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			awstest.Start(t)
-			conform(t, c.named, c.archived, c.breaks)
+			conform(t, law, c.named, c.archived, c.breaks)
 		})
 	}
 }
@@ -99,22 +105,25 @@ func bound(breaks []broken, mine map[string]*lab) []drivertest.Break {
 	return out
 }
 
-func conform(t *testing.T, named, archived bool, breaks []broken) {
+func conform(t *testing.T, law *awslaw.Law, named, archived bool, breaks []broken) {
 	mine := map[string]*lab{}
+	driver := New(law.Accounts, func(address string) (astern.Component, bool) {
+		l, ok := mine[address]
+		if !ok {
+			return astern.Component{}, false
+		}
+		return l.c, true
+	})
 	drivertest.Suite{
-		Driver: New(accounts, func(address string) (astern.Component, bool) {
-			l, ok := mine[address]
-			if !ok {
-				return astern.Component{}, false
-			}
-			return l.c, true
-		}),
+		Driver:           driver,
 		ImageIsCondition: true,
 		New: func(t testing.TB) drivertest.World {
 			l := newLab(t, named, archived)
 			mine[l.c.Address()] = l
+			law.Needs(driver.Permitter.Permissions(l.c))
 			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot}
 		},
 		Breaks: bound(breaks, mine),
 	}.Run(t)
+	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // other tests' functions come and go: it is for its calls
 }

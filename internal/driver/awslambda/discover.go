@@ -14,70 +14,37 @@ import (
 	"github.com/astern-dev/astern/internal/awsapi"
 )
 
-// maxFunctions bounds what is looked at in one region.
-const maxFunctions = 5000
-
-// Discover lists the functions of each region that a place names ("aws:eu-central-1"), and returns those that have an alias:
-// a function without one has nothing that could be moved.
-func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
-	regions, err := awsapi.Places(places)
-	if err != nil {
-		return nil, err
-	}
-	var out []astern.Discovered
-	for _, s := range regions {
-		found, err := d.region(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, nil
-}
-
-// region returns what is found in one region, in the order of the list.
-func (d *driver) region(ctx context.Context, s awsapi.Settings) ([]astern.Discovered, error) {
-	session, err := d.accounts.Session(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	s.Region = session.Region
+// page looks at one page of the functions of a region, and returns those that have an alias: a function without one has
+// nothing that could be moved.
+// https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html
+func page(ctx context.Context, session *awsapi.Session, s awsapi.Settings, token *string) ([]astern.Discovered, *string, error) {
 	c := lambda.NewFromConfig(session.Read)
-	var functions []string
-	pages := lambda.NewListFunctionsPaginator(c, &lambda.ListFunctionsInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, awsapi.Explain(err, "listing the functions of "+s.Region, "")
-		}
-		for _, f := range page.Functions {
-			functions = append(functions, aws.ToString(f.FunctionName))
-		}
-		if len(functions) > maxFunctions {
-			return nil, astern.Errorf(astern.Refused, "listing the functions of %s: there are more than %d", s.Region, maxFunctions)
-		}
+	list, err := c.ListFunctions(ctx, &lambda.ListFunctionsInput{Marker: token})
+	if err != nil {
+		return nil, nil, awsapi.Explain(err, "listing the functions of "+s.Region, "")
 	}
-	found, errs := make([]*astern.Discovered, len(functions)), make([]error, len(functions))
+	found, errs := make([]*astern.Discovered, len(list.Functions)), make([]error, len(list.Functions))
 	slots := make(chan struct{}, sideBySide)
 	var wait sync.WaitGroup
-	for i, name := range functions {
+	for i, f := range list.Functions {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			found[i], errs[i] = recognize(ctx, c, s, name)
+			found[i], errs[i] = recognize(ctx, c, s, aws.ToString(f.FunctionName))
 		})
 	}
 	wait.Wait()
 	var out []astern.Discovered
-	for i := range functions {
-		if errs[i] != nil {
-			return nil, errs[i]
-		}
-		if found[i] != nil {
+	for i := range found {
+		switch {
+		case astern.CodeOf(errs[i]) == astern.NotFound: // deleted since the list was made
+		case errs[i] != nil:
+			return nil, nil, errs[i]
+		case found[i] != nil:
 			out = append(out, *found[i])
 		}
 	}
-	return out, nil
+	return out, list.NextMarker, nil
 }
 
 // usual are names of aliases that callers use, the most telling first.

@@ -97,7 +97,7 @@ func (a Archive) revision(key string) (string, bool) {
 	return revision, true
 }
 
-// validator is the driver's Validator and Occupier.
+// validator is the driver's Validator, Occupier and Permitter.
 type validator struct{}
 
 // Validate returns every problem of the component's settings.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/awsapi/awslaw"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
 	"github.com/astern-dev/astern/internal/drivertest"
 )
@@ -256,8 +257,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	newCloud(t)
 	sites := map[string]*site{}
-	accounts := awsapi.New()
-	t.Cleanup(func() { accounts.Close() })
+	law := awslaw.Watch(t)
 	of := func(w drivertest.World) *site { return sites[w.Component.Address()] }
 	do := func(f func(x *site)) func(testing.TB, drivertest.World) {
 		return func(_ testing.TB, w drivertest.World) { f(of(w)) }
@@ -278,23 +278,34 @@ func TestConformance(t *testing.T) {
 		{Name: "versioning is suspended", Want: astern.AtRisk, Do: do(func(x *site) { x.versioning(s3types.BucketVersioningStatusSuspended) })},
 		{Name: "a rule deletes earlier versions soon", Want: astern.AtRisk, Do: do(func(x *site) { x.lifecycle(2) })},
 	}
+	driver := New(law.Accounts, func(address string) (astern.Component, bool) {
+		x, ok := sites[address]
+		if !ok {
+			return astern.Component{}, false
+		}
+		return x.c, true
+	})
 	drivertest.Suite{
-		Driver: New(accounts, func(address string) (astern.Component, bool) {
-			x, ok := sites[address]
-			if !ok {
-				return astern.Component{}, false
-			}
-			return x.c, true
-		}),
+		Driver: driver,
 		New: func(t testing.TB) drivertest.World {
 			x := newSite(t, true, func(s *Settings) { s.Distribution, s.Entries = "new", nil })
 			x.c.Name = fmt.Sprintf("w%d", len(sites))
 			sites[x.c.Address()] = x
+			law.Needs(driver.Permitter.Permissions(x.c))
 			x.clearFence()
 			return drivertest.World{Component: x.c, Old: "v1", New: "v2", History: x.history, Snapshot: x.snapshot}
 		},
 		Breaks: breaks,
 	}.Run(t)
+	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // for its calls
+	pruned := newSite(t, true, nil)
+	sites[pruned.c.Address()], pruned.driver = pruned, driver
+	law.Needs(driver.Permitter.Permissions(pruned.c))
+	pruned.carry(astern.VerbRollback, "v1", nil)
+	pruned.carry(astern.VerbRedeploy, "v1", nil)
+	kms, tags := "S3 asks KMS on our behalf", "S3 asks for tags when it copies an object that has some"
+	law.Holds(t, map[string]string{"kms:Decrypt": kms, "kms:GenerateDataKey": kms, "s3:GetObjectTagging": tags, "s3:GetObjectVersionTagging": tags,
+		"s3:PutObjectTagging": tags, "s3:GetObjectVersion": "the versions of objects are read by asking for a version with GetObject"})
 }
 
 // clearFence makes the last execution's fence the first, as a new state folder would not.

@@ -2,6 +2,7 @@ package awss3site
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,45 +19,27 @@ import (
 
 var notInName = pattern.New(`[^a-z0-9-]+`)
 
-// Discover looks for buckets with an index.html at their top, and for the distributions before them.
-func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
-	where, err := awsapi.Places(places)
+// bucketsAPage is how many buckets are looked at between two answers.
+const bucketsAPage = 200
+
+// page looks at some buckets for an index.html at their top, and for the distributions before them.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html
+func page(ctx context.Context, session *awsapi.Session, settings awsapi.Settings, token *string) ([]astern.Discovered, *string, error) {
+	c := clientsOf(session, place{})
+	list, err := c.s3.ListBuckets(ctx, &s3.ListBucketsInput{ContinuationToken: token, MaxBuckets: aws.Int32(bucketsAPage)})
 	if err != nil {
-		return nil, err
+		return nil, nil, awsapi.Explain(err, "listing the buckets", "")
 	}
-	var out []astern.Discovered
-	for _, settings := range where {
-		session, err := d.accounts.Session(ctx, settings)
-		if err != nil {
-			return nil, err
-		}
-		c := clientsOf(session, place{})
-		found, err := c.sites(ctx, settings)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
+	var names []string
+	for _, b := range list.Buckets {
+		names = append(names, aws.ToString(b.Name))
 	}
-	return out, nil
+	out, err := c.sites(ctx, settings, names)
+	return out, list.ContinuationToken, err
 }
 
-// sites looks at each bucket of the account.
-func (c clients) sites(ctx context.Context, settings awsapi.Settings) ([]astern.Discovered, error) {
-	fronts, note := c.fronts(ctx)
-	var names []string
-	err := pages(func(token *string) (*string, error) {
-		page, err := c.s3.ListBuckets(ctx, &s3.ListBucketsInput{ContinuationToken: token})
-		if err != nil {
-			return nil, awsapi.Explain(err, "listing the buckets", "")
-		}
-		for _, b := range page.Buckets {
-			names = append(names, aws.ToString(b.Name))
-		}
-		return page.ContinuationToken, nil
-	})
-	if err != nil {
-		return nil, err
-	}
+// sites looks at each of the buckets.
+func (c clients) sites(ctx context.Context, settings awsapi.Settings, names []string) ([]astern.Discovered, error) {
 	isSite := make([]bool, len(names))
 	var mu sync.Mutex
 	var group errgroup.Group
@@ -76,6 +59,10 @@ func (c clients) sites(ctx context.Context, settings awsapi.Settings) ([]astern.
 	if ctx.Err() != nil {
 		return nil, astern.Errorf(astern.Interrupted, "looking at the buckets: %w", context.Cause(ctx))
 	}
+	if !slices.Contains(isSite, true) {
+		return nil, nil
+	}
+	fronts, note := c.fronts(ctx)
 	var out []astern.Discovered
 	for i, name := range names {
 		if isSite[i] {

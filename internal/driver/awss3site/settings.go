@@ -121,7 +121,7 @@ func (p place) arn(key string) string {
 // url names an object as the AWS CLI does.
 func (p place) url(key string) string { return "s3://" + p.Bucket + "/" + key }
 
-// validator is the driver's Validator and Occupier.
+// validator is the driver's Validator, Occupier and Permitter.
 type validator struct{}
 
 // Validate returns every problem of the component's settings.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/awsapi/awslaw"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
 	"github.com/astern-dev/astern/internal/drivertest"
 )
@@ -123,18 +124,21 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	awstest.Start(t)
 	labs := map[string]*lab{}
+	law := awslaw.Watch(t)
+	driver := New(law.Accounts, func(address string) (astern.Component, bool) {
+		l, ok := labs[address]
+		if !ok {
+			return astern.Component{}, false
+		}
+		return l.c, true
+	})
 	suite := drivertest.Suite{
-		Driver: New(accounts, func(address string) (astern.Component, bool) {
-			l, ok := labs[address]
-			if !ok {
-				return astern.Component{}, false
-			}
-			return l.c, true
-		}),
+		Driver:           driver,
 		ImageIsCondition: true,
 		New: func(t testing.TB) drivertest.World {
 			l := newLab(t)
 			labs[l.c.Address()] = l
+			law.Needs(driver.Permitter.Permissions(l.c))
 			return drivertest.World{Component: l.c, History: l.history, Old: l.old, New: l.new, Secrets: []string{l.value(1), l.value(2)},
 				Snapshot: func(testing.TB) map[string]string { return l.labels() }}
 		},
@@ -146,6 +150,8 @@ func TestConformance(t *testing.T) {
 		}})
 	}
 	suite.Run(t)
+	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // for its calls
+	law.Holds(t, nil)
 }
 
 // breaks are ways to damage a lab, with what that makes of its first version.

@@ -169,39 +169,20 @@ func describeKey(ctx context.Context, c *kms.Client, sight *awsapi.Sight, rev, i
 	}
 }
 
-// Discover lists the secrets of each region that a place names ("aws:eu-central-1"); those that a service manages are left out.
-func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
-	regions, err := awsapi.Places(places)
+// page lists one page of the secrets of a region; those that a service manages are left out.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+func page(ctx context.Context, session *awsapi.Session, s awsapi.Settings, token *string) ([]astern.Discovered, *string, error) {
+	list, err := secretsmanager.NewFromConfig(session.Read).ListSecrets(ctx, &secretsmanager.ListSecretsInput{MaxResults: aws.Int32(100), NextToken: token})
 	if err != nil {
-		return nil, err
+		return nil, nil, awsapi.Explain(err, "listing the secrets of "+s.Region, "")
 	}
 	var out []astern.Discovered
-	for _, s := range regions {
-		session, err := d.accounts.Session(ctx, s)
-		if err != nil {
-			return nil, err
+	for _, e := range list.SecretList {
+		if e.DeletedDate != nil || aws.ToString(e.OwningService) != "" {
+			continue
 		}
-		s.Region = session.Region
-		pages := secretsmanager.NewListSecretsPaginator(secretsmanager.NewFromConfig(session.Read), &secretsmanager.ListSecretsInput{})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return nil, awsapi.Explain(err, "listing the secrets of "+s.Region, "")
-			}
-			for _, e := range page.SecretList {
-				if e.DeletedDate != nil || aws.ToString(e.OwningService) != "" {
-					continue
-				}
-				out = append(out, astern.Discovered{Name: aws.ToString(e.Name), Kind: Kind, Settings: Settings{Settings: s, Secret: aws.ToString(e.Name)},
-					Guessed: []string{"nothing tries an earlier credential: declare a check, and name it in tries"}})
-			}
-			if len(out) > maxDiscovered {
-				return nil, astern.Errorf(astern.Refused, "listing the secrets of %s: there are more than %d", s.Region, maxDiscovered)
-			}
-		}
+		out = append(out, astern.Discovered{Name: aws.ToString(e.Name), Kind: Kind, Settings: Settings{Settings: s, Secret: aws.ToString(e.Name)},
+			Guessed: []string{"nothing tries an earlier credential: declare a check, and name it in tries"}})
 	}
-	return out, nil
+	return out, list.NextToken, nil
 }
-
-// maxDiscovered bounds how many secrets are taken into one file.
-const maxDiscovered = 5000

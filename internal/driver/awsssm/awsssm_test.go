@@ -15,6 +15,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/awsapi/awslaw"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
 	"github.com/astern-dev/astern/internal/drivertest"
 )
@@ -102,29 +103,36 @@ func (l *lab) way(rev string) astern.Call {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	awstest.Start(t)
+	law := awslaw.Watch(t)
+	t.Cleanup(func() {
+		why := "Parameter Store asks KMS on our behalf"
+		law.Holds(t, map[string]string{"kms:Decrypt": why, "kms:Encrypt": why, "kms:GenerateDataKey": why})
+	})
 	for _, kind := range []types.ParameterType{types.ParameterTypeString, types.ParameterTypeSecureString} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			awstest.Start(t)
-			conform(t, kind)
+			conform(t, law, kind)
 		})
 	}
 }
 
-func conform(t *testing.T, kind types.ParameterType) {
+func conform(t *testing.T, law *awslaw.Law, kind types.ParameterType) {
 	labs := map[string]*lab{}
 	of := func(w drivertest.World) *lab { return labs[w.Component.Address()] }
+	driver := New(law.Accounts, func(address string) (astern.Component, bool) {
+		l, ok := labs[address]
+		if !ok {
+			return astern.Component{}, false
+		}
+		return l.c, true
+	})
 	drivertest.Suite{
-		Driver: New(accounts, func(address string) (astern.Component, bool) {
-			l, ok := labs[address]
-			if !ok {
-				return astern.Component{}, false
-			}
-			return l.c, true
-		}),
+		Driver: driver,
 		New: func(t testing.TB) drivertest.World {
 			l := newLab(t, kind)
 			labs[l.c.Address()] = l
+			law.Needs(driver.Permitter.Permissions(l.c))
 			return drivertest.World{Component: l.c, History: l.history, Old: "1", New: "2", Secrets: []string{l.value(1), l.value(2)},
 				Snapshot: func(testing.TB) map[string]string {
 					out := map[string]string{}
@@ -146,6 +154,7 @@ func conform(t *testing.T, kind types.ParameterType) {
 			}},
 		},
 	}.Run(t)
+	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // for its calls
 }
 
 // What a put leaves is a new version with the earlier value; who goes back and forth meets the revisions by their names.

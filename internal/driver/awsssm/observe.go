@@ -66,37 +66,17 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	return sight.State(), nil
 }
 
-// maxDiscovered bounds how many parameters are taken into one file.
-const maxDiscovered = 5000
-
-// Discover lists the parameters of each region that a place names ("aws:eu-central-1").
+// page lists one page of the parameters of a region.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeParameters.html
-func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
-	regions, err := awsapi.Places(places)
+func page(ctx context.Context, session *awsapi.Session, s awsapi.Settings, token *string) ([]astern.Discovered, *string, error) {
+	list, err := ssm.NewFromConfig(session.Read).DescribeParameters(ctx, &ssm.DescribeParametersInput{MaxResults: aws.Int32(50), NextToken: token})
 	if err != nil {
-		return nil, err
+		return nil, nil, awsapi.Explain(err, "listing the parameters of "+s.Region, "")
 	}
 	var out []astern.Discovered
-	for _, s := range regions {
-		session, err := d.accounts.Session(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		s.Region = session.Region
-		pages := ssm.NewDescribeParametersPaginator(ssm.NewFromConfig(session.Read), &ssm.DescribeParametersInput{MaxResults: aws.Int32(50)})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return nil, awsapi.Explain(err, "listing the parameters of "+s.Region, "")
-			}
-			for _, m := range page.Parameters {
-				name := aws.ToString(m.Name)
-				out = append(out, astern.Discovered{Name: name, Kind: Kind, Settings: Settings{Settings: s, Parameter: name}})
-			}
-			if len(out) > maxDiscovered {
-				return nil, astern.Errorf(astern.Refused, "listing the parameters of %s: there are more than %d", s.Region, maxDiscovered)
-			}
-		}
+	for _, m := range list.Parameters {
+		name := aws.ToString(m.Name)
+		out = append(out, astern.Discovered{Name: name, Kind: Kind, Settings: Settings{Settings: s, Parameter: name}})
 	}
-	return out, nil
+	return out, list.NextToken, nil
 }
