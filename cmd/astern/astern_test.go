@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 //	until COMMAND ARGS…        repeats the command until it succeeds
 //	account FUNCTION…          runs an emulated AWS account for the script, with these functions in it (account_test.go)
 //	alias FUNCTION VERSION     demands that the alias live of the function leads to the version
+//	services NAME…             runs a lab with these services of ECS in it (ecs_test.go)
+//	serves SERVICE REVISION    demands that the service runs that task definition alone
 //	world NAME                 writes every file and every process of the system into the file .tmp/NAME, to be compared
 func TestScripts(t *testing.T) {
 	testscript.RunT(watched{t}, testscript.Params{
@@ -39,7 +41,8 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               layOut,
 		Condition:           condition,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "until": until, "world": world, "account": account, "alias": alias},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "until": until, "world": world, "account": account, "alias": alias,
+			"services": services, "serves": serves},
 	})
 }
 
