@@ -117,10 +117,10 @@ func (o order) follow(ctx context.Context) astern.Op {
 	case types.ServiceDeploymentStatusRollbackInProgress, types.ServiceDeploymentStatusRollbackRequested, types.ServiceDeploymentStatusStopRequested:
 		return going("it failed and is being taken back: " + mine.reason)
 	}
-	if why := o.whyFailing(ctx, mine.created, o.Service); why != "" {
-		status += "; " + why
+	if now.FailedTasks > 0 {
+		status += "; " + o.whyFailing(ctx, mine.created, o.Service)
 	}
-	return going(status)
+	return going(strings.TrimSuffix(status, "; "))
 }
 
 // successful is over when nothing else is left of what ran before, and nobody else has deployed since.
