@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/lab"
 )
 
 // breaker switches the circuit breaker on.
@@ -32,7 +33,7 @@ func TestSomebodyElse(t *testing.T) {
 		says    string
 	}{
 		"deploys another revision": {do: func(ctx context.Context, w *world) error {
-			w.define(w.ref("v2"), nil)
+			w.define(w.ref("v2"))
 			w.update(w.name + ":3")
 			return nil
 		}, code: astern.Refused, says: "somebody else deployed the service in the meantime: NAME:3"},
@@ -75,7 +76,7 @@ func TestSomebodyElse(t *testing.T) {
 func TestOvertaken(t *testing.T) {
 	a := start(t)
 	w := a.service(nil)
-	w.define(w.ref("v2"), nil)
+	w.define(w.ref("v2"))
 	call := w.call(w.steps(w.old, astern.Options{})[0], nil)
 	if op := w.driver.Actor.Start(t.Context(), call); op.Status != astern.OpRunning {
 		t.Fatalf("Start answers %+v", op)
@@ -99,7 +100,7 @@ func TestOvertaken(t *testing.T) {
 func (w *world) bad(how map[string]string) string {
 	w.Helper()
 	w.push("bad", how)
-	w.define(w.ref("bad"), nil)
+	w.define(w.ref("bad"))
 	return w.name + ":3"
 }
 
@@ -380,6 +381,28 @@ func TestDoors(t *testing.T) {
 		w.must(err)
 		if doors := w.target(w.observe(), w.old).Doors; len(doors) != 1 || !check(doors[0]) {
 			t.Errorf("with %s the doors are %+v", policy, doors)
+		}
+	}
+}
+
+// A policy that is not in force yet is judged as if it were, and what a way rests on has the names of those who delete it.
+func TestProposed(t *testing.T) {
+	a := start(t)
+	w := a.service(nil)
+	repository := repositoryARN(lab.Account, "eu-central-1", w.name)
+	s, err := w.driver.Observer.Observe(t.Context(), w.c, astern.Scope{Proposed: map[string]string{repository: `{"rules":[{"rulePriority":3,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":2},"action":{"type":"expire"}}]}`}})
+	w.must(err)
+	target := w.target(s, w.old)
+	if len(target.Doors) != 1 || target.Doors[0].Deployments != 1 {
+		t.Errorf("the doors are %+v, want one that the next image closes", target.Doors)
+	}
+	if now := w.target(w.observe(), w.old); len(now.Doors) != 0 {
+		t.Errorf("the policy that is not in force closes %+v", now.Doors)
+	}
+	image := readImages(s.Values["images/"+w.old].Text)[0]
+	for _, need := range []string{s.Values["arn"].Text, s.Values["definition/"+w.old].Text, repository, image.pinned(), w.secret, w.name, "arn:aws:iam::" + lab.Account + ":role/" + w.name} {
+		if !slices.Contains(target.Needs, need) {
+			t.Errorf("the way needs %q, and %s is not among it", target.Needs, need)
 		}
 	}
 }

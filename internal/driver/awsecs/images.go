@@ -95,6 +95,7 @@ type stored struct {
 // repository is a repository of ECR, and what is in it.
 type repository struct {
 	account, region, name string
+	proposed              map[string]string // lifecycle policies to be judged as if they were in force, by the repository's ARN
 
 	once   sync.Once
 	err    error
@@ -102,6 +103,10 @@ type repository struct {
 	// policy is its lifecycle policy, nil where it has none; policyErr says why it could not be read.
 	policy    []lifecycleRule
 	policyErr error
+}
+
+func repositoryARN(account, region, name string) string {
+	return fmt.Sprintf("arn:aws:ecr:%s:%s:repository/%s", region, account, name)
 }
 
 // imagesMost bounds what is read of one repository.
@@ -112,7 +117,7 @@ const imagesMost = 20_000
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetLifecyclePolicy.html
 func (r *repository) ask(ctx context.Context, config aws.Config) {
 	c := ecr.NewFromConfig(config, func(o *ecr.Options) { o.Region = r.region })
-	arn := fmt.Sprintf("arn:aws:ecr:%s:%s:repository/%s", r.region, r.account, r.name)
+	arn := repositoryARN(r.account, r.region, r.name)
 	pages := ecr.NewDescribeImagesPaginator(c, &ecr.DescribeImagesInput{RegistryId: &r.account, RepositoryName: &r.name, MaxResults: aws.Int32(1000)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -129,6 +134,10 @@ func (r *repository) ask(ctx context.Context, config aws.Config) {
 		for _, i := range page.ImageDetails {
 			r.images = append(r.images, stored{aws.ToString(i.ImageDigest), i.ImageTags, aws.ToTime(i.ImagePushedAt)})
 		}
+	}
+	if doc, ok := r.proposed[arn]; ok {
+		r.policy, r.policyErr = readLifecycle(doc)
+		return
 	}
 	out, err := c.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RegistryId: &r.account, RepositoryName: &r.name})
 	switch {
@@ -156,9 +165,10 @@ func (r *repository) has(digest string) bool {
 
 // registry asks each repository once in one observation.
 type registry struct {
-	config aws.Config
-	mu     sync.Mutex
-	known  map[string]*repository
+	config   aws.Config
+	proposed map[string]string
+	mu       sync.Mutex
+	known    map[string]*repository
 }
 
 func (g *registry) repository(account, region, name string) *repository {
@@ -169,7 +179,7 @@ func (g *registry) repository(account, region, name string) *repository {
 		g.known = map[string]*repository{}
 	}
 	if g.known[key] == nil {
-		g.known[key] = &repository{account: account, region: region, name: name}
+		g.known[key] = &repository{account: account, region: region, name: name, proposed: g.proposed}
 	}
 	return g.known[key]
 }

@@ -192,10 +192,14 @@ func logsIn(config aws.Config, region string) *cloudwatchlogs.Client {
 }
 
 // counted words how many of each kind there are: "2 roles, 1 secret".
-func counted(needs []need) string {
+func counted(lines string) string {
 	n := map[string]int{}
-	for _, x := range needs {
-		n[x.kind]++
+	for line := range strings.Lines(lines) {
+		for _, kind := range []string{needRole, needSecret, needParameter, needLogs} {
+			if strings.HasPrefix(line, kind+" ") {
+				n[kind]++
+			}
+		}
 	}
 	var out []string
 	for _, kind := range slices.Sorted(maps.Keys(n)) {

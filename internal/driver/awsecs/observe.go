@@ -43,7 +43,8 @@ const (
 //	images/REV            a line for each image: container, what became of it, reference, digest (see image)
 //	release/REV           hash of the description's ARN and of the images by digest
 //	release-time/REV      when a deployment of it last was successful
-//	needs/REV             "there 2 roles, 1 secret" or "gone role ARN"
+//	needs/REV             a line for each role, secret, parameter and log group that its tasks need
+//	missing/REV           those of them that are gone; absent when all are there
 //	failures/REV          tasks of it that failed within the last hour, with reason and last words
 //	expires/REV           when the registry deletes an image of it: a date, a number of pushes, or "due"; and the rule
 func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.Scope) (astern.State, error) {
@@ -77,7 +78,7 @@ type look struct {
 }
 
 // perRevision are the prefixes of the paths that each revision has.
-var perRevision = []string{"definition/", "status/", "images/", "release/", "release-time/", "needs/", "failures/", "expires/"}
+var perRevision = []string{"definition/", "status/", "images/", "release/", "release-time/", "needs/", "missing/", "failures/", "expires/"}
 
 // plain notes what the service says of itself.
 func (l *look) plain() {
@@ -321,7 +322,7 @@ func named(all, running []definition) []definition {
 
 // judge looks at each definition: its images, what it needs, and what became of its tasks.
 func (l *look) judge(ctx context.Context, all []definition, records []record) {
-	images, needs := &registry{config: l.config}, &provider{config: l.config}
+	images, needs := &registry{config: l.config, proposed: l.Proposed()}, &provider{config: l.config}
 	var failures []failure
 	var failed error
 	if l.Wants("failures/") {
@@ -338,7 +339,7 @@ func (l *look) judge(ctx context.Context, all []definition, records []record) {
 		if l.Wants("images/"+d.name, "release/"+d.name, "expires/"+d.name) {
 			jobs = append(jobs, func() { l.images(ctx, images, d) })
 		}
-		if l.Wants("needs/" + d.name) {
+		if l.Wants("needs/"+d.name, "missing/"+d.name) {
 			jobs = append(jobs, func() { l.needs(ctx, needs, d) })
 		}
 		if l.Wants("failures/" + d.name) {
@@ -432,12 +433,18 @@ func (l *look) needs(ctx context.Context, p *provider, d definition) {
 	if len(needs) == 0 {
 		return
 	}
+	var lines []string
+	for _, n := range needs {
+		lines = append(lines, awsapi.OneLine(n.kind+" "+n.name))
+	}
+	l.Known("needs/"+d.name, strings.Join(lines, "\n"))
+	if !l.Wants("missing/" + d.name) {
+		return
+	}
 	switch gone, err := p.missing(ctx, needs); {
 	case len(gone) > 0:
-		l.Known("needs/"+d.name, "gone "+strings.Join(gone, ", "))
+		l.Known("missing/"+d.name, strings.Join(gone, "\n"))
 	case err != nil:
-		l.Unknown("needs/"+d.name, err)
-	default:
-		l.Known("needs/"+d.name, "there "+counted(needs))
+		l.Unknown("missing/"+d.name, err)
 	}
 }

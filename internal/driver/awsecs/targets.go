@@ -70,9 +70,30 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		d, _ := h.Of(k.revision)
 		e := judge(p, s, d, k.revision)
 		out[i] = astern.Target{Address: c.Address(), Revision: k.revision, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.list, Doors: e.doors}
+			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.list, Doors: e.doors, Needs: needed(s, k.revision)}
 		if out[i].DeployedAt == nil {
 			out[i].DeployedAt = d.FirstAt
+		}
+	}
+	return out
+}
+
+// needed names what the way to a revision rests on.
+func needed(s astern.State, rev string) []string {
+	var out []string
+	for _, path := range []string{"arn", "definition/" + rev} {
+		if v, ok := s.Get(path); ok && v.Known() {
+			out = append(out, v.Text)
+		}
+	}
+	for _, i := range readImages(s.Values["images/"+rev].Text) {
+		if m := ecrReference.FindStringSubmatch(i.ref); m != nil && i.digest != "" {
+			out = append(out, repositoryARN(m[1], m[2], m[3]), i.pinned())
+		}
+	}
+	for line := range strings.Lines(s.Values["needs/"+rev].Text) {
+		if _, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			out = append(out, strings.TrimPrefix(name, "group ")) // of a log group
 		}
 	}
 	return out
@@ -217,13 +238,13 @@ func (e *evidence) expires(s astern.State, rev string) {
 // others judges what its tasks need and what became of them.
 func (e *evidence) others(s astern.State, rev string) {
 	if v, ok := s.Get("needs/" + rev); ok {
-		switch gone, isGone := strings.CutPrefix(v.Text, "gone "); {
-		case !v.Known():
-			e.add(astern.ReadyUnknown, "whether what its tasks need is there is not known: %s", v.Unknown)
-		case isGone:
-			e.add(astern.Broken, "its tasks can't start without what is gone: %s", gone)
+		switch missing, gone := s.Get("missing/" + rev); {
+		case gone && !missing.Known():
+			e.add(astern.ReadyUnknown, "whether what its tasks need is there is not known: %s", missing.Unknown)
+		case gone:
+			e.add(astern.Broken, "its tasks can't start without what is gone: %s", strings.ReplaceAll(missing.Text, "\n", ", "))
 		default:
-			e.add(astern.Ready, "what its tasks need is there: %s", strings.TrimPrefix(v.Text, "there "))
+			e.add(astern.Ready, "what its tasks need is there: %s", counted(v.Text))
 		}
 	}
 	if v, ok := s.Get("failures/" + rev); ok && v.Known() {
