@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 //	later DURATION             steps the clock of that account
 //	gets CONFIGURATION LABEL…  demands what clients of a configuration get
 //	alias FUNCTION VERSION     demands that the alias live of the function leads to the version
+//	services NAME…             runs a lab with these services of ECS in it (ecs_test.go)
+//	serves SERVICE REVISION    demands that the service runs that task definition alone
 //	world NAME                 writes every file and every process of the system into the file .tmp/NAME, to be compared
 func TestScripts(t *testing.T) {
 	testscript.RunT(watched{t}, testscript.Params{
@@ -43,7 +45,7 @@ func TestScripts(t *testing.T) {
 		Setup:               layOut,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "until": until, "world": world, "account": account, "alias": alias,
-			"configurations": configurations, "later": later, "gets": gets},
+			"configurations": configurations, "later": later, "gets": gets, "services": services, "serves": serves},
 	})
 }
 

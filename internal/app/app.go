@@ -17,6 +17,7 @@ import (
 	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/config"
 	"github.com/astern-dev/astern/internal/driver/awsappconfig"
+	"github.com/astern-dev/astern/internal/driver/awsecs"
 	"github.com/astern-dev/astern/internal/driver/awslambda"
 	"github.com/astern-dev/astern/internal/driver/awss3site"
 	"github.com/astern-dev/astern/internal/driver/awssecret"
@@ -121,7 +122,8 @@ func Drivers(pool *host.Pool, lookup func(address string) (astern.Component, boo
 func drivers(pool *host.Pool, accounts *awsapi.Accounts, lookup func(address string) (astern.Component, bool), known hostservice.Proofs) []astern.Driver {
 	return []astern.Driver{hostservice.NewKeeping(pool, lookup, known), jsonexec.New(lookup), flags.New(pool, lookup),
 		awslambda.New(accounts, lookup), awssecret.New(accounts, lookup), awsssm.New(accounts, lookup),
-		sitedir.New(pool, lookup), awss3site.New(accounts, lookup), awsappconfig.New(accounts, lookup)}
+		sitedir.New(pool, lookup), awss3site.New(accounts, lookup), awsappconfig.New(accounts, lookup),
+		awsecs.New(accounts, lookup)}
 }
 
 // proofs are those of the App's store, which is set after the drivers are made; without one there are none.

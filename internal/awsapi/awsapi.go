@@ -155,7 +155,7 @@ func (a *Accounts) load(ctx context.Context, s Settings) (*Session, error) {
 		return nil, astern.Errorf(astern.Invalid, "opening AWS%s: no region is given", s.with()).WithHint("write region below with, or set AWS_REGION")
 	}
 	if b, ok := c.HTTPClient.(*awshttp.BuildableClient); ok { // with what the configuration adds to it, as AWS_CA_BUNDLE
-		own := &http.Client{Transport: b.GetTransport(), Timeout: callWithin,
+		own := &http.Client{Transport: plainBody{b.GetTransport()}, Timeout: callWithin,
 			// A redirect is an answer to be explained: S3 gives one for a bucket of another region.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		a.mu.Lock()

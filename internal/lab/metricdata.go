@@ -180,7 +180,7 @@ func knownStatistic(name string) bool {
 	if isOneOf(name, "SampleCount", "Average", "Sum", "Minimum", "Maximum") {
 		return true
 	}
-	if _, _, ok := within(name); ok {
+	if _, _, ok := spanned(name); ok {
 		return true
 	}
 	p, percentile := strings.CutPrefix(name, "p")
@@ -188,8 +188,8 @@ func knownStatistic(name string) bool {
 	return percentile && err == nil && x >= 0 && x <= 100
 }
 
-// within reads the bounds of TC(0.1:0.5) and PR(:300): above the lower one, up to the upper one.
-func within(name string) (low, high float64, ok bool) {
+// spanned reads the bounds of TC(0.1:0.5) and PR(:300): above the lower one, up to the upper one.
+func spanned(name string) (low, high float64, ok bool) {
 	text, found := strings.CutSuffix(name, ")")
 	kind, bounds, opened := strings.Cut(text, "(")
 	from, to, two := strings.Cut(bounds, ":")
@@ -209,7 +209,7 @@ func within(name string) (low, high float64, ok bool) {
 
 // counted is how many values lie within bounds (TC), or how many percent of all (PR).
 func (d datum) counted(name string) (float64, bool) {
-	low, high, ok := within(name)
+	low, high, ok := spanned(name)
 	if !ok || len(d.values) == 0 {
 		return 0, false
 	}

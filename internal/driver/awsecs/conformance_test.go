@@ -1,0 +1,100 @@
+package awsecs
+
+import (
+	"context"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/drivertest"
+	"github.com/astern-dev/astern/internal/lab"
+)
+
+func TestConformance(t *testing.T) {
+	a := start(t)
+	drivertest.Suite{
+		Driver: a.driver,
+		New: func(t testing.TB) drivertest.World {
+			a.ClearFaults()
+			w := a.service(nil)
+			return drivertest.World{Component: w.c, Old: w.old, New: w.new, History: w.history, Secrets: []string{"the-password", "in-the-clear"},
+				Snapshot: func(testing.TB) map[string]string { return w.snapshot() }}
+		},
+		Breaks: a.bound(breaks),
+	}.Run(t)
+}
+
+// broken is a way to damage a world, with what that makes of its first revision.
+type broken struct {
+	name string
+	want astern.Readiness
+	do   func(ctx context.Context, w *world) error
+}
+
+var breaks = []broken{
+	{"the image was deleted", astern.Broken, func(_ context.Context, w *world) error { return w.remove("v1") }},
+	{"the repository was deleted", astern.Broken, func(ctx context.Context, w *world) error {
+		_, err := w.ecr.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RepositoryName: &w.name, Force: true})
+		return err
+	}},
+	{"the tag means another image", astern.AtRisk, func(_ context.Context, w *world) error { w.push("v1", nil); return nil }},
+	{"the tag means another image and the old one is gone", astern.Broken, func(_ context.Context, w *world) error {
+		err := w.remove("v1")
+		w.push("v1", nil)
+		return err
+	}},
+	{"the registry is about to delete the image", astern.AtRisk, func(ctx context.Context, w *world) error {
+		_, err := w.ecr.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: &w.name, LifecyclePolicyText: aws.String(
+			`{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}`)})
+		return err
+	}},
+	{"the task definition is INACTIVE", astern.AtRisk, func(ctx context.Context, w *world) error {
+		_, err := w.ecs.DeregisterTaskDefinition(ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: &w.old})
+		return err
+	}},
+	{"the role was deleted", astern.Broken, func(ctx context.Context, w *world) error {
+		_, err := w.iam.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &w.name})
+		return err
+	}},
+	{"the secret was deleted", astern.Broken, func(ctx context.Context, w *world) error {
+		_, err := w.secrets.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: &w.name})
+		return err
+	}},
+	{"the log group was deleted", astern.Broken, func(ctx context.Context, w *world) error {
+		_, err := w.logs.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &w.name})
+		return err
+	}},
+	{"the service was deleted", astern.Broken, func(ctx context.Context, w *world) error {
+		_, err := w.ecs.DeleteService(ctx, &ecs.DeleteServiceInput{Cluster: &w.name, Service: &w.name, Force: aws.Bool(true)})
+		return err
+	}},
+	{"the role may not be looked at", astern.ReadyUnknown, denied("iam", "GetRole")},
+	{"the registry may not be looked at", astern.ReadyUnknown, denied("ecr", "DescribeImages")},
+	{"the deployments may not be looked at", astern.ReadyUnknown, denied("ecs", "ListServiceDeployments")},
+	{"the task definitions may not be looked at", astern.ReadyUnknown, denied("ecs", "DescribeTaskDefinition")},
+}
+
+func denied(service, operation string) func(context.Context, *world) error {
+	return func(_ context.Context, w *world) error {
+		_, err := w.AddFault(lab.Fault{Service: service, Operation: operation, Status: 403, Code: "AccessDeniedException",
+			Message: "User: arn:aws:iam::123456789012:user/astern is not authorized to perform: " + service + ":" + operation + " on resource: *"})
+		return err
+	}
+}
+
+func (a *account) bound(all []broken) []drivertest.Break {
+	var out []drivertest.Break
+	for _, b := range all {
+		out = append(out, drivertest.Break{Name: b.name, Want: b.want, Do: func(t testing.TB, w drivertest.World) {
+			mine := a.worlds[w.Component.Address()]
+			mine.must(b.do(context.Background(), mine))
+		}})
+	}
+	return out
+}

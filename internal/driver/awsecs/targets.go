@@ -1,0 +1,264 @@
+package awsecs
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
+)
+
+// router is the driver's Router.
+type router struct{}
+
+// candidate is a revision with what orders it among the others.
+type candidate struct {
+	revision string
+	at       time.Time
+	number   int64
+}
+
+// Targets returns the revisions that a deployment of the service was successful with, what runs, and what else the ledger
+// remembers; the last deployed first.
+func (router) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
+	p, err := resolve(c)
+	if err != nil {
+		return nil
+	}
+	of := map[string]*candidate{}
+	add := func(rev string) *candidate {
+		if of[rev] == nil {
+			of[rev] = &candidate{revision: rev, number: number(rev)}
+		}
+		return of[rev]
+	}
+	for path, v := range s.Values {
+		if rev, ok := strings.CutPrefix(path, "release-time/"); ok && v.Known() {
+			add(rev).at, _ = time.Parse(time.RFC3339, v.Text)
+		}
+	}
+	now := s.Values["revision"]
+	if now.Known() {
+		for _, rev := range strings.Split(now.Text, "+") {
+			if astern.ValidRevision(rev) {
+				add(rev)
+			}
+		}
+	}
+	for _, d := range h.Deployments {
+		if !astern.ValidRevision(d.Revision) {
+			continue
+		}
+		k := add(d.Revision)
+		if d.LastAt != nil {
+			k.at = *d.LastAt
+		}
+	}
+	var all []candidate
+	for _, k := range of {
+		all = append(all, *k)
+	}
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(b.at.Compare(a.at), cmp.Compare(b.number, a.number), strings.Compare(b.revision, a.revision))
+	})
+	out := make([]astern.Target, len(all))
+	for i, k := range all {
+		d, _ := h.Of(k.revision)
+		e := judge(p, s, d, k.revision)
+		out[i] = astern.Target{Address: c.Address(), Revision: k.revision, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
+			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.list, Doors: e.doors, Needs: needed(s, k.revision)}
+		if out[i].DeployedAt == nil {
+			out[i].DeployedAt = d.FirstAt
+		}
+	}
+	return out
+}
+
+// needed names what the way to a revision rests on.
+func needed(s astern.State, rev string) []string {
+	var out []string
+	for _, path := range []string{"arn", "definition/" + rev} {
+		if v, ok := s.Get(path); ok && v.Known() {
+			out = append(out, v.Text)
+		}
+	}
+	for _, i := range readImages(s.Values["images/"+rev].Text) {
+		if m := ecrReference.FindStringSubmatch(i.ref); m != nil && i.digest != "" {
+			out = append(out, repositoryARN(m[1], m[2], m[3]), i.pinned())
+		}
+	}
+	for line := range strings.Lines(s.Values["needs/"+rev].Text) {
+		if _, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			out = append(out, strings.TrimPrefix(name, "group ")) // of a log group
+		}
+	}
+	return out
+}
+
+// evidence is what speaks for and against a revision.
+type evidence struct {
+	seen  time.Time
+	list  []astern.Evidence
+	doors []astern.Door
+}
+
+func (e *evidence) add(r astern.Readiness, format string, args ...any) {
+	e.list = append(e.list, astern.Evidence{What: awsapi.OneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: e.seen})
+}
+
+// against returns the first evidence that forbids going there.
+func (e *evidence) against() (astern.Evidence, bool) {
+	i := slices.IndexFunc(e.list, func(x astern.Evidence) bool {
+		return x.Readiness == astern.Broken || x.Readiness == astern.ReadyUnknown
+	})
+	if i < 0 {
+		return astern.Evidence{}, false
+	}
+	return e.list[i], true
+}
+
+// judge says what speaks for and against a revision.
+func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
+	e := &evidence{seen: s.Newest()}
+	if e.seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the service does not exist
+		e.seen = *d.LastAt
+	}
+	arn, there := s.Get("arn")
+	switch {
+	case there && !arn.Known():
+		e.add(astern.ReadyUnknown, "the service could not be looked at: %s", arn.Unknown)
+		return e
+	case !there:
+		e.add(astern.Broken, "there is no service %s in the cluster %s in %s", p.Service, p.Cluster, p.Where())
+		return e
+	}
+	if now := s.Values["revision"]; !now.Known() {
+		e.add(astern.ReadyUnknown, "what the service runs is not known: %s", now.Unknown)
+	}
+	if status := s.Values["status"].Text; status != "ACTIVE" {
+		e.add(astern.Broken, "the service is %s: it is being deleted", status)
+	}
+	if who := s.Values["controller"].Text; who != "ECS" {
+		e.add(astern.Broken, "the service is deployed by %s, and UpdateService can't change what it runs", who)
+	}
+	definition, ok := s.Get("definition/" + rev)
+	switch {
+	case ok && !definition.Known():
+		e.add(astern.ReadyUnknown, "its task definition could not be read: %s", definition.Unknown)
+		return e
+	case !ok && !s.Values["definitions"].Known():
+		e.add(astern.ReadyUnknown, "the task definitions could not be read: %s", s.Values["definitions"].Unknown)
+		return e
+	case !ok:
+		e.add(astern.Broken, "the task definition %s was deleted, or is older than those that are looked at", rev)
+		return e
+	}
+	switch status := s.Values["status/"+rev]; {
+	case !status.Known():
+		e.add(astern.ReadyUnknown, "whether its task definition is ACTIVE is not known: %s", status.Unknown)
+	case status.Text == "ACTIVE":
+		e.add(astern.Ready, "its task definition is ACTIVE")
+	case status.Text == "INACTIVE":
+		e.add(astern.AtRisk, "its task definition is INACTIVE: it is registered again from its description, which AWS does not promise to keep")
+	default:
+		e.add(astern.Broken, "its task definition is %s", status.Text)
+	}
+	e.images(s, d, rev)
+	e.others(s, rev)
+	return e
+}
+
+// images judges what it would run.
+func (e *evidence) images(s astern.State, d astern.Deployment, rev string) {
+	images, ok := s.Get("images/" + rev)
+	if !ok || !images.Known() {
+		e.add(astern.ReadyUnknown, "whether its images are there is not known: %s", images.Unknown)
+		return
+	}
+	for _, i := range readImages(images.Text) {
+		switch i.state {
+		case imageThere:
+			e.add(astern.Ready, "the image of %s is in the registry: %s", i.container, short(i.digest))
+		case imageMoved:
+			e.add(astern.AtRisk, "the tag of %s has moved since it ran, from %s to %s; the image that ran is there, and is named by its digest", i.ref, short(i.digest), short(i.now))
+		case imageUntagged:
+			e.add(astern.AtRisk, "the tag of %s is gone; the image that ran is there, %s, and is named by its digest", i.ref, short(i.digest))
+		case imageReplaced:
+			e.add(astern.Broken, "the image that ran as %s is gone, %s; its tag means another one now, %s", i.ref, short(i.digest), short(i.now))
+		case imageGone:
+			e.add(astern.Broken, "the image of %s is not in the registry: %s %s", i.container, i.ref, short(i.digest))
+		case imageUnproven:
+			if d.Hash != "" && d.Hash == s.Values["release/"+rev].Text {
+				e.add(astern.Ready, "the image of %s is in the registry as it was recorded: %s", i.container, short(i.digest))
+			} else {
+				e.add(astern.AtRisk, "the image of %s is in the registry, %s; whether it is the one that ran is not known", i.container, short(i.digest))
+			}
+		default:
+			e.add(astern.AtRisk, "the image of %s is in a registry that can't be asked: %s", i.container, i.ref)
+		}
+	}
+	if hash := s.Values["release/"+rev]; hash.Known() && hash.Text != "" && strings.HasPrefix(d.Hash, "sha256:") && d.Hash != hash.Text {
+		e.add(astern.Broken, "it would run other images than were recorded: %s", short(hash.Text))
+	}
+	e.expires(s, rev)
+}
+
+// expires tells when the registry deletes an image of it.
+func (e *evidence) expires(s astern.State, rev string) {
+	v, ok := s.Get("expires/" + rev)
+	if !ok {
+		return
+	}
+	if !v.Known() {
+		e.add(astern.AtRisk, "when the registry deletes its images is not known: %s", v.Unknown)
+		return
+	}
+	kind, rest, _ := strings.Cut(v.Text, " ")
+	when, rule, _ := strings.Cut(rest, " ")
+	switch kind {
+	case "at":
+		if at, err := time.Parse(time.RFC3339, when); err == nil {
+			e.doors = append(e.doors, astern.Door{At: &at, What: "the registry's " + rule + " deletes its image"})
+		}
+	case "after":
+		if n, err := strconv.Atoi(when); err == nil && n > 0 {
+			e.doors = append(e.doors, astern.Door{Deployments: n, What: "the registry's " + rule + " deletes its image"})
+		}
+	case "due":
+		e.add(astern.AtRisk, "the registry's %s deletes its image within a day", rest)
+	default:
+		e.add(astern.AtRisk, "the registry's %s deletes images by when they were last pulled: when is not known", rest)
+	}
+}
+
+// others judges what its tasks need and what became of them.
+func (e *evidence) others(s astern.State, rev string) {
+	if v, ok := s.Get("needs/" + rev); ok {
+		switch missing, gone := s.Get("missing/" + rev); {
+		case gone && !missing.Known():
+			e.add(astern.ReadyUnknown, "whether what its tasks need is there is not known: %s", missing.Unknown)
+		case gone:
+			e.add(astern.Broken, "its tasks can't start without what is gone: %s", strings.ReplaceAll(missing.Text, "\n", ", "))
+		default:
+			e.add(astern.Ready, "what its tasks need is there: %s", counted(v.Text))
+		}
+	}
+	if v, ok := s.Get("failures/" + rev); ok && v.Known() {
+		e.add(astern.AtRisk, "%s", v.Text)
+	}
+	if strings.HasPrefix(s.Values["counts"].Text, "0 wanted") {
+		e.add(astern.AtRisk, "the service is to run no task: nothing will show whether it works")
+	}
+}
+
+// short is a digest as a person compares it.
+func short(digest string) string {
+	if len(digest) > 19 {
+		return digest[:19] + "…"
+	}
+	return digest
+}
