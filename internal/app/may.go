@@ -8,6 +8,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi/s3rules"
+	"github.com/astern-dev/astern/internal/driver/awsecs"
 	"github.com/astern-dev/astern/internal/planner"
 	"github.com/astern-dev/astern/internal/readiness"
 )
@@ -101,19 +102,30 @@ func mayLose(p planner.Part, resource string) (string, error) {
 	return fmt.Sprintf("%s may be deleted: %s can't go back to %s then, but to %s", resource, address, strings.Join(lost, ", "), back.Revision), nil
 }
 
-// MayRule answers the question before a rule that deletes things is put in force at a place (s3://BUCKET: lifecycle rules as
-// the AWS CLI takes them). It returns NotReady when the last way back of a component would go by it, with the day; else a
-// line for each component whose ways rest on the place.
-func (a *App) MayRule(ctx context.Context, environments []astern.Environment, place string, doc []byte) ([]string, error) {
-	bucket, ok := strings.CutPrefix(place, "s3://")
+// proposal checks rules that are proposed for a place by their form, and returns them as a Scope takes them, with what the
+// needs of targets in the place are or begin with.
+func proposal(place string, doc []byte) (proposed map[string]string, within string, err error) {
+	bucket, s3 := strings.CutPrefix(place, "s3://")
 	bucket = strings.TrimSuffix(bucket, "/")
-	if !ok || bucket == "" || strings.Contains(bucket, "/") {
-		return nil, astern.Errorf(astern.Invalid, "%q is no place that rules are for", place).WithHint("write s3://BUCKET for lifecycle rules of S3")
+	switch {
+	case s3 && bucket != "" && !strings.Contains(bucket, "/"):
+		_, err = s3rules.Parse(doc)
+		return map[string]string{s3rules.Proposal(bucket): string(doc)}, "s3://" + bucket + "/", err
+	case strings.HasPrefix(place, "arn:") && strings.Contains(place, ":ecr:") && strings.Contains(place, ":repository/"):
+		return map[string]string{place: string(doc)}, place, awsecs.CheckPolicy(doc)
 	}
-	if _, err := s3rules.Parse(doc); err != nil {
+	return nil, "", astern.Errorf(astern.Invalid, "%q is no place that rules are for", place).
+		WithHint("write s3://BUCKET for lifecycle rules of S3, or a repository's ARN for a lifecycle policy of ECR: arn:aws:ecr:eu-central-1:123456789012:repository/api")
+}
+
+// MayRule answers the question before rules that delete things are put in force at a place: lifecycle rules for s3://BUCKET,
+// a lifecycle policy for the ARN of a repository, as the AWS CLI takes them. It returns NotReady when the last way back of a
+// component would go by them, with the day; else a line for each component whose ways rest on the place.
+func (a *App) MayRule(ctx context.Context, environments []astern.Environment, place string, doc []byte) ([]string, error) {
+	proposed, within, err := proposal(place, doc)
+	if err != nil {
 		return nil, err
 	}
-	proposed := map[string]string{s3rules.Proposal(bucket): string(doc)}
 	var lines []string
 	for _, e := range environments {
 		before, err := a.parts(ctx, e)
@@ -126,7 +138,7 @@ func (a *App) MayRule(ctx context.Context, environments []astern.Environment, pl
 			if p.Trouble != "" {
 				return nil, astern.Errorf(astern.NotReady, "whether %s rests on %s is unknown: %s", p.Component.Address(), place, p.Trouble)
 			}
-			if len(readiness.Needing(p.Targets, "s3://"+bucket+"/")) > 0 {
+			if len(readiness.Needing(p.Targets, within)) > 0 {
 				concerned, those = append(concerned, p.Component), append(those, p)
 			}
 		}
@@ -168,6 +180,15 @@ func mayExpire(before, after planner.Part, place string) (string, error) {
 	if ends && (!ended || door.At.Before(*earlier.At)) {
 		return "", astern.Errorf(astern.NotReady, "the last way back of %s, %s, would go on %s: %s", address, last.Revision, door.At.UTC().Format("2 January 2006"), door.What).
 			WithHint("let the rule's filter leave out %s, or let it act later; a newer revision that is known-good by then would be a way back, too", strings.Join(last.Needs, ", "))
+	}
+	const next = "the-next-one"
+	afterNext := func(targets []astern.Target) bool {
+		_, ok := readiness.WayBack(readiness.After(slices.Clone(targets), next), astern.Value{Text: next})
+		return ok
+	}
+	if afterNext(before.Targets) && !afterNext(after.Targets) {
+		return "", astern.Errorf(astern.NotReady, "under these rules the next deployment would take the last way back of %s, %s", address, back.Revision).
+			WithHint("let them keep more, or leave out what it needs: %s", strings.Join(back.Needs, ", "))
 	}
 	return fmt.Sprintf("the rules may be put on %s: %s can still go back to %s", place, address, back.Revision), nil
 }

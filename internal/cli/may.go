@@ -85,11 +85,12 @@ Exit code 0: it may. 4: a component runs on it, or would lose its last way back.
 func (s *session) mayRule() *cobra.Command {
 	return &cobra.Command{
 		Use: "rule PLACE FILE", Short: "say whether a rule that deletes things may be put in force", Args: takes(2, 2),
-		Long: `PLACE is s3://BUCKET, and FILE the lifecycle rules as aws s3api put-bucket-lifecycle-configuration takes them (- reads them from
-the standard input). The rules are run forward in time over what is there; nothing is changed. Exit code 0: they may. 4: the last way
+		Long: `PLACE is s3://BUCKET, and FILE the lifecycle rules as aws s3api put-bucket-lifecycle-configuration takes them; or the ARN of a
+repository, and FILE the text that aws ecr put-lifecycle-policy takes (- reads them from the standard input). The rules are run forward in time over what is there; nothing is changed. Exit code 0: they may. 4: the last way
 back of a component would go by them, with the day, and what would keep it.
 
-  astern may rule s3://builds lifecycle.json`,
+  astern may rule s3://builds lifecycle.json
+  astern may rule arn:aws:ecr:eu-central-1:123456789012:repository/api policy.json`,
 		RunE: s.runs(func(ctx context.Context, args []string) error {
 			doc, err := readRules(args[1])
 			if err != nil {

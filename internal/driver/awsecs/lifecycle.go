@@ -42,6 +42,32 @@ func readLifecycle(text string) ([]lifecycleRule, error) {
 	return doc.Rules, nil
 }
 
+// CheckPolicy judges a lifecycle policy that somebody proposes by its form. It returns an Invalid error for what the registry
+// would refuse, too.
+func CheckPolicy(doc []byte) error {
+	const hint = `it looks like {"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}, "action": {"type": "expire"}}]}`
+	var policy struct {
+		Rules []lifecycleRule `json:"rules"`
+	}
+	if err := json.Unmarshal(doc, &policy); err != nil {
+		return astern.Errorf(astern.Invalid, "reading the lifecycle policy: %w", err).WithHint(hint)
+	}
+	if len(policy.Rules) == 0 {
+		return astern.Errorf(astern.Invalid, "the lifecycle policy has no rules").WithHint(hint)
+	}
+	for _, r := range policy.Rules {
+		switch s := r.Selection; {
+		case r.Priority < 1 || s.CountNumber < 1 || r.Action.Type == "":
+			return astern.Errorf(astern.Invalid, "rule %d of the lifecycle policy lacks rulePriority, countNumber or action", r.Priority).WithHint(hint)
+		case !slices.Contains([]string{"any", "tagged", "untagged"}, s.TagStatus):
+			return astern.Errorf(astern.Invalid, "rule %d of the lifecycle policy: tagStatus is %q", r.Priority, s.TagStatus).WithHint("it is any, tagged or untagged")
+		case !slices.Contains([]string{"imageCountMoreThan", "sinceImagePushed", "sinceImagePulled", "sinceImageTransitioned"}, s.CountType):
+			return astern.Errorf(astern.Invalid, "rule %d of the lifecycle policy: countType is %q", r.Priority, s.CountType).WithHint("it is imageCountMoreThan, sinceImagePushed, sinceImagePulled or sinceImageTransitioned")
+		}
+	}
+	return nil
+}
+
 // selects reports whether an image meets the rule's tagging requirements: all of the prefixes or patterns, each by any tag.
 func (r lifecycleRule) selects(i stored) bool {
 	s := r.Selection

@@ -1,8 +1,11 @@
 package awsecs
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/astern-dev/astern"
 )
 
 // What each rule does to the oldest image, "a", of a repository with three.
@@ -75,5 +78,20 @@ func TestReferences(t *testing.T) {
 	i := image{container: "app", state: imageMoved, ref: "r:1", digest: "sha256:a", now: "sha256:b"}
 	if got := readImages(i.String() + "\nside elsewhere nginx"); len(got) != 2 || got[0] != i || got[1] != (image{container: "side", state: imageElsewhere, ref: "nginx"}) {
 		t.Errorf("what was written is read as %+v", got)
+	}
+}
+
+// TestCheckPolicy: what a registry would refuse is refused before anything is asked.
+func TestCheckPolicy(t *testing.T) {
+	good := `{"rules":[{"rulePriority":1,"description":"old","selection":{"tagStatus":"any","countType":"sinceImagePushed","countUnit":"days","countNumber":10},"action":{"type":"expire"}}]}`
+	if err := CheckPolicy([]byte(good)); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{``, `[]`, `{}`, `{"rules":[]}`, `{"rules":[{"rulePriority":1}]}`,
+		strings.Replace(good, `"any"`, `"all"`, 1), strings.Replace(good, "sinceImagePushed", "sincePushed", 1), strings.Replace(good, `:10`, `:0`, 1),
+		strings.Replace(good, `:10`, `:"ten"`, 1), strings.Replace(good, `"expire"`, `""`, 1), strings.Replace(good, `"rulePriority":1`, `"rulePriority":0`, 1)} {
+		if err := CheckPolicy([]byte(bad)); astern.CodeOf(err) != astern.Invalid || astern.HintOf(err) == "" {
+			t.Errorf("%s: %v", bad, err)
+		}
 	}
 }
