@@ -138,7 +138,7 @@ func TestSwitchRefuses(t *testing.T) {
 		"occupied":             {set: map[string]string{"busy": "9 other BAKING"}, says: "another deployment occupies the environment"},
 		"the first of all":     {set: map[string]string{"busy": "2 limits BAKING", "revert": ""}, says: "the first deployment of all"},
 		"being taken back":     {set: map[string]string{"busy": "2 limits ROLLING_BACK"}, says: "being taken back just now"},
-		"an alarm":             {set: map[string]string{"alarms": "ALARM errors"}, says: "the alarm errors is going off"},
+		"an alarm":             {set: map[string]string{"alarms": "ALARM errors"}},
 		"no strategy":          {set: map[string]string{"strategy": ""}, says: "there is no deployment strategy"},
 		"its version is gone":  {set: map[string]string{"version/2": ""}, says: "was deleted"},
 		"no configuration":     {set: map[string]string{"ids": ""}, says: "there is no such configuration"},
