@@ -505,7 +505,7 @@ func TestDiscover(t *testing.T) {
 	l := newLab(t, setup{})
 	_, err := l.client.CreateEnvironment(t.Context(), &appconfig.CreateEnvironmentInput{ApplicationId: &l.ids.application, Name: aws.String("staging")})
 	l.must(err)
-	for i := range 60 { // more than a page
+	for i := range 51 { // more than a page
 		_, err := l.client.CreateApplication(t.Context(), &appconfig.CreateApplicationInput{Name: aws.String(fmt.Sprintf("empty-%d", i))})
 		l.must(err)
 	}
