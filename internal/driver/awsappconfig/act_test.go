@@ -500,6 +500,28 @@ func TestNamesAndIDs(t *testing.T) {
 	}
 }
 
+// What can't be read is not said to be absent, for whoever asked for it by its path.
+func TestObserveDenied(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{flags: true, monitors: 1})
+	l.deny("ListDeploymentStrategies")
+	l.deny("GetHostedConfigurationVersion")
+	l.fault(emulated.Fault{Service: "monitoring", Operation: "DescribeAlarms", Status: 403, Code: "AccessDenied"})
+	paths := []string{"strategy", "strategy/minutes", "alarms", "flags", "flag/cart"}
+	s := l.observe(append(paths, "revision")...)
+	for _, path := range paths {
+		if v, ok := s.Get(path); !ok || v.Known() || !strings.Contains(v.Unknown, "allow ") {
+			t.Errorf("%s is %+v (%t)", path, v, ok)
+		}
+	}
+	if got := s.Values["revision"].Text; got != "2" {
+		t.Errorf("the revision is %q", got)
+	}
+	if _, err := l.driver.Switcher.Switch(l.c, l.observe(), astern.FlagChange{Flag: "cart"}); astern.CodeOf(err) != astern.Refused || !strings.Contains(err.Error(), "appconfig:GetHostedConfigurationVersion") {
+		t.Errorf("switching a flag off: %v", err)
+	}
+}
+
 func TestDiscover(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{})
