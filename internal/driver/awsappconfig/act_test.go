@@ -241,14 +241,14 @@ func TestGrowing(t *testing.T) {
 // What clients get is asked of the data plane. That it may not be asked ends the step, that it can't be for now does not.
 func TestAwait(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, setup{})
-	await := l.call(l.route("1", astern.Options{}).Stages[0].Steps[1], nil)
+	l := newLab(t, setup{named: true})
+	await := l.call(l.route("v1", astern.Options{}).Stages[0].Steps[1], nil)
 	for _, c := range []struct {
 		fault  emulated.Fault
 		status astern.OpStatus
 		says   string
 	}{
-		{emulated.Fault{}, astern.OpRunning, "clients get another version"},
+		{emulated.Fault{}, astern.OpRunning, "clients get v2"},
 		{emulated.Fault{Operation: "StartConfigurationSession", Status: 403, Code: "AccessDeniedException"}, astern.OpFailed, "allow appconfig:StartConfigurationSession"},
 		{emulated.Fault{Operation: "GetLatestConfiguration", Status: 403, Code: "AccessDeniedException"}, astern.OpFailed, "allow appconfig:GetLatestConfiguration"},
 		{emulated.Fault{Operation: "GetLatestConfiguration", Status: 429, Code: "ThrottlingException"}, astern.OpRunning, "ThrottlingException"},
@@ -263,6 +263,19 @@ func TestAwait(t *testing.T) {
 		if op.Status != c.status || !strings.Contains(op.Progress+op.Error+" "+op.Hint, c.says) || strings.Contains(fmt.Sprint(op), "correct-horse") {
 			t.Errorf("%+v: %+v", c.fault, op)
 		}
+	}
+}
+
+// A version without a label is told by its content.
+func TestAwaitWithoutLabels(t *testing.T) {
+	t.Parallel()
+	for _, in := range []setup{{}, {flags: true}} {
+		l := newLab(t, in)
+		route := l.route("1", astern.Options{})
+		if op := l.driver.Actor.Start(t.Context(), l.call(route.Stages[0].Steps[1], nil)); op.Status != astern.OpRunning || op.Progress != "clients get another version" {
+			t.Errorf("before: %+v", op)
+		}
+		l.done(route)
 	}
 }
 
@@ -296,19 +309,30 @@ func TestAlarmTakesItBack(t *testing.T) {
 	}
 }
 
-// While alarms are going off every deployment would be taken back: what the cloud takes back itself is ready all the same.
+// While alarms are going off a deployment is taken back at once, and the step says why: what the cloud takes back itself is
+// ready all the same, and preferred.
 func TestRevertIgnoresAlarms(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{monitors: 1})
 	l.goOff()
-	e := judge(l.place(), l.observe(), astern.Deployment{}, "1")
-	if why, ok := e.against(); ok {
-		t.Errorf("taking it back is %s: %s", why.Readiness, why.What)
+	s := l.observe()
+	for _, x := range judge(l.place(), s, astern.Deployment{}, "1").list {
+		if x.Readiness != astern.Ready {
+			t.Errorf("taking it back is %s: %s", x.Readiness, x.What)
+		}
 	}
-	_, err := l.driver.Router.Route(l.c, l.observe(), l.target(l.observe(), "1"), astern.Options{Verb: astern.VerbDeploy, Percent: 100})
-	if astern.CodeOf(err) != astern.Refused || !strings.Contains(err.Error(), "errors-0 is going off") {
-		t.Errorf("a deployment under an alarm: %v", err)
+	route, err := l.driver.Router.Route(l.c, s, l.target(s, "1"), astern.Options{Verb: astern.VerbDeploy, Percent: 100})
+	l.must(err)
+	if !slices.ContainsFunc(route.Notes, func(n string) bool { return strings.Contains(n, "is going off") }) {
+		t.Errorf("a deployment under an alarm has the notes %v", route.Notes)
 	}
+	_, ops := l.carry(route)
+	if last := ops[len(ops)-1]; last.Status != astern.OpFailed || last.Code != astern.Refused || !strings.Contains(last.Error, "errors-0") {
+		t.Errorf("a deployment under an alarm: %+v", last)
+	}
+
+	l = newLab(t, setup{monitors: 1})
+	l.goOff()
 	l.done(l.route("1", astern.Options{}))
 	if l.clientGets() != secretOld {
 		t.Errorf("clients get %s", l.clientGets())
@@ -476,12 +500,34 @@ func TestNamesAndIDs(t *testing.T) {
 	}
 }
 
+// What can't be read is not said to be absent, for whoever asked for it by its path.
+func TestObserveDenied(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{flags: true, monitors: 1})
+	l.deny("ListDeploymentStrategies")
+	l.deny("GetHostedConfigurationVersion")
+	l.fault(emulated.Fault{Service: "monitoring", Operation: "DescribeAlarms", Status: 403, Code: "AccessDenied"})
+	paths := []string{"strategy", "strategy/minutes", "alarms", "flags", "flag/cart"}
+	s := l.observe(append(paths, "revision")...)
+	for _, path := range paths {
+		if v, ok := s.Get(path); !ok || v.Known() || !strings.Contains(v.Unknown, "allow ") {
+			t.Errorf("%s is %+v (%t)", path, v, ok)
+		}
+	}
+	if got := s.Values["revision"].Text; got != "2" {
+		t.Errorf("the revision is %q", got)
+	}
+	if _, err := l.driver.Switcher.Switch(l.c, l.observe(), astern.FlagChange{Flag: "cart"}); astern.CodeOf(err) != astern.Refused || !strings.Contains(err.Error(), "appconfig:GetHostedConfigurationVersion") {
+		t.Errorf("switching a flag off: %v", err)
+	}
+}
+
 func TestDiscover(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{})
 	_, err := l.client.CreateEnvironment(t.Context(), &appconfig.CreateEnvironmentInput{ApplicationId: &l.ids.application, Name: aws.String("staging")})
 	l.must(err)
-	for i := range 60 { // more than a page
+	for i := range 51 { // more than a page
 		_, err := l.client.CreateApplication(t.Context(), &appconfig.CreateApplicationInput{Name: aws.String(fmt.Sprintf("empty-%d", i))})
 		l.must(err)
 	}

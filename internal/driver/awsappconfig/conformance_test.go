@@ -52,7 +52,7 @@ var backBreaks = []broken{
 var againBreaks = []broken{
 	{"the version was deleted", astern.Broken, (*lab).deleteOld},
 	{"strategies may not be listed", astern.ReadyUnknown, func(l *lab) { l.deny("ListDeploymentStrategies") }},
-	{"an alarm is going off", astern.Broken, (*lab).goOff},
+	{"an alarm is going off", astern.AtRisk, (*lab).goOff},
 	{"alarms may not be read", astern.AtRisk, func(l *lab) {
 		l.fault(emulated.Fault{Service: "monitoring", Operation: "DescribeAlarms", Status: 403, Code: "AccessDenied"})
 	}},

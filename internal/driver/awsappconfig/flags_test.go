@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -120,6 +121,7 @@ func TestLabels(t *testing.T) {
 func TestSwitchRefuses(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{flags: true})
+	seen := l.observe()
 	ten := 10
 	for name, c := range map[string]struct {
 		change astern.FlagChange
@@ -138,14 +140,14 @@ func TestSwitchRefuses(t *testing.T) {
 		"occupied":             {set: map[string]string{"busy": "9 other BAKING"}, says: "another deployment occupies the environment"},
 		"the first of all":     {set: map[string]string{"busy": "2 limits BAKING", "revert": ""}, says: "the first deployment of all"},
 		"being taken back":     {set: map[string]string{"busy": "2 limits ROLLING_BACK"}, says: "being taken back just now"},
-		"an alarm":             {set: map[string]string{"alarms": "ALARM errors"}, says: "the alarm errors is going off"},
+		"an alarm":             {set: map[string]string{"alarms": "ALARM errors"}},
 		"no strategy":          {set: map[string]string{"strategy": ""}, says: "there is no deployment strategy"},
 		"its version is gone":  {set: map[string]string{"version/2": ""}, says: "was deleted"},
 		"no configuration":     {set: map[string]string{"ids": ""}, says: "there is no such configuration"},
 		"an alarm that is off": {set: map[string]string{"alarms": "OFF errors"}},
 		"no data of an alarm":  {set: map[string]string{"alarms": "INSUFFICIENT_DATA errors\nOK other"}},
 	} {
-		s := l.observe()
+		s := astern.State{Address: seen.Address, Values: maps.Clone(seen.Values)}
 		for path, text := range c.set {
 			if v := s.Values["ids"]; text != "" {
 				v.Text = text
@@ -176,7 +178,8 @@ func TestSwitchRefuses(t *testing.T) {
 // Judging what was seen of profiles that the lab does not have.
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, setup{since: 80 * 3600e9})
+	l := newLab(t, setup{since: 80 * time.Hour})
+	seen := l.observe()
 	for name, c := range map[string]struct {
 		set  map[string]string
 		want astern.Readiness
@@ -190,7 +193,7 @@ func TestJudge(t *testing.T) {
 		"taken back while it grows":   {set: map[string]string{"revert": "2 1 -", "busy": "2 limits DEPLOYING"}, want: astern.Ready, says: "stopping it leads there"},
 		"a window that can't be read": {set: map[string]string{"revert": "2 1 soon"}, want: astern.Ready, says: "the deployment strategy"},
 	} {
-		s := l.observe()
+		s := astern.State{Address: seen.Address, Values: maps.Clone(seen.Values)}
 		for path, text := range c.set {
 			if v := s.Values["ids"]; text != "" {
 				v.Text = text

@@ -36,6 +36,7 @@ const maxJudged = 50
 //	                       the cloud can't
 //	latest                 number of the newest version
 //	version/REV            the version's number
+//	content-type/REV       what it says that it is
 //	deployed/REV           "7 COMPLETE": its last deployment
 //	release-time/REV       when that ended, or began
 //	deployments/history    what was deployed when, a line of JSON each
@@ -63,10 +64,17 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	default:
 		l.base()
 		var wait sync.WaitGroup
-		wait.Go(func() { l.askStrategy(ctx) })
+		var strategy, flags error
+		wait.Go(func() { strategy = l.askStrategy(ctx) })
 		wait.Go(func() { l.askAlarms(ctx, config) })
-		wait.Go(func() { l.askFlags(ctx) })
+		wait.Go(func() { flags = l.askFlags(ctx) })
 		wait.Wait()
+		if strategy != nil {
+			l.Fail(strategy, []string{"strategy/"}, "strategy")
+		}
+		if flags != nil {
+			l.Fail(flags, []string{"flag/"}, "flags")
+		}
 	}
 	return l.State(), nil
 }
@@ -138,6 +146,9 @@ func (l *look) base() {
 	for i, v := range c.versions {
 		if i < maxJudged || shown[v.number] {
 			l.Known("version/"+c.names[v.number], strconv.FormatInt(v.number, 10))
+			if v.contentType != "" {
+				l.Known("content-type/"+c.names[v.number], awsapi.OneLine(v.contentType))
+			}
 		}
 	}
 }
@@ -164,18 +175,17 @@ func tookBack(d *appconfig.GetDeploymentOutput) string {
 	return "it was taken back"
 }
 
-// askStrategy looks for the strategy of the way back.
-func (l *look) askStrategy(ctx context.Context) {
+// askStrategy looks for the strategy of the way back. That there is none is no error.
+func (l *look) askStrategy(ctx context.Context) error {
 	if !l.Wants("strategy", "strategy/") {
-		return
+		return nil
 	}
 	s, err := findStrategy(ctx, l.client, l.Strategy)
 	switch {
 	case astern.CodeOf(err) == astern.NotFound:
-		return
+		return nil
 	case err != nil:
-		l.Fail(err, []string{"strategy"}, "strategy")
-		return
+		return err
 	}
 	l.Known("strategy", aws.ToString(s.Id))
 	l.Known("strategy/minutes", strconv.Itoa(int(s.DeploymentDurationInMinutes)))
@@ -188,6 +198,7 @@ func (l *look) askStrategy(ctx context.Context) {
 		}
 	}
 	l.Known("strategy/growth", growth)
+	return nil
 }
 
 // findStrategy finds a strategy by its id, or else by its name. It returns a NotFound error when there is none.
@@ -271,27 +282,24 @@ func (l *look) askAlarms(ctx context.Context, config aws.Config) {
 }
 
 // askFlags reads which flags clients get, and which are on. Of what else is in them nothing is kept.
-func (l *look) askFlags(ctx context.Context) {
+func (l *look) askFlags(ctx context.Context) error {
 	c := l.configuration
 	if c.kind != flagType || c.location != hosted || !l.Wants("flags", "flag/") {
-		return
+		return nil
 	}
 	n, ok := c.numberOf(c.serves())
 	if !ok {
-		return // nothing is deployed, two versions are, or it was deleted
+		return nil // nothing is deployed, two versions are, or it was deleted
 	}
 	content, err := askContent(ctx, l.client, c.ids, n)
-	var flags map[string]string
-	if err == nil {
-		flags, err = readFlags(content)
-	}
 	if err != nil {
-		l.Fail(err, []string{"flag/"}, "flags")
-		return
+		return err
 	}
+	flags, err := readFlags(content)
 	for name, is := range flags {
 		l.Known("flag/"+name, is)
 	}
+	return err
 }
 
 // numberOf returns the number of the version that is a revision, where it is there.

@@ -144,7 +144,10 @@ func (w way) again(version astern.Arg, o astern.Options, before []astern.Step) a
 		out.Stages = []astern.Stage{{Title: title + ", " + w.state.Values["strategy/growth"].Text, Steps: steps, OnFailure: astern.OnFailureHold, Gate: gate(60*w.minutes, o)},
 			{Title: w.revision + " for everybody", Steps: []astern.Step{await}, OnFailure: astern.OnFailureHold}}
 	}
-	_, watched := w.state.Get("alarms")
+	alarms, watched := w.state.Get("alarms")
+	if strings.Contains("\n"+alarms.Text, "\nALARM ") {
+		out.Notes = append(out.Notes, "an alarm of the environment is going off: the cloud may take this deployment back at once (aws cloudwatch disable-alarm-actions keeps it from that)")
+	}
 	switch {
 	case bake > 0 && watched && o.Verb != astern.VerbOff:
 		out.Stages[len(out.Stages)-1].Gate = gate(60*bake, o)

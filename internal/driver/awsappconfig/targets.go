@@ -218,7 +218,8 @@ func (e *evidence) deployable(p place, s astern.State) {
 	}
 }
 
-// alarms judges the alarms that take a deployment back.
+// alarms judges the alarms that take a deployment back. The documents say that those do which go off while it is under way,
+// and that alarms may prevent one in an emergency: whether one that is going off already does is not said.
 // https://docs.aws.amazon.com/appconfig/latest/userguide/monitoring-deployments.html
 func (e *evidence) alarms(alarms astern.Value) {
 	if !alarms.Known() {
@@ -229,7 +230,7 @@ func (e *evidence) alarms(alarms astern.Value) {
 	for _, line := range strings.Split(alarms.Text, "\n") {
 		switch state, name, _ := strings.Cut(line, " "); state {
 		case "ALARM":
-			e.add(astern.Broken, "the alarm %s is going off, and takes every deployment back (aws cloudwatch disable-alarm-actions keeps it from that)", name)
+			e.add(astern.AtRisk, "the alarm %s is going off, and may take every deployment back at once (aws cloudwatch disable-alarm-actions keeps it from that)", name)
 		case "INSUFFICIENT_DATA":
 			e.add(astern.AtRisk, "the alarm %s has no data, and may take a deployment back", name)
 		case "GONE":
