@@ -381,12 +381,10 @@ func (w *world) snapshot() map[string]string {
 	for _, s := range services.Services {
 		out[*s.ServiceName] = fmt.Sprintf("%s %s %d", *s.Status, identity(primary(&s)), s.DesiredCount)
 	}
-	for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive} {
-		list, err := w.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: &w.name, Status: status})
-		w.must(err)
-		for _, arn := range list.TaskDefinitionArns {
-			out[arn] = string(status)
-		}
+	list, err := w.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: &w.name}) // those that are ACTIVE
+	w.must(err)
+	for _, arn := range list.TaskDefinitionArns {
+		out[arn] = "ACTIVE"
 	}
 	return out
 }
