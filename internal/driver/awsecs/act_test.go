@@ -26,6 +26,7 @@ func breaker(in *ecs.CreateServiceInput) {
 // Somebody else does something between the look at the service and the call.
 func TestSomebodyElse(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	for name, c := range map[string]struct {
 		options astern.Options
 		do      func(ctx context.Context, w *world) error
@@ -75,6 +76,7 @@ func TestSomebodyElse(t *testing.T) {
 // The one that comes in the moment between the last look and the call is not refused, but it is seen.
 func TestOvertaken(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	w := a.service(nil)
 	w.define(w.ref("v2"))
 	call := w.call(w.steps(w.old, astern.Options{})[0], nil)
@@ -163,6 +165,7 @@ func TestStalled(t *testing.T) {
 // A deployment that is in progress is superseded, which the plan says; one of the target itself is left alone.
 func TestInProgress(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	w := a.service(nil)
 	bad := w.bad(map[string]string{"LAB_EXIT": "1"})
 	w.update(bad)
@@ -197,6 +200,7 @@ func TestInProgress(t *testing.T) {
 // Half of the tasks, then all: the service keeps its own tasks until the share has proven itself.
 func TestShare(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	w := a.service(nil)
 	r, err := w.route(w.old, astern.Options{Percent: 50, BakeSeconds: 300, GateSeconds: 60})
 	w.must(err)
@@ -268,6 +272,7 @@ func TestShareFails(t *testing.T) {
 // What can't be shared goes over at once, and the plan says why.
 func TestNotShared(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	for name, c := range map[string]struct {
 		conf func(*ecs.CreateServiceInput)
 		says string
@@ -292,6 +297,7 @@ func TestNotShared(t *testing.T) {
 // What is INACTIVE or untagged comes back as a copy that runs the very image that ran, under its name.
 func TestRegisteredAgain(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	for name, spoil := range map[string]func(ctx context.Context, w *world) error{
 		"INACTIVE": func(ctx context.Context, w *world) error {
 			_, err := w.ecs.DeregisterTaskDefinition(ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: &w.old})
@@ -343,6 +349,7 @@ func TestRegisteredAgain(t *testing.T) {
 // The tasks are replaced by new ones of the same revision, of the image that ran even where its tag has moved.
 func TestRedeploy(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	w := a.service(nil)
 	primaryWas := w.observe("primary").Values["primary"].Text
 	w.carry(w.steps(w.new, astern.Options{Verb: astern.VerbRedeploy}))
@@ -367,6 +374,7 @@ func TestRedeploy(t *testing.T) {
 // The rules of the registry close doors, by date and by how many images are pushed.
 func TestDoors(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	w := a.service(nil)
 	pushed := a.Now()
 	for policy, check := range map[string]func(astern.Door) bool{
@@ -409,6 +417,7 @@ func TestProposed(t *testing.T) {
 
 func TestDiscover(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	w := a.service(nil)
 	w.carry(w.steps(w.old, astern.Options{Percent: 50})[:1])
 	found, err := a.driver.Discoverer.Discover(t.Context(), []string{"aws:"})

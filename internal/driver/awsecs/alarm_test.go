@@ -19,6 +19,7 @@ import (
 // deployment, which the plan says.
 func TestAlarms(t *testing.T) {
 	a := start(t)
+	a.plain = true
 	w := a.service(func(in *ecs.CreateServiceInput) {
 		in.DeploymentConfiguration = &types.DeploymentConfiguration{Alarms: &types.DeploymentAlarms{Enable: true, Rollback: true, AlarmNames: []string{"errors"}}}
 	})

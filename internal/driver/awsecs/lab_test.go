@@ -126,7 +126,7 @@ func (a *account) later(d time.Duration) {
 	a.must(err)
 }
 
-// hurried lets five seconds of the account's time go by between two looks at a deployment, instead of waiting for them.
+// hurried lets fifteen seconds of the account's time go by between two looks at a deployment, instead of waiting for them.
 func (a *account) hurried(d astern.Driver) astern.Driver {
 	d.Actor = hurry{d.Actor, a}
 	return d
@@ -151,7 +151,7 @@ func (h hurry) Find(ctx context.Context, call astern.Call) astern.Found {
 }
 
 func (h hurry) Poll(ctx context.Context, call astern.Call, op astern.Op) astern.Op {
-	h.a.later(5 * time.Second)
+	h.a.later(15 * time.Second)
 	return soon(h.Actor.Poll(ctx, call, op))
 }
 
@@ -188,13 +188,9 @@ func (a *account) service(conf func(*ecs.CreateServiceInput)) *world {
 	a.must(err)
 	_, err = a.ecr.CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: &w.name})
 	a.must(err)
-	_, err = a.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &w.name, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`)})
-	a.must(err)
-	secret, err := a.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &w.name, SecretString: aws.String("the-password")})
-	a.must(err)
-	w.secret = *secret.ARN
-	_, err = a.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &w.name})
-	a.must(err)
+	if !a.plain {
+		w.needs()
+	}
 	w.push("v1", nil)
 	w.define(w.ref("v1"))
 	w.push("v2", nil)
@@ -220,6 +216,19 @@ func (a *account) service(conf func(*ecs.CreateServiceInput)) *world {
 		w.history.Deployments = append([]astern.Deployment{{Revision: rev, Hash: s.Values["release/"+rev].Text, LastAt: &when, KnownGoodAt: &when}}, w.history.Deployments...)
 	}
 	return w
+}
+
+// needs makes what tasks need.
+func (w *world) needs() {
+	w.Helper()
+	ctx := context.Background()
+	_, err := w.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &w.name, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`)})
+	w.must(err)
+	secret, err := w.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &w.name, SecretString: aws.String("the-password")})
+	w.must(err)
+	w.secret = *secret.ARN
+	_, err = w.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &w.name})
+	w.must(err)
 }
 
 func (w *world) ref(tag string) string {
@@ -372,12 +381,10 @@ func (w *world) snapshot() map[string]string {
 	for _, s := range services.Services {
 		out[*s.ServiceName] = fmt.Sprintf("%s %s %d", *s.Status, identity(primary(&s)), s.DesiredCount)
 	}
-	for _, status := range []types.TaskDefinitionStatus{types.TaskDefinitionStatusActive, types.TaskDefinitionStatusInactive} {
-		list, err := w.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: &w.name, Status: status})
-		w.must(err)
-		for _, arn := range list.TaskDefinitionArns {
-			out[arn] = string(status)
-		}
+	list, err := w.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: &w.name}) // those that are ACTIVE
+	w.must(err)
+	for _, arn := range list.TaskDefinitionArns {
+		out[arn] = "ACTIVE"
 	}
 	return out
 }

@@ -37,7 +37,7 @@ func (o order) register(ctx context.Context) astern.Op {
 // copyOf is what is registered.
 func (o order) copyOf(d definition) (*ecs.RegisterTaskDefinitionInput, error) {
 	in := &ecs.RegisterTaskDefinitionInput{Family: d.Family, Cpu: d.Cpu, Memory: d.Memory, EnableFaultInjection: d.EnableFaultInjection,
-		EphemeralStorage: d.EphemeralStorage, ExecutionRoleArn: d.ExecutionRoleArn, TaskRoleArn: d.TaskRoleArn, InferenceAccelerators: d.InferenceAccelerators,
+		EphemeralStorage: d.EphemeralStorage, ExecutionRoleArn: d.ExecutionRoleArn, TaskRoleArn: d.TaskRoleArn,
 		IpcMode: d.IpcMode, PidMode: d.PidMode, NetworkMode: d.NetworkMode, PlacementConstraints: d.PlacementConstraints, ProxyConfiguration: d.ProxyConfiguration,
 		RequiresCompatibilities: d.RequiresCompatibilities, RuntimePlatform: d.RuntimePlatform, Volumes: d.Volumes}
 	left := len(o.pins)

@@ -183,9 +183,3 @@ func (c cloud) resolveRecords(ctx context.Context, records []record) error {
 	}
 	return nil
 }
-
-// ended reports whether nothing becomes of a deployment any more.
-func (r record) ended() bool {
-	return slices.Contains([]types.ServiceDeploymentStatus{types.ServiceDeploymentStatusSuccessful, types.ServiceDeploymentStatusStopped,
-		types.ServiceDeploymentStatusRollbackSuccessful, types.ServiceDeploymentStatusRollbackFailed}, r.status)
-}
