@@ -29,7 +29,7 @@ func TestConformance(t *testing.T) {
 	law := awslaw.New(t)
 	t.Cleanup(func() {
 		law.Holds(t, map[string]string{"appconfig:GetApplication": "the application is named here, and looked for by its id only where it is declared by that",
-			"appconfig:CreateHostedConfigurationVersion": "switching a flag off is no part of the conformance: TestOff does it"})
+			"appconfig:CreateHostedConfigurationVersion": "switching a flag off is no part of the conformance, and is tried in lab_test.go"})
 	})
 	for name, c := range map[string]struct {
 		in     setup
