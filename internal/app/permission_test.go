@@ -20,6 +20,7 @@ var declared = map[string][]string{
 	"aws.ssm": {`{"parameter":"/shop/config","region":"eu-central-1","account":"123456789012"}`, `{"parameter":"config"}`},
 	"aws.appconfig": {`{"application":"shop","environment":"production","configuration":"flags","region":"eu-central-1","account":"123456789012"}`,
 		`{"application":"abc1234","environment":"def5678","configuration":"0a1b2c3"}`},
+	"aws.ecs": {`{"cluster":"shop","service":"api","region":"eu-central-1","account":"123456789012"}`, `{"service":"api"}`},
 	"aws.s3site": {`{"bucket":"web-of-shop","prefix":"app/","distribution":"E2QWRUHEXAMPLE","region":"eu-central-1","account":"123456789012"}`,
 		`{"bucket":"web-of-shop"}`},
 }
