@@ -56,10 +56,18 @@ func (a *App) allowances(ctx context.Context, seen []inventory.Seen) map[string]
 	return out
 }
 
+// identifyWithin is how long the way back waits for the cloud to say whose the credentials are.
+const identifyWithin = 5 * time.Second
+
 // ask asks for the components of one set of credentials.
 func (a *App) ask(ctx context.Context, s awsapi.Settings, seen []inventory.Seen) map[string]*allowance {
 	out := map[string]*allowance{}
 	session, err := a.accounts.Session(ctx, s)
+	if err == nil {
+		soon, done := context.WithTimeout(ctx, identifyWithin)
+		_, err = session.Account(soon)
+		done()
+	}
 	var asked []awsapi.Asked
 	for _, one := range seen {
 		if arn, there := one.State.Get("arn"); there && !arn.Known() {

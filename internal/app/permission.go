@@ -36,21 +36,26 @@ func (a *App) Permissions(components []astern.Component, uses []astern.Permissio
 		open   []string
 	}
 	sets := map[string]*set{}
-	for _, c := range components {
-		d, ok := a.driver(c.Kind)
-		if !ok || d.Permitter == nil {
-			continue
-		}
-		s := awsOf(c)
+	add := func(s awsapi.Settings, address string, list []astern.Permission) {
 		key := s.Role + "\n" + s.Profile
 		if sets[key] == nil {
-			sets[key] = &set{is: awsapi.Settings{Role: s.Role, Profile: s.Profile, Account: s.Account, Region: s.Region}}
-			sets[key].needs = simulating(s)
+			sets[key] = &set{is: s, needs: simulating(s)}
 		}
 		of := sets[key]
-		of.needs, of.things = append(of.needs, d.Permitter.Permissions(c)...), append(of.things, c.Address())
-		if s.Region == "" || s.Account == "" && s.Role == "" {
-			of.open = append(of.open, c.Address())
+		of.needs = append(of.needs, list...)
+		if !slices.Contains(of.things, address) {
+			of.things = append(of.things, address)
+		}
+		if (s.Region == "" || s.Account == "" && s.Role == "") && !slices.Contains(of.open, address) {
+			of.open = append(of.open, address)
+		}
+	}
+	for _, c := range components {
+		if d, ok := a.driver(c.Kind); ok && d.Permitter != nil {
+			add(awsOf(c), c.Address(), d.Permitter.Permissions(c))
+		}
+		for _, w := range watching(c) {
+			add(w.is, c.Address(), w.needs)
 		}
 	}
 	if len(sets) == 0 {
@@ -75,6 +80,40 @@ func (a *App) Permissions(components []astern.Component, uses []astern.Permissio
 	}
 	slices.SortFunc(out, func(x, y PolicySet) int { return cmp.Compare(x.Whose, y.Whose) })
 	return out, nil
+}
+
+// observed is a source of CloudWatch that judges a component or tells of its failures.
+type observed struct {
+	is    awsapi.Settings
+	needs []astern.Permission
+}
+
+// watching is what watching a component asks CloudWatch for.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
+func watching(c astern.Component) []observed {
+	var out []observed
+	note := func(p astern.AWSPlace, list func(awsapi.Settings) []astern.Permission) {
+		is := awsapi.Settings{Region: p.Region, Profile: p.Profile, Role: p.Role, Account: p.Account}
+		out = append(out, observed{is, list(is)})
+	}
+	for _, s := range c.Signals {
+		if s.CloudWatch != nil {
+			note(s.CloudWatch.AWSPlace, func(awsapi.Settings) []astern.Permission {
+				return awsapi.Permissions(astern.UseRead, "the signals that a release is judged by", []string{"*"}, "cloudwatch:GetMetricData")
+			})
+		}
+	}
+	for _, a := range c.Alarms {
+		note(a.AWSPlace, func(is awsapi.Settings) []astern.Permission { // a list of one is checked against all alarms
+			return awsapi.Permissions(astern.UseRead, "the alarms that a release is judged by", []string{is.ARN("cloudwatch", "alarm:*")}, "cloudwatch:DescribeAlarms")
+		})
+	}
+	if l := c.Logs; l != nil {
+		note(l.AWSPlace, func(is awsapi.Settings) []astern.Permission {
+			return awsapi.Permissions(astern.UseRead, "the last failures of a component", []string{is.ARN("logs", "log-group:"+l.Group), is.ARN("logs", "log-group:"+l.Group+":*")}, "logs:FilterLogEvents")
+		})
+	}
+	return out
 }
 
 // awsOf reads what the declarations of all AWS kinds have. It takes settings that were validated before.

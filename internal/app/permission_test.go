@@ -18,6 +18,9 @@ var declared = map[string][]string{
 	"aws.secret": {`{"secret":"shop/db","region":"eu-central-1","account":"123456789012"}`, `{"secret":"shop/db"}`,
 		`{"secret":"arn:aws:secretsmanager:eu-central-1:123456789012:secret:shop/db-AbCdEf"}`},
 	"aws.ssm": {`{"parameter":"/shop/config","region":"eu-central-1","account":"123456789012"}`, `{"parameter":"config"}`},
+	"aws.appconfig": {`{"application":"shop","environment":"production","configuration":"flags","region":"eu-central-1","account":"123456789012"}`,
+		`{"application":"abc1234","environment":"def5678","configuration":"0a1b2c3"}`},
+	"aws.ecs": {`{"cluster":"shop","service":"api","region":"eu-central-1","account":"123456789012"}`, `{"service":"api"}`},
 	"aws.s3site": {`{"bucket":"web-of-shop","prefix":"app/","distribution":"E2QWRUHEXAMPLE","region":"eu-central-1","account":"123456789012"}`,
 		`{"bucket":"web-of-shop"}`},
 }
@@ -136,4 +139,29 @@ func TestNothingThatRecoversDeletes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What watches a component asks CloudWatch: by its own region and role, where it has them.
+func TestPermissionsOfWatching(t *testing.T) {
+	known := reference(t)
+	c := astern.Component{Environment: "production", Name: "shop", Signals: []astern.Signal{{CloudWatch: &astern.CloudWatchSource{}}},
+		Alarms: []astern.Alarm{{AWSPlace: astern.AWSPlace{Region: "us-east-1", Account: "123456789012"}, Alarm: "errors"}},
+		Logs:   &astern.LogSource{AWSPlace: astern.AWSPlace{Region: "eu-central-1", Account: "123456789012"}, Group: "/aws/lambda/shop"}}
+	got := map[string]bool{}
+	for _, w := range watching(c) {
+		for _, p := range w.needs {
+			got[p.Action] = true
+			row := known[p.Action]
+			if row.level != "Read" && row.level != "List" || // metrics are of no resource but where they are in a dataset
+				p.Resource != "*" && !slices.ContainsFunc(row.resources, func(form string) bool { return shaped(p.Resource, form) }) {
+				t.Errorf("%s on %s: %+v", p.Action, p.Resource, row)
+			}
+		}
+	}
+	if !got["cloudwatch:GetMetricData"] || !got["cloudwatch:DescribeAlarms"] || !got["logs:FilterLogEvents"] {
+		t.Errorf("%v", got)
+	}
+	if len(watching(astern.Component{})) != 0 {
+		t.Error("a component that nothing watches needs something")
+	}
 }

@@ -52,7 +52,8 @@ func (s Simulated) Of(a Asked) Verdict {
 
 // Bounds of a simulation. IAM names none for the number of resources of a call; what is asked of one is small enough for a form.
 const (
-	simulateWithin = 15 * time.Second
+	simulateWithin = 30 * time.Second
+	simulateEach   = 5 * time.Second // one call: where IAM can't be reached, a recovery waits no longer
 	atOnce         = 50
 )
 
@@ -74,7 +75,9 @@ func (s *Session) Simulate(ctx context.Context, asked []Asked) (Simulated, error
 		in := &iam.SimulatePrincipalPolicyInput{PolicySourceArn: &who, ActionNames: q.actions, ResourceArns: q.resources, ContextEntries: q.context}
 		pages := iam.NewSimulatePrincipalPolicyPaginator(client, in)
 		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+			each, done := context.WithTimeout(ctx, simulateEach)
+			page, err := pages.NextPage(each)
+			done()
 			if err != nil {
 				return out, Explain(err, "asking IAM what "+who+" may do", who)
 			}

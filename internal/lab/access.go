@@ -38,7 +38,7 @@ func (l *Lab) refuses(ctx context.Context, c *Call) *Reply {
 			resources = []string{""}
 		}
 		for _, resource := range resources {
-			j, err := within(own, boundary, q, resource)
+			j, err := bounded(own, boundary, q, resource)
 			if err != nil {
 				r := iamRefusal(c, err)
 				return &r

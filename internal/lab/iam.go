@@ -62,7 +62,7 @@ func (l *Lab) simulate(ctx context.Context, c *Call) Reply {
 	var b strings.Builder
 	for _, action := range actions {
 		for _, resource := range resources {
-			j, err := within(own, boundary, question{action: action, context: known}, resource)
+			j, err := bounded(own, boundary, question{action: action, context: known}, resource)
 			if err != nil {
 				return iamRefusal(c, err)
 			}
@@ -91,9 +91,9 @@ func iamRefusal(c *Call, err error) Reply {
 	return errorReply(c, http.StatusInternalServerError, "ServiceFailure", err.Error())
 }
 
-// within judges by the policies of a principal, and by its boundary where it has one: that must allow it as well, and its
+// bounded judges by the policies of a principal, and by its boundary where it has one: that must allow it as well, and its
 // denials count.
-func within(own, boundary []policy, q question, resource string) (judgement, error) {
+func bounded(own, boundary []policy, q question, resource string) (judgement, error) {
 	j, err := judge(own, q, resource)
 	if err != nil || boundary == nil || j.decision == explicitDeny {
 		return j, err

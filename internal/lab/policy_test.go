@@ -33,7 +33,7 @@ func TestPoliciesAreJudgedAsByAnother(t *testing.T) {
 		if c.Boundary != nil {
 			boundary = []policy{*c.Boundary}
 		}
-		j, err := within(c.Policies, boundary, question{action: c.Action, context: known}, c.Resource)
+		j, err := bounded(c.Policies, boundary, question{action: c.Action, context: known}, c.Resource)
 		want := map[string]decision{"Allowed": allowed, "ExplicitlyDenied": explicitDeny, "ImplicitlyDenied": implicitDeny}[c.Result]
 		if err != nil || j.decision != want {
 			t.Errorf("case %d: %s on %s is %s (%v), want %s", i, c.Action, c.Resource, j.decision, err, want)

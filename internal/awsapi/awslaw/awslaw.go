@@ -37,17 +37,29 @@ const Region = "eu-central-1"
 // Watch opens accounts whose calls are noted: those of components that declare no region, and of the place "aws:" + Region.
 func Watch(t *testing.T) *Law {
 	t.Helper()
+	l := New(t)
+	l.Also(t, awsapi.Settings{})
+	l.Also(t, awsapi.Settings{Region: Region})
+	return l
+}
+
+// New opens accounts of which nothing is noted yet.
+func New(t *testing.T) *Law {
+	t.Helper()
 	l := &Law{Accounts: awsapi.New(), calls: map[string]int{}, needs: map[string]bool{}}
 	t.Cleanup(func() { l.Accounts.Close() })
-	for _, s := range []awsapi.Settings{{}, {Region: Region}} {
-		session, err := l.Accounts.Session(t.Context(), s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		session.Read.APIOptions = append(slices.Clone(session.Read.APIOptions), l.watch)
-		session.Act.APIOptions = append(slices.Clone(session.Act.APIOptions), l.watch)
-	}
 	return l
+}
+
+// Also notes the calls of components that have these settings.
+func (l *Law) Also(t testing.TB, s awsapi.Settings) {
+	t.Helper()
+	session, err := l.Accounts.Session(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session.Read.APIOptions = append(slices.Clone(session.Read.APIOptions), l.watch)
+	session.Act.APIOptions = append(slices.Clone(session.Act.APIOptions), l.watch)
 }
 
 // watch notes each call as it is made, whatever becomes of it.

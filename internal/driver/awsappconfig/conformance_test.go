@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/appconfig"
 
 	"github.com/astern-dev/astern"
-	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/awsapi/awslaw"
 	"github.com/astern-dev/astern/internal/drivertest"
 	emulated "github.com/astern-dev/astern/internal/lab"
 )
@@ -26,6 +26,11 @@ var late = setup{since: 80 * time.Hour, monitors: 2, quick: true}
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	law := awslaw.New(t)
+	t.Cleanup(func() {
+		law.Holds(t, map[string]string{"appconfig:GetApplication": "the application is named here, and looked for by its id only where it is declared by that",
+			"appconfig:CreateHostedConfigurationVersion": "switching a flag off is no part of the conformance, and is tried in lab_test.go"})
+	})
 	for name, c := range map[string]struct {
 		in     setup
 		breaks []broken
@@ -36,7 +41,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conform(t, c.in, c.breaks)
+			conform(t, law, c.in, c.breaks)
 		})
 	}
 }
@@ -93,18 +98,20 @@ func (l *lab) deny(operation string) {
 		Message: "User: arn:aws:iam::123456789012:user/astern is not authorized to perform: appconfig:" + operation + " on resource: arn:aws:appconfig:eu-central-1:123456789012:application/x"})
 }
 
-func conform(t *testing.T, in setup, breaks []broken) {
+func conform(t *testing.T, law *awslaw.Law, in setup, breaks []broken) {
 	mine := map[string]*lab{}
 	suite := drivertest.Suite{ImageIsCondition: true}
 	suite.New = func(t testing.TB) drivertest.World {
 		l := newLab(t, in)
 		mine[l.c.Address()] = l
+		p, err := resolve(l.c)
+		l.must(err)
+		law.Also(t, p.Settings.Settings)
+		law.Needs(validator{}.Permissions(l.c))
 		return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot,
 			Secrets: []string{"correct-horse-1", "correct-horse-2"}}
 	}
-	accounts := awsapi.New()
-	t.Cleanup(func() { accounts.Close() })
-	suite.Driver = New(accounts, func(address string) (astern.Component, bool) {
+	suite.Driver = New(law.Accounts, func(address string) (astern.Component, bool) {
 		l, ok := mine[address]
 		if !ok {
 			return astern.Component{}, false

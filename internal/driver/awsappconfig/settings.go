@@ -72,7 +72,7 @@ func examine(c astern.Component) (place, []astern.Problem) {
 	return p, problems
 }
 
-// validator is the driver's Validator and Occupier.
+// validator is the driver's Validator, Occupier and Permitter.
 type validator struct{}
 
 // Validate returns every problem of the component's settings.

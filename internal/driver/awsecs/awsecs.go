@@ -71,6 +71,7 @@ func New(accounts *awsapi.Accounts, lookup func(address string) (astern.Componen
 		Validator:  validator{},
 		Occupier:   validator{},
 		Discoverer: d,
+		Permitter:  validator{},
 	}
 }
 

@@ -13,23 +13,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi/awslaw"
 	"github.com/astern-dev/astern/internal/drivertest"
 	"github.com/astern-dev/astern/internal/lab"
 )
 
 func TestConformance(t *testing.T) {
 	a := start(t)
+	law := awslaw.Watch(t)
+	driver := a.hurried(New(law.Accounts, a.lookup))
 	drivertest.Suite{
-		Driver: a.driver,
+		Driver: driver,
 		New: func(t testing.TB) drivertest.World {
 			a.ClearFaults()
 			a.plain = !strings.Contains(t.Name(), "broken") // only what is broken there is about more
 			w := a.service(nil)
+			law.Needs(driver.Permitter.Permissions(w.c))
 			return drivertest.World{Component: w.c, Old: w.old, New: w.new, History: w.history, Secrets: []string{"the-password", "in-the-clear"},
 				Snapshot: func(testing.TB) map[string]string { return w.snapshot() }}
 		},
 		Breaks: a.bound(breaks),
 	}.Run(t)
+	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // for its calls
+	law.Holds(t, map[string]string{"ecs:RegisterTaskDefinition": "TestRegisteredAgain does", "ecs:CreateService": "TestShare does", "ecs:DeleteService": "TestShare does",
+		"cloudwatch:DescribeAlarms": "TestAlarms does", "logs:GetLogEvents": "TestBreaker does", "ssm:DescribeParameters": "no task here has a parameter for a secret",
+		"ecs:TagResource": "ECS asks for it where what is made has tags", "iam:PassRole": "ECS asks for it where a task definition has roles"})
 }
 
 // broken is a way to damage a world, with what that makes of its first revision.

@@ -73,7 +73,7 @@ func (p place) command(operation string, words ...string) string {
 	return host.QuoteAll(append(all, p.Options()...)...)
 }
 
-// validator is the driver's Validator and Occupier.
+// validator is the driver's Validator, Occupier and Permitter.
 type validator struct{}
 
 // Validate returns every problem of the component's settings.
