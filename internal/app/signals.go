@@ -109,7 +109,7 @@ func membersOf(state astern.State) []signal.Member {
 		return out
 	}
 	for _, revision := range strings.Split(v.Text, "+") {
-		out = append(out, signal.Member{Name: revision, Address: state.Values["version/"+revision].Text})
+		out = append(out, signal.Member{Name: revision, Address: state.Version(revision)})
 	}
 	return out
 }

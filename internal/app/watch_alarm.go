@@ -189,7 +189,7 @@ func pastAsk(s astern.Signal, state astern.State, members []string) signal.Ask {
 	}
 	ask.Members = nil
 	for _, m := range members {
-		ask.Members = append(ask.Members, signal.Member{Name: m, Address: state.Values["version/"+m].Text})
+		ask.Members = append(ask.Members, signal.Member{Name: m, Address: state.Version(m)})
 	}
 	return ask
 }
