@@ -47,11 +47,11 @@ func (l Lab) Declaration() (string, error) {
 		}
 		rest = after
 	}
-	credentials := "env: {AWS_REGION: " + Region + ", AWS_ENDPOINT_URL: \"" + l.URL + "\", AWS_ACCESS_KEY_ID: lab, AWS_SECRET_ACCESS_KEY: lab"
+	credentials := "env: {AWS_DEFAULT_REGION: " + Region + ", AWS_ENDPOINT_URL: \"" + l.URL + "\", AWS_ACCESS_KEY_ID: lab, AWS_SECRET_ACCESS_KEY: lab"
 	return strings.NewReplacer(
 		"E1234567890ABC", l.Distribution,
 		"https://rastup.com", l.Edge(),
-		"env: {AWS_REGION: "+Region, credentials,
+		"env: {AWS_DEFAULT_REGION: "+Region, credentials,
 		"logins: [asmith]", "logins: ["+l.Login+"]",
 	).Replace(out.String()), nil
 }

@@ -34,6 +34,15 @@ func (e executions) running() string {
 	return ""
 }
 
+// all returns what is known of each.
+func (e executions) all() []execution {
+	var out []execution
+	for _, x := range e.Executions {
+		out = append(out, x.Execution)
+	}
+	return out
+}
+
 // ids returns those of all executions.
 func (e executions) ids() []string {
 	var out []string
@@ -41,6 +50,38 @@ func (e executions) ids() []string {
 		out = append(out, x.Execution.ID)
 	}
 	return out
+}
+
+// judged is one component in `astern check -o json`.
+type judged struct {
+	Address  string   `json:"address"`
+	Best     string   `json:"best"` // where it can go back to
+	Findings []string `json:"findings"`
+	Targets  []struct {
+		Revision string        `json:"revision"`
+		Doors    []astern.Door `json:"doors"`
+	} `json:"targets"`
+}
+
+// String says whether there is a way back, and what is wrong.
+func (j judged) String() string {
+	out := "back to " + j.Best
+	if j.Best == "" {
+		out = "no way back"
+	}
+	return strings.Join(append([]string{out}, j.Findings...), "; ")
+}
+
+// closes returns the first date at which something takes the way to a revision.
+func (j judged) closes(revision string) (first time.Time) {
+	for _, t := range j.Targets {
+		for _, d := range t.Doors {
+			if t.Revision == revision && d.At != nil && (first.IsZero() || d.At.Before(first)) {
+				first = *d.At
+			}
+		}
+	}
+	return first
 }
 
 // spoken is one line of `astern watch -o json`.

@@ -19,11 +19,12 @@ import (
 )
 
 // The releases. The service and the function have Older and Good, and Good runs; of the front end Good is there. Bad is what
-// Release brings.
+// Release brings. Oldest is an image alone.
 const (
-	Older = "v1.2.1"
-	Good  = "v1.2.2"
-	Bad   = "v1.2.3"
+	Oldest = "v1.2.0"
+	Older  = "v1.2.1"
+	Good   = "v1.2.2"
+	Bad    = "v1.2.3"
 )
 
 // The names of what is made.

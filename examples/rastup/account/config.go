@@ -17,11 +17,11 @@ import (
 // flagIDs name what flags are deployed to.
 type flagIDs struct{ application, environment, profile, strategy string }
 
-// flags are the content of a version: what the features are, and which are on.
+// flags are the content of a version: what the features are, and which are on. Payments came with the second.
 // https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-type-reference-feature-flags.html
-func flags(newFeature bool) []byte {
+func flags(payments, newFeature bool) []byte {
 	return fmt.Appendf(nil, `{"version":"1","flags":{"new_feature_enabled":{"name":"New search"},"payments_enabled":{"name":"Payments"}},`+
-		`"values":{"new_feature_enabled":{"enabled":%t},"payments_enabled":{"enabled":true}}}`, newFeature)
+		`"values":{"new_feature_enabled":{"enabled":%t},"payments_enabled":{"enabled":%t}}}`, newFeature, payments)
 }
 
 // configuration makes the feature flags, in two environments.
@@ -42,36 +42,35 @@ func (a *Account) configuration(ctx context.Context) error {
 		return doing("making the deployment strategy "+strategyName, err)
 	}
 	a.flags = flagIDs{application: aws.ToString(app.Id), profile: aws.ToString(profile.Id), strategy: aws.ToString(strategy.Id)}
+	for _, content := range [][]byte{flags(false, false), flags(true, false)} {
+		if err := a.flagVersion(ctx, c, content); err != nil {
+			return err
+		}
+	}
 	for _, name := range []string{"staging", Environment} {
 		env, err := c.CreateEnvironment(ctx, &appconfig.CreateEnvironmentInput{ApplicationId: app.Id, Name: &name})
 		if err != nil {
 			return doing("making the environment "+name, err)
 		}
 		a.flags.environment = aws.ToString(env.Id)
-		if name == "staging" {
-			if err := a.deployFlags(ctx, c, false, "1"); err != nil {
+		for _, number := range []string{"1", "2"} {
+			if err := a.deployFlags(ctx, c, number); err != nil {
 				return err
 			}
-			continue
-		}
-		if err := a.startDeployment(ctx, c, "1"); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-// deployFlags makes the version of that number, and deploys it.
-func (a *Account) deployFlags(ctx context.Context, c *appconfig.Client, newFeature bool, number string) error {
-	out, err := c.CreateHostedConfigurationVersion(ctx, &appconfig.CreateHostedConfigurationVersionInput{ApplicationId: &a.flags.application,
-		ConfigurationProfileId: &a.flags.profile, Content: flags(newFeature), ContentType: aws.String("application/json")})
-	if err != nil || fmt.Sprint(out.VersionNumber) != number {
-		return doing("making version "+number+" of the flags", err)
-	}
-	return a.startDeployment(ctx, c, number)
+// flagVersion makes a version of the flags.
+func (a *Account) flagVersion(ctx context.Context, c *appconfig.Client, content []byte) error {
+	_, err := c.CreateHostedConfigurationVersion(ctx, &appconfig.CreateHostedConfigurationVersionInput{ApplicationId: &a.flags.application,
+		ConfigurationProfileId: &a.flags.profile, Content: content, ContentType: aws.String("application/json")})
+	return doing("making a version of the flags", err)
 }
 
-func (a *Account) startDeployment(ctx context.Context, c *appconfig.Client, number string) error {
+// deployFlags deploys the version of that number.
+func (a *Account) deployFlags(ctx context.Context, c *appconfig.Client, number string) error {
 	_, err := c.StartDeployment(ctx, &appconfig.StartDeploymentInput{ApplicationId: &a.flags.application, EnvironmentId: &a.flags.environment,
 		ConfigurationProfileId: &a.flags.profile, ConfigurationVersion: &number, DeploymentStrategyId: &a.flags.strategy})
 	return doing("deploying version "+number+" of the flags", err)
@@ -79,7 +78,11 @@ func (a *Account) startDeployment(ctx context.Context, c *appconfig.Client, numb
 
 // switchOn switches the new feature on.
 func (a *Account) switchOn(ctx context.Context) error {
-	return a.deployFlags(ctx, appconfig.NewFromConfig(a.config), true, "2")
+	c := appconfig.NewFromConfig(a.config)
+	if err := a.flagVersion(ctx, c, flags(true, true)); err != nil {
+		return err
+	}
+	return a.deployFlags(ctx, c, "3")
 }
 
 // FlagOn asks for the flags as the application does, and returns whether the new feature is on.

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,13 +60,12 @@ func (a *Account) registry(ctx context.Context) error {
 	if _, err := c.CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: &name}); err != nil {
 		return doing("making the repository "+name, err)
 	}
-	for _, release := range []string{Older, Good} {
-		manifest, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-			"annotations": map[string]string{"org.opencontainers.image.version": release}})
+	for _, release := range []string{Oldest, Older, Good} {
+		manifest, err := manifestOf(release)
 		if err != nil {
-			return doing("writing the manifest of "+release, err)
+			return err
 		}
-		if _, err := c.PutImage(ctx, &ecr.PutImageInput{RepositoryName: &name, ImageTag: &release, ImageManifest: aws.String(string(manifest))}); err != nil {
+		if _, err := c.PutImage(ctx, &ecr.PutImageInput{RepositoryName: &name, ImageTag: &release, ImageManifest: &manifest}); err != nil {
 			return doing("putting the image "+release, err)
 		}
 	}
@@ -74,6 +75,42 @@ func (a *Account) registry(ctx context.Context) error {
 		KeptPrefix, KeptDays)
 	_, err := c.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: &name, LifecyclePolicyText: &policy})
 	return doing("putting the lifecycle policy of "+name, err)
+}
+
+// manifestOf is the manifest of a release's image. No code runs in the lab's tasks, so there are no layers.
+func manifestOf(release string) (string, error) {
+	b, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+		"annotations": map[string]string{"org.opencontainers.image.version": release}})
+	return string(b), doing("writing the manifest of "+release, err)
+}
+
+// Keep gives the image of a release a tag by which the registry keeps it.
+func (a *Account) Keep(ctx context.Context, release string) error {
+	manifest, err := manifestOf(release)
+	if err != nil {
+		return err
+	}
+	_, err = ecr.NewFromConfig(a.config).PutImage(ctx, &ecr.PutImageInput{RepositoryName: aws.String(Repository), ImageTag: aws.String(KeptPrefix + release),
+		ImageManifest: &manifest})
+	return doing("tagging the image of "+release, err)
+}
+
+// Images returns the releases whose images are in the registry, in order, and the digest of each.
+func (a *Account) Images(ctx context.Context) (releases []string, digests map[string]string, err error) {
+	out, err := ecr.NewFromConfig(a.config).DescribeImages(ctx, &ecr.DescribeImagesInput{RepositoryName: aws.String(Repository)})
+	if err != nil {
+		return nil, nil, doing("asking for the images", err)
+	}
+	digests = map[string]string{}
+	for _, i := range out.ImageDetails {
+		for _, tag := range i.ImageTags {
+			if !strings.HasPrefix(tag, KeptPrefix) {
+				releases, digests[tag] = append(releases, tag), aws.ToString(i.ImageDigest)
+			}
+		}
+	}
+	slices.Sort(releases)
+	return releases, digests, nil
 }
 
 // define registers the task definition of a release.

@@ -11,8 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Page returns the page that visitors get in a release. That of the bad one asks for a script of the release before, in which the search
-// is not there: it stays empty.
+// Page returns the page that visitors get in a release. In that of the bad one the search has lost its place: it stays empty.
 func Page(release string) string {
 	body := `<main id="search"><input name="q" placeholder="Find a DJ"></main>`
 	if release == Bad {
@@ -27,8 +26,10 @@ func (a *Account) site(ctx context.Context) error {
 		if err := a.bucket(ctx, bucket); err != nil {
 			return err
 		}
-		if err := a.upload(ctx, bucket, Good); err != nil {
-			return err
+		for _, release := range []string{Older, Good} {
+			if err := a.upload(ctx, bucket, release); err != nil {
+				return err
+			}
 		}
 	}
 	name := Bucket
