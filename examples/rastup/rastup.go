@@ -52,9 +52,13 @@ func (l Lab) Declaration() (string, error) {
 		"E1234567890ABC", l.Distribution,
 		"https://rastup.com", l.Edge(),
 		"env: {AWS_DEFAULT_REGION: "+Region, credentials,
+		"copy: /mnt/audit/rastup", "copy: "+AuditCopy,
 		"logins: [asmith]", "logins: ["+l.Login+"]",
 	).Replace(out.String()), nil
 }
+
+// AuditCopy is the folder beside the lab's astern.yaml that stands for another machine's disk. It must be there.
+const AuditCopy = "audit-copy"
 
 // Region is where the system is.
 const Region = "us-west-2"

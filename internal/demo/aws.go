@@ -17,7 +17,6 @@ const awsRelease = "aws-release"
 
 // The components of the story.
 const (
-	theAPI      = "production/api"
 	theFunction = "production/search-indexer"
 	theFrontend = "production/frontend"
 )
@@ -99,23 +98,22 @@ func imageExpires(ctx context.Context, t *telling) error {
 	if err := t.exits(ctx, 4, append([]string{"check", "--at", "in 20d"}, inProduction...)...); err != nil {
 		return err
 	}
-	c, err := t.astern.readiness(ctx, theAPI, "in 20d")
+	c, err := t.astern.later(ctx, "api", "in 20d")
 	if err != nil {
 		return err
 	}
 	t.find("astern warns that the service will have no way back", c.Best == "" && strings.Contains(c.String(), "the last way back ends"), "%s", c)
-	now, err := t.astern.readiness(ctx, theAPI, "")
+	if err := t.exits(ctx, 0, append([]string{"targets", "api"}, inProduction...)...); err != nil {
+		return err
+	}
+	now, err := t.astern.now(ctx, "api")
 	if err != nil {
 		return err
 	}
 	closes := now.closes(account.Service + ":1")
 	late := time.Until(closes) - account.KeptDays*24*time.Hour // that of its image, which was put a moment ago
-	t.find("the check of today has the date", late < 0 && late > -5*time.Minute, "the way back to %s:1 closes at %s", account.Service, closes.Format(time.RFC3339))
-	_, digests, err := t.cloud.account.Images(ctx)
-	if err != nil {
-		return err
-	}
-	return t.exits(ctx, 4, "may", "delete", account.Registry+"/"+account.Repository+"@"+digests[account.Older])
+	t.find("the way back has the date today", late < 0 && late > -5*time.Minute, "the way back to %s:1 closes at %s", account.Service, closes.Format(time.RFC3339))
+	return nil
 }
 
 // imageKept is what a person does about it: a tag that the registry's rule spares.
@@ -126,7 +124,7 @@ func imageKept(ctx context.Context, t *telling) error {
 			return err
 		}
 	}
-	c, err := t.astern.readiness(ctx, theAPI, "in 20d")
+	c, err := t.astern.later(ctx, "api", "in 20d")
 	if err != nil {
 		return err
 	}
@@ -169,7 +167,11 @@ func badInTheCloud(ctx context.Context, t *telling) error {
 	}
 	t.find("the application is told that the new feature is on", on, "%s: %t", account.Flag, on)
 	t.story.NoticeSeconds = time.Since(t.released).Seconds()
-	return t.exits(ctx, 4, append([]string{"check"}, inProduction...)...)
+	if err := t.exits(ctx, 4, append([]string{"check"}, inProduction...)...); err != nil {
+		return err
+	}
+	t.timeline.say("meanwhile the CI of the storage team asks about a rule: what is not current in the front end's bucket is deleted after a week")
+	return t.exits(ctx, 4, append([]string{"may", "rule", "s3://" + account.Bucket, rulesFile}, inProduction...)...)
 }
 
 // cloudFlagOff switches the feature off first, which takes seconds.
@@ -245,11 +247,11 @@ func monthLater(ctx context.Context, t *telling) error {
 		return err
 	}
 	t.find("twenty days later the registry has what was kept, and nothing else", slices.Equal(left, []string{account.Older, account.Good}), "%s", strings.Join(left, ", "))
-	c, err := t.astern.readiness(ctx, theAPI, "")
+	c, err := t.astern.now(ctx, "api")
 	if err != nil {
 		return err
 	}
-	t.find("the service can still go back", c.Best == account.Service+":1", "%s", c)
+	t.find("the service can still go back", c.readiness(account.Service+":1") == astern.Ready, "%s:1 is %s", account.Service, c.readiness(account.Service+":1"))
 	return nil
 }
 
@@ -277,23 +279,27 @@ func labDown(ctx context.Context, t *telling) error {
 	return nil
 }
 
-// readiness asks astern for what it knows of one component, now or as it will be.
-func (a *asternCommand) readiness(ctx context.Context, address, at string) (judged, error) {
-	args := append([]string{"check", "-o", "json"}, inProduction...)
-	if at != "" {
-		args = append(args, "--at", at)
-	}
+// later asks astern for what it will say of a component that day, and now for what it says of its ways back now.
+func (a *asternCommand) later(ctx context.Context, component, day string) (judged, error) {
+	return a.judge(ctx, component, append([]string{"check", "--at", day, "-o", "json"}, inProduction...))
+}
+
+func (a *asternCommand) now(ctx context.Context, component string) (judged, error) {
+	return a.judge(ctx, component, append([]string{"targets", component, "-o", "json"}, inProduction...))
+}
+
+func (a *asternCommand) judge(ctx context.Context, component string, args []string) (judged, error) {
 	out, err := a.ask(ctx, args...)
 	if err != nil {
 		return judged{}, err
 	}
-	all, err := decode[struct{ Components []judged }]("astern check", out)
+	all, err := decode[struct{ Components []judged }]("astern "+args[0], out)
 	if err != nil {
 		return judged{}, err
 	}
-	i := slices.IndexFunc(all.Components, func(c judged) bool { return c.Address == address })
+	i := slices.IndexFunc(all.Components, func(c judged) bool { return c.Address == "production/"+component })
 	if i < 0 {
-		return judged{}, astern.Errorf(astern.Internal, "astern check says nothing of %s", address)
+		return judged{}, astern.Errorf(astern.Internal, "astern %s says nothing of %s", args[0], component)
 	}
 	return all.Components[i], nil
 }

@@ -79,15 +79,27 @@ func (c *cloud) environment() []string {
 // labFolder is that of the lab.
 func (c *cloud) labFolder() string { return filepath.Join(c.folder, ".astern-lab") }
 
-// declare writes astern.yaml.
+// rulesFile has the lifecycle rules that somebody asks about, and oldVersions what is in it.
+const (
+	rulesFile   = "rules.json"
+	oldVersions = `{"Rules": [{"ID": "old versions", "Status": "Enabled", "Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": {"NoncurrentDays": 7}}]}`
+)
+
+// declare writes astern.yaml and what is beside it.
 func (c *cloud) declare() error {
 	c.declared = rastup.Lab{URL: c.lab.URL, Distribution: c.account.Distribution, Login: proc.Self().User}
 	text, err := c.declared.Declaration()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(c.folder, "astern.yaml"), []byte(text), 0o644); err != nil {
-		return astern.Errorf(astern.Internal, "writing astern.yaml of the account: %w", err)
+	err = os.MkdirAll(filepath.Join(c.folder, rastup.AuditCopy), 0o755)
+	for name, content := range map[string]string{"astern.yaml": text, rulesFile: oldVersions} {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(c.folder, name), []byte(content), 0o644)
+		}
+	}
+	if err != nil {
+		return astern.Errorf(astern.Internal, "writing what astern knows of the account: %w", err)
 	}
 	return nil
 }

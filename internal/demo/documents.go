@@ -52,14 +52,15 @@ func (e executions) ids() []string {
 	return out
 }
 
-// judged is one component in `astern check -o json`.
+// judged is one component in `astern check -o json`, or in that of targets, which tells the targets alone.
 type judged struct {
 	Address  string   `json:"address"`
 	Best     string   `json:"best"` // where it can go back to
 	Findings []string `json:"findings"`
 	Targets  []struct {
-		Revision string        `json:"revision"`
-		Doors    []astern.Door `json:"doors"`
+		Revision  string           `json:"revision"`
+		Readiness astern.Readiness `json:"readiness"`
+		Doors     []astern.Door    `json:"doors"`
 	} `json:"targets"`
 }
 
@@ -70,6 +71,16 @@ func (j judged) String() string {
 		out = "no way back"
 	}
 	return strings.Join(append([]string{out}, j.Findings...), "; ")
+}
+
+// readiness returns that of a revision, "" when it is no target.
+func (j judged) readiness(revision string) astern.Readiness {
+	for _, t := range j.Targets {
+		if t.Revision == revision {
+			return t.Readiness
+		}
+	}
+	return ""
 }
 
 // closes returns the first date at which something takes the way to a revision.

@@ -48,8 +48,8 @@ func run(ctx context.Context, folder, source string, bad bool) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return astern.Errorf(astern.Internal, "making the folder for astern.yaml: %w", err)
+	if err := os.MkdirAll(filepath.Join(folder, rastup.AuditCopy), 0o755); err != nil {
+		return astern.Errorf(astern.Internal, "making the folders: %w", err)
 	}
 	file := filepath.Join(folder, "astern.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
