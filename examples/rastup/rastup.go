@@ -5,6 +5,7 @@ package rastup
 
 import (
 	_ "embed"
+	"strconv"
 	"strings"
 
 	"github.com/astern-dev/astern"
@@ -53,7 +54,7 @@ func (l Lab) Declaration() (string, error) {
 		"https://rastup.com", l.Edge(),
 		"env: {AWS_DEFAULT_REGION: "+Region, credentials,
 		"copy: /mnt/audit/rastup", "copy: "+AuditCopy,
-		"logins: [asmith]", "logins: ["+l.Login+"]",
+		"logins: [asmith]", "logins: ["+strconv.Quote(l.Login)+"]",
 	).Replace(out.String()), nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/examples/rastup"
 	"github.com/astern-dev/astern/examples/rastup/account"
-	"github.com/astern-dev/astern/internal/lab"
 )
 
 const awsRelease = "aws-release"
@@ -32,35 +31,40 @@ var (
 func (d *demo) tellAWSRelease(ctx context.Context) (s Story) {
 	d.timeline.chapter("Story 3, aws-release: in AWS, a bad function and a bad front end at once, and an image that is about to expire")
 	c, err := newCloud(d.shop.folder, d.source)
+	command := &asternCommand{program: d.astern.program, shop: c, timeline: d.timeline}
 	if err == nil {
-		// Also after Ctrl-C: what was started is ended.
+		// Also after Ctrl-C and where the story ended early: what was started is ended.
 		defer func() {
-			if e := c.down(ctx); e != nil && s.OK {
+			if _, e := command.ask(context.WithoutCancel(ctx), "lab", "down"); e != nil {
 				s.OK = false
 				s.Findings = append(s.Findings, Finding{What: "the lab ends", Saw: e.Error()})
 			}
 		}()
 	}
 	setOut := func(_ context.Context, t *telling) error {
-		t.cloud, t.astern = c, &asternCommand{program: d.astern.program, shop: c, timeline: d.timeline}
+		t.cloud, t.astern = c, command
 		return err
 	}
-	return d.tell(ctx, awsRelease, quietBegins, setOut, labUp, accountKnown, imageExpires, imageKept, badInTheCloud, cloudFlagOff, cloudBack, cloudProven,
+	return d.tell(ctx, awsRelease, quietBegins, setOut, accountMade, accountKnown, imageExpires, imageKept, badInTheCloud, cloudFlagOff, cloudBack, cloudProven,
 		monthLater, audited, labDown)
 }
 
-// labUp starts the lab, and makes the account.
-func labUp(ctx context.Context, t *telling) error {
+// accountMade starts the lab, and makes the account.
+func accountMade(ctx context.Context, t *telling) error {
 	began := time.Now()
 	if err := t.must(ctx, "lab", "up"); err != nil {
 		return err
 	}
-	running, err := lab.Find(t.cloud.labFolder())
+	out, err := t.astern.ask(ctx, "lab", "up", "-o", "json") // it is up already, and says where
 	if err != nil {
 		return err
 	}
-	t.cloud.lab = running
-	if t.cloud.account, err = account.Make(ctx, running.URL, t.cloud.source); err != nil {
+	up, err := decode[labUp]("astern lab up", out)
+	if err != nil {
+		return err
+	}
+	t.cloud.url = up.Lab.URL
+	if t.cloud.account, err = account.Make(ctx, up.Lab.URL, t.cloud.source); err != nil {
 		return err
 	}
 	t.timeline.say("in the account, %s: the service %s runs %s, the function %s and the front end are %s, behind CloudFront %s (made in %.1f s)", rastup.Region,

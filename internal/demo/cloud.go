@@ -17,7 +17,6 @@ import (
 	"github.com/astern-dev/astern/examples/rastup"
 	"github.com/astern-dev/astern/examples/rastup/account"
 	"github.com/astern-dev/astern/internal/canary"
-	"github.com/astern-dev/astern/internal/lab"
 	"github.com/astern-dev/astern/internal/proc"
 )
 
@@ -29,7 +28,7 @@ type cloud struct {
 	folder   string
 	marked   string // the demo's folder, which every process is marked with
 	source   string // folder of astern's source code
-	lab      lab.Running
+	url      string // of the lab, once it is up
 	declared rastup.Lab
 	account  *account.Account
 	client   *http.Client
@@ -70,14 +69,11 @@ func (c *cloud) environment() []string {
 	out = append(append(out, canary.Environ()...), marker+"="+c.marked, "NO_COLOR=1", "TERM=dumb", "AWS_ACCESS_KEY_ID=lab",
 		"AWS_REGION="+rastup.Region, "AWS_DEFAULT_REGION="+rastup.Region, "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
-	if c.lab.URL != "" {
-		out = append(out, "AWS_ENDPOINT_URL="+c.lab.URL)
+	if c.url != "" {
+		out = append(out, "AWS_ENDPOINT_URL="+c.url)
 	}
 	return out
 }
-
-// labFolder is that of the lab.
-func (c *cloud) labFolder() string { return filepath.Join(c.folder, ".astern-lab") }
 
 // rulesFile has the lifecycle rules that somebody asks about, and oldVersions what is in it.
 const (
@@ -87,7 +83,7 @@ const (
 
 // declare writes astern.yaml and what is beside it.
 func (c *cloud) declare() error {
-	c.declared = rastup.Lab{URL: c.lab.URL, Distribution: c.account.Distribution, Login: proc.Self().User}
+	c.declared = rastup.Lab{URL: c.url, Distribution: c.account.Distribution, Login: proc.Self().User}
 	text, err := c.declared.Declaration()
 	if err != nil {
 		return err
@@ -102,12 +98,6 @@ func (c *cloud) declare() error {
 		return astern.Errorf(astern.Internal, "writing what astern knows of the account: %w", err)
 	}
 	return nil
-}
-
-// down ends the lab, also when the demo was interrupted.
-func (c *cloud) down(ctx context.Context) error {
-	_, err := lab.Down(context.WithoutCancel(ctx), c.labFolder())
-	return err
 }
 
 // page is what a visitor gets at the edge.

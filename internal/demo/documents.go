@@ -52,6 +52,13 @@ func (e executions) ids() []string {
 	return out
 }
 
+// labUp is `astern lab up -o json`.
+type labUp struct {
+	Lab struct {
+		URL string `json:"url"`
+	} `json:"lab"`
+}
+
 // judged is one component in `astern check -o json`, or in that of targets, which tells the targets alone.
 type judged struct {
 	Address  string   `json:"address"`
