@@ -117,7 +117,11 @@ func imageExpires(ctx context.Context, t *telling) error {
 	closes := now.closes(account.Service + ":1")
 	late := time.Until(closes) - account.KeptDays*24*time.Hour // that of its image, which was put a moment ago
 	t.find("the way back has the date today", late < 0 && late > -5*time.Minute, "the way back to %s:1 closes at %s", account.Service, closes.Format(time.RFC3339))
-	return nil
+	_, digests, err := t.cloud.account.Images(ctx)
+	if err != nil {
+		return err
+	}
+	return t.exits(ctx, 4, append([]string{"may", "delete", account.Registry + "/" + account.Repository + "@" + digests[account.Older]}, inProduction...)...)
 }
 
 // imageKept is what a person does about it: a tag that the registry's rule spares.

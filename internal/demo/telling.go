@@ -36,7 +36,7 @@ type telling struct {
 
 // tell tells a story by carrying out its parts in order, and judges it by what was found.
 func (d *demo) tell(ctx context.Context, name string, parts ...func(context.Context, *telling) error) Story {
-	t := &telling{demo: d, story: Story{Name: name}, astern: d.astern}
+	t := &telling{demo: d, story: Story{Name: name, Stages: []Stage{}}, astern: d.astern}
 	for _, part := range parts {
 		if err := part(ctx, t); err != nil {
 			t.find("the story was told to its end", false, "%v", err)
