@@ -117,12 +117,12 @@ func imageExpires(ctx context.Context, t *telling) error {
 	closes := now.closes(account.Service + ":1")
 	late := time.Until(closes) - account.KeptDays*24*time.Hour // that of its image, which was put a moment ago
 	t.find("the way back has the date today", late < 0 && late > -5*time.Minute, "the way back to %s:1 closes at %s", account.Service, closes.Format(time.RFC3339))
-	_, digests, err := t.cloud.account.Images(ctx)
-	if err != nil {
-		return err
-	}
-	return t.exits(ctx, 4, append([]string{"may", "delete", account.Registry + "/" + account.Repository + "@" + digests[account.Older]}, inProduction...)...)
+	t.timeline.say("who put the policy in force could have asked, as somebody does who wants it stricter still, %d days", strictDays)
+	return t.exits(ctx, 4, mayPolicy...)
 }
+
+// mayPolicy asks whether a stricter policy of the registry may be put in force.
+var mayPolicy = append([]string{"may", "rule", "arn:aws:ecr:" + rastup.Region + ":" + account.ID + ":repository/" + account.Repository, policyFile}, inProduction...)
 
 // imageKept is what a person does about it: a tag that the registry's rule spares.
 func imageKept(ctx context.Context, t *telling) error {
@@ -137,7 +137,7 @@ func imageKept(ctx context.Context, t *telling) error {
 		return err
 	}
 	t.find("the next check sees that the way back stays", c.Best == account.Service+":1", "%s", c)
-	return nil
+	return t.exits(ctx, 0, mayPolicy...)
 }
 
 // badInTheCloud has a CI release what is bad, and looks at it as callers and visitors do.
@@ -250,7 +250,7 @@ func monthLater(ctx context.Context, t *telling) error {
 	if err := t.must(ctx, "lab", "clock", "+20d"); err != nil {
 		return err
 	}
-	left, _, err := t.cloud.account.Images(ctx)
+	left, err := t.cloud.account.Images(ctx)
 	if err != nil {
 		return err
 	}

@@ -75,9 +75,11 @@ func (c *cloud) environment() []string {
 	return out
 }
 
-// rulesFile has the lifecycle rules that somebody asks about, and oldVersions what is in it.
+// The files with rules that somebody asks about: of the front end's bucket, and of the registry.
 const (
 	rulesFile   = "rules.json"
+	policyFile  = "policy.json"
+	strictDays  = 7
 	oldVersions = `{"Rules": [{"ID": "old versions", "Status": "Enabled", "Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": {"NoncurrentDays": 7}}]}`
 )
 
@@ -89,7 +91,7 @@ func (c *cloud) declare() error {
 		return err
 	}
 	err = os.MkdirAll(filepath.Join(c.folder, rastup.AuditCopy), 0o755)
-	for name, content := range map[string]string{"astern.yaml": text, rulesFile: oldVersions} {
+	for name, content := range map[string]string{"astern.yaml": text, rulesFile: oldVersions, policyFile: account.Policy(strictDays)} {
 		if err == nil {
 			err = os.WriteFile(filepath.Join(c.folder, name), []byte(content), 0o644)
 		}

@@ -41,7 +41,8 @@ const (
 	Flag         = "new_feature_enabled"
 	Secret       = "rastup/prod/api-key"
 	Parameter    = "/rastup/prod/search"
-	Registry     = lab.Account + ".dkr.ecr." + rastup.Region + ".amazonaws.com"
+	ID           = lab.Account // of the account
+	Registry     = ID + ".dkr.ecr." + rastup.Region + ".amazonaws.com"
 	KeptDays     = 14 // so long the registry keeps an image that no tag spares
 	KeptPrefix   = "keep-"
 	artifacts    = "rastup-artifacts"

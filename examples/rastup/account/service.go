@@ -18,7 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/astern-dev/astern/examples/rastup"
-	"github.com/astern-dev/astern/internal/lab"
 )
 
 // role makes the one that tasks and functions have.
@@ -29,7 +28,7 @@ func (a *Account) role(ctx context.Context) error {
 	return doing("making the role "+role, err)
 }
 
-func roleARN() *string { return aws.String("arn:aws:iam::" + lab.Account + ":role/" + role) }
+func roleARN() *string { return aws.String("arn:aws:iam::" + ID + ":role/" + role) }
 
 // services makes the registry, and the service in staging and production.
 func (a *Account) services(ctx context.Context) error {
@@ -69,12 +68,17 @@ func (a *Account) registry(ctx context.Context) error {
 			return doing("putting the image "+release, err)
 		}
 	}
-	policy := fmt.Sprintf(`{"rules":[`+
-		`{"rulePriority":1,"description":"kept by hand","selection":{"tagStatus":"tagged","tagPrefixList":[%q],"countType":"imageCountMoreThan","countNumber":1000},"action":{"type":"expire"}},`+
-		`{"rulePriority":2,"description":"old images","selection":{"tagStatus":"any","countType":"sinceImagePushed","countUnit":"days","countNumber":%d},"action":{"type":"expire"}}]}`,
-		KeptPrefix, KeptDays)
+	policy := Policy(KeptDays)
 	_, err := c.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{RepositoryName: &name, LifecyclePolicyText: &policy})
 	return doing("putting the lifecycle policy of "+name, err)
+}
+
+// Policy is a lifecycle policy of the registry: images are kept for so many days, or for good by a tag.
+func Policy(days int) string {
+	return fmt.Sprintf(`{"rules":[`+
+		`{"rulePriority":1,"description":"kept by hand","selection":{"tagStatus":"tagged","tagPrefixList":[%q],"countType":"imageCountMoreThan","countNumber":1000},"action":{"type":"expire"}},`+
+		`{"rulePriority":2,"description":"old images","selection":{"tagStatus":"any","countType":"sinceImagePushed","countUnit":"days","countNumber":%d},"action":{"type":"expire"}}]}`,
+		KeptPrefix, days)
 }
 
 // manifestOf is the manifest of a release's image. No code runs in the lab's tasks, so there are no layers.
@@ -95,22 +99,22 @@ func (a *Account) Keep(ctx context.Context, release string) error {
 	return doing("tagging the image of "+release, err)
 }
 
-// Images returns the releases whose images are in the registry, in order, and the digest of each.
-func (a *Account) Images(ctx context.Context) (releases []string, digests map[string]string, err error) {
+// Images returns the releases whose images are in the registry, in order.
+func (a *Account) Images(ctx context.Context) ([]string, error) {
 	out, err := ecr.NewFromConfig(a.config).DescribeImages(ctx, &ecr.DescribeImagesInput{RepositoryName: aws.String(Repository)})
 	if err != nil {
-		return nil, nil, doing("asking for the images", err)
+		return nil, doing("asking for the images", err)
 	}
-	digests = map[string]string{}
+	var releases []string
 	for _, i := range out.ImageDetails {
 		for _, tag := range i.ImageTags {
 			if !strings.HasPrefix(tag, KeptPrefix) {
-				releases, digests[tag] = append(releases, tag), aws.ToString(i.ImageDigest)
+				releases = append(releases, tag)
 			}
 		}
 	}
 	slices.Sort(releases)
-	return releases, digests, nil
+	return releases, nil
 }
 
 // define registers the task definition of a release.
