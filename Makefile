@@ -20,7 +20,8 @@ help: ## list what can be made
 build: need-go ## build bin/astern
 	@$(BUILD) -o bin/astern ./cmd/astern
 
-demo: build ## break a small web shop, bring it back, and have astern watch over it; JSON=1 prints one JSON document last
+demo: build ## break a web shop and a system in AWS, and bring them back; JSON=1 prints one JSON document last
+	@scripts/need.sh lab || [ "$$CI" != true ]
 	@$(BUILD) -o bin/astern-demo ./examples/webshop/cmd/demo
 	@bin/astern-demo -astern bin/astern $(if $(filter 1,$(JSON)),-json)
 

@@ -15,11 +15,17 @@ import (
 // commandLimit bounds one astern command.
 const commandLimit = 90 * time.Second
 
-// asternCommand runs astern in the shop's work folder, as a person would type it.
+// asternCommand runs astern where a system lives, as a person would type it.
 type asternCommand struct {
 	program  string
-	shop     *shop
+	shop     home
 	timeline *timeline
+}
+
+// home is where a system lives: the folder of its astern.yaml, and what programs inherit there.
+type home interface {
+	dir() string
+	environment() []string
 }
 
 // process is an astern that was started.
@@ -71,7 +77,7 @@ func (a *asternCommand) ask(ctx context.Context, args ...string) ([]byte, error)
 func (a *asternCommand) command(ctx context.Context, limit time.Duration, args []string) *process {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	p := &process{command: exec.CommandContext(ctx, a.program, args...), line: "astern " + typed(args), cancel: cancel}
-	p.command.Dir = a.shop.folder
+	p.command.Dir = a.shop.dir()
 	p.command.Env = a.shop.environment()
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
@@ -152,6 +158,16 @@ func (a *asternCommand) carriedOut(ctx context.Context) ([]string, error) {
 	}
 	e, err := decode[executions]("astern executions", out)
 	return e.ids(), err
+}
+
+// executed returns all executions, the newest first.
+func (a *asternCommand) executed(ctx context.Context) ([]execution, error) {
+	out, err := a.ask(ctx, "executions", "-o", "json")
+	if err != nil {
+		return nil, err
+	}
+	e, err := decode[executions]("astern executions", out)
+	return e.all(), err
 }
 
 // typed prints arguments as a person would type them.

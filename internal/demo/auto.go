@@ -35,8 +35,28 @@ const (
 // tellAutoRollback: a release that is bad everywhere goes out to all instances, and nobody does anything: astern notices,
 // goes back and proves it.
 func (d *demo) tellAutoRollback(ctx context.Context) Story {
-	d.timeline.chapter("Story 3, auto-rollback: %s goes out to all instances, and nobody does anything", badRelease)
-	return d.tell(ctx, autoRollback, releaseBoth, watched, normalLoad, badRollout, wentBack, backToNormal, latched)
+	d.timeline.chapter("Story 4, auto-rollback: %s goes out to all instances, and nobody does anything", badRelease)
+	return d.tell(ctx, autoRollback, quietBegins, watched, nothingNoticed, normalLoad, badRollout, wentBack, backToNormal, latched)
+}
+
+// quietBegins has astern watch, unless it watches already: from now on nothing happens in the shop for a while.
+func quietBegins(ctx context.Context, t *telling) error {
+	if t.vigil != nil {
+		return nil
+	}
+	if err := releaseBoth(ctx, t); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := t.startVigil(ctx); err != nil {
+		return err
+	}
+	if _, err := t.says(ctx, 20*time.Second, began.Truncate(time.Second), watching, theShop); err != nil {
+		return err
+	}
+	t.quietSince = began
+	t.timeline.say("for %.0f s nothing happens in the shop: that is what a release will be compared with", quietTime.Seconds())
+	return nil
 }
 
 // releaseBoth lifts the latches of the stories before, and takes the stock forward. From then on revisions are watched for
@@ -54,27 +74,19 @@ func releaseBoth(ctx context.Context, t *telling) error {
 	return t.shop.declare()
 }
 
-// watched has astern watch, and gives it a quiet time, unless it watches already.
+// watched waits for what is left of the quiet time.
 func watched(ctx context.Context, t *telling) error {
-	if t.vigil != nil {
-		return t.vigil.over()
-	}
-	began := time.Now()
-	if err := t.startVigil(ctx); err != nil {
-		return err
-	}
-	if _, err := t.says(ctx, 20*time.Second, began.Truncate(time.Second), watching, theShop); err != nil {
-		return err
-	}
-	t.timeline.say("for %.0f s nothing happens: that is what a release will be compared with", quietTime.Seconds())
-	err := until(ctx, quietTime+5*time.Second, "nothing happens", func() bool { return time.Since(began) >= quietTime || t.vigil.over() != nil })
+	rest := quietTime - time.Since(t.quietSince)
+	err := until(ctx, max(rest, 0)+5*time.Second, "nothing happens", func() bool { return time.Since(t.quietSince) >= quietTime || t.vigil.over() != nil })
 	if err != nil {
 		return err
 	}
-	if err := t.vigil.over(); err != nil {
-		return err
-	}
-	words := t.vigil.since(began, noticed, acted)
+	return t.vigil.over()
+}
+
+// nothingNoticed finds out whether astern kept quiet in the quiet time.
+func nothingNoticed(_ context.Context, t *telling) error {
+	words := t.vigil.since(t.quietSince, noticed, acted)
 	t.find("nothing is noticed while nothing happens", len(words) == 0, "%s", heard(words))
 	return nil
 }

@@ -34,6 +34,15 @@ func (e executions) running() string {
 	return ""
 }
 
+// all returns what is known of each.
+func (e executions) all() []execution {
+	var out []execution
+	for _, x := range e.Executions {
+		out = append(out, x.Execution)
+	}
+	return out
+}
+
 // ids returns those of all executions.
 func (e executions) ids() []string {
 	var out []string
@@ -41,6 +50,56 @@ func (e executions) ids() []string {
 		out = append(out, x.Execution.ID)
 	}
 	return out
+}
+
+// labUp is `astern lab up -o json`.
+type labUp struct {
+	Lab struct {
+		URL string `json:"url"`
+	} `json:"lab"`
+}
+
+// judged is one component in `astern check -o json`, or in that of targets, which tells the targets alone.
+type judged struct {
+	Address  string   `json:"address"`
+	Best     string   `json:"best"` // where it can go back to
+	Findings []string `json:"findings"`
+	Targets  []struct {
+		Revision  string           `json:"revision"`
+		Readiness astern.Readiness `json:"readiness"`
+		Doors     []astern.Door    `json:"doors"`
+	} `json:"targets"`
+}
+
+// String says whether there is a way back, and what is wrong.
+func (j judged) String() string {
+	out := "back to " + j.Best
+	if j.Best == "" {
+		out = "no way back"
+	}
+	return strings.Join(append([]string{out}, j.Findings...), "; ")
+}
+
+// readiness returns that of a revision, "" when it is no target.
+func (j judged) readiness(revision string) astern.Readiness {
+	for _, t := range j.Targets {
+		if t.Revision == revision {
+			return t.Readiness
+		}
+	}
+	return ""
+}
+
+// closes returns the first date at which something takes the way to a revision.
+func (j judged) closes(revision string) (first time.Time) {
+	for _, t := range j.Targets {
+		for _, d := range t.Doors {
+			if t.Revision == revision && d.At != nil && (first.IsZero() || d.At.Before(first)) {
+				first = *d.At
+			}
+		}
+	}
+	return first
 }
 
 // spoken is one line of `astern watch -o json`.

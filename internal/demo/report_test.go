@@ -2,6 +2,9 @@ package demo
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +125,78 @@ func TestIncidentInReport(t *testing.T) {
 	r := Report{Kind: "Demo", Version: 1, Stories: []Story{{Name: "auto-rollback", OK: true, Incident: &in, Requests: load.Figures{Total: 2689, Failed: 49}}}}
 	if err := r.WriteTable(&b); err != nil || !strings.Contains(b.String(), "\nauto-rollback\n  "+want+"\n  49 of 2689 requests failed from the fault to its end\n") {
 		t.Errorf("%v: %s", err, b.String())
+	}
+}
+
+// A story that could not be told is named, with its reason, and the others make a good demo.
+func TestStoryLeftOut(t *testing.T) {
+	r := Report{Kind: "Demo", Version: 1, LeftOut: []LeftOut{{Name: awsRelease, Because: "there is no moto_server"}}}
+	for range stories - 1 {
+		r.Stories = append(r.Stories, Story{Name: "told", OK: true})
+	}
+	if !r.OK() {
+		t.Error("five stories that ended well, and one left out, are no good demo")
+	}
+	var table, document bytes.Buffer
+	if err := errors.Join(r.WriteTable(&table), r.WriteJSON(&document)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(table.String(), "The story aws-release was left out: there is no moto_server") ||
+		!strings.Contains(document.String(), `"left_out":[{"name":"aws-release","because":"there is no moto_server"}]`) {
+		t.Errorf("%s\n%s", table.String(), document.String())
+	}
+	if r.Stories = r.Stories[1:]; r.OK() {
+		t.Error("a story that was neither told nor left out makes a good demo")
+	}
+}
+
+// Under CI=true nothing is left out; elsewhere the story that needs an account is, where there is none.
+func TestTales(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	d := &demo{timeline: newTimeline(t.Output()), source: t.TempDir()}
+	for _, c := range []struct {
+		ci            string
+		told, leftOut int
+	}{{"", stories - 1, 1}, {"true", stories, 0}} {
+		t.Setenv("CI", c.ci)
+		if tales, leftOut := d.tales(); len(tales) != c.told || len(leftOut) != c.leftOut {
+			t.Errorf("CI=%s: %d told, left out: %v", c.ci, len(tales), leftOut)
+		}
+	}
+	bin := motoFolder(d.source)
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range programs {
+		if why := missing(d.source); !strings.Contains(why, name) {
+			t.Errorf("without %s: %q", name, why)
+		}
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if why := missing(d.source); why != "" {
+		t.Error(why)
+	}
+}
+
+// What astern says of a component, and what the person's own account is, which the story must not touch.
+func TestCloudDocuments(t *testing.T) {
+	all, err := decode[struct{ Components []judged }]("astern check", []byte(`{"components":[{"address":"production/api","best":"api:1","findings":["late"],`+
+		`"targets":[{"revision":"api:1","readiness":"ready","doors":[{"deployments":3,"what":"x"},{"at":"2026-12-06T00:00:00Z","what":"y"},{"at":"2026-12-05T00:00:00Z","what":"z"}]}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := all.Components[0]
+	if j.String() != "back to api:1; late" || j.readiness("api:1") != astern.Ready || j.readiness("api:2") != "" || j.closes("api:1").Day() != 5 || !j.closes("api:2").IsZero() {
+		t.Errorf("%s, %s, %s", j, j.readiness("api:1"), j.closes("api:1"))
+	}
+	t.Setenv("AWS_PROFILE", "mine")
+	t.Setenv("AWS_SESSION_TOKEN", "mine")
+	c := &cloud{marked: "/demo", url: "http://127.0.0.1:1"}
+	env := strings.Join(c.environment(), "\n")
+	if strings.Contains(env, "mine") || !strings.Contains(env, "AWS_ENDPOINT_URL=http://127.0.0.1:1") || !strings.Contains(env, marker+"=/demo") {
+		t.Error(env)
 	}
 }
 

@@ -90,6 +90,8 @@ func (s *shop) service(name string) webshop.Service {
 	return webshop.Service{}
 }
 
+func (s *shop) dir() string { return s.folder }
+
 // environment is what processes of the demo inherit: astern's own settings of the person's shell are left out, and there are
 // secrets, which nothing may print or leave.
 func (s *shop) environment() []string {

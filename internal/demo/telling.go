@@ -22,6 +22,11 @@ const measured = 3 * time.Second
 type telling struct {
 	*demo
 	story Story
+	// astern runs where the story happens: in the shop's folder, or beside the account in AWS.
+	astern *asternCommand
+	cloud  *cloud // nil in the stories of the shop
+	// released is when the bad release went out to the cloud.
+	released time.Time
 	// fault is when the first instance ran the bad release, noticed when the load showed it, proven when astern had
 	// proven the recovery.
 	fault, noticed, proven time.Time
@@ -31,7 +36,7 @@ type telling struct {
 
 // tell tells a story by carrying out its parts in order, and judges it by what was found.
 func (d *demo) tell(ctx context.Context, name string, parts ...func(context.Context, *telling) error) Story {
-	t := &telling{demo: d, story: Story{Name: name}}
+	t := &telling{demo: d, story: Story{Name: name, Stages: []Stage{}}, astern: d.astern}
 	for _, part := range parts {
 		if err := part(ctx, t); err != nil {
 			t.find("the story was told to its end", false, "%v", err)
