@@ -19,7 +19,7 @@ type Channel struct {
 	PagerDuty  *astern.PagerDutyChannel `json:"pagerduty,omitempty" jsonschema:"oneof_required=pagerduty,description=PagerDuty's Events API v2"`
 	Webhook    *Webhook                 `json:"webhook,omitempty" jsonschema:"oneof_required=webhook,description=any endpoint that takes JSON"`
 	Events     []astern.NoticeEvent     `json:"events,omitempty" jsonschema:"minItems=1,enum=opened,enum=decided,enum=asked,enum=acted,enum=held,enum=resolved,enum=break-glass,enum=overdue,description=what it is told of (default: everything)"`
-	Severity   string                   `json:"severity,omitempty" jsonschema:"minLength=1,description=the mildest severity that it is told of (default: all)"`
+	Severity   string                   `json:"severity,omitempty" jsonschema:"description=the mildest severity that it is told of (default: all)"`
 	Components []string                 `json:"components,omitempty" jsonschema:"minItems=1,description=what it is told about: ENV or ENV/COMPONENT (default: all)"`
 }
 
