@@ -235,7 +235,7 @@ func checkWatch(t *testing.T, s *shop, g *load.Generator, a *asternCommand) {
 	d := &demo{timeline: a.timeline, shop: s, astern: a, load: g, watch: startWatch(ctx, s, a.timeline)}
 	defer d.watch.stop()
 	defer d.endVigil()
-	story := &telling{demo: d}
+	story := &telling{demo: d, astern: a}
 	steps := []func() error{
 		func() error { return recordGood(ctx, story) },
 		func() error { return d.startVigil(ctx) },
