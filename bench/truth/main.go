@@ -3,7 +3,7 @@
 //
 // What can be broken is the catalogue (catalogue.go); each row says beforehand which read shows it, and whether it is
 // there before the check. A trial follows from its seed. Reading order: catalogue.go, trial.go, world.go, keep.go (putting
-// a world back), worker.go (as whom the trials are made), table.go.
+// a world back), worker.go (as whom the trials are made); package verdict counts.
 package main
 
 import (
@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/astern-dev/astern/bench/verdict"
 )
 
 func main() {
@@ -41,7 +43,7 @@ func run(ctx context.Context, first, count uint64, shown bool) error {
 	if err != nil {
 		return err
 	}
-	t := tabulate(o.Tried)
+	t := verdict.Tabulate(o.Tried)
 	if shown {
 		for _, one := range o.Tried {
 			fmt.Println(one)
@@ -51,7 +53,7 @@ func run(ctx context.Context, first, count uint64, shown bool) error {
 	for _, row := range o.Untried {
 		fmt.Println("not possible here:", row)
 	}
-	if wrong := t.wrong(); len(wrong) > 0 {
+	if wrong := t.Wrong(); len(wrong) > 0 {
 		return fmt.Errorf("goals missed: %v", wrong)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/bench/verdict"
 	"github.com/astern-dev/astern/internal/app"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/inventory"
@@ -172,7 +173,7 @@ func (t *trial) breakRows(ctx context.Context, after bool) (undo func(), err err
 }
 
 // run makes the trial.
-func (t *trial) run(ctx context.Context) ([]tried, error) {
+func (t *trial) run(ctx context.Context) ([]verdict.Tried, error) {
 	t.draw()
 	if err := t.restore(ctx); err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func (t *trial) run(ctx context.Context) ([]tried, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []tried
+	var out []verdict.Tried
 	for _, target := range t.targets() {
 		if target == unwatched && t.seed%4 != 0 {
 			continue // it is at risk anyway
@@ -202,8 +203,8 @@ func (t *trial) run(ctx context.Context) ([]tried, error) {
 }
 
 // expect notes what is known of a target before it is tried.
-func (t *trial) expect(target string, said astern.Target) tried {
-	o := tried{Seed: t.seed, Shape: t.name, Target: target, Proven: target != unwatched, Said: said.Readiness, Because: "it is no target"}
+func (t *trial) expect(target string, said astern.Target) verdict.Tried {
+	o := verdict.Tried{Seed: t.seed, Shape: t.name, Target: target, Proven: target != unwatched, Said: said.Readiness, Because: "it is no target"}
 	if said.Readiness == "" {
 		o.Said = astern.Broken // a revision that is not even listed
 	}
@@ -250,7 +251,7 @@ func (t *trial) check(ctx context.Context) (map[string]astern.Target, error) {
 }
 
 // try breaks the world again, goes to the target for real, and puts the world back.
-func (t *trial) try(ctx context.Context, o *tried) error {
+func (t *trial) try(ctx context.Context, o *verdict.Tried) error {
 	if err := t.restore(ctx); err != nil {
 		return err
 	}
@@ -288,7 +289,7 @@ func (t *trial) try(ctx context.Context, o *tried) error {
 
 // goTo has astern roll back. planned tells whether there was a plan at all: also one that astern's own judgement of the
 // target would have kept a person from.
-func (t *trial) goTo(ctx context.Context, o *tried) (how string, planned bool, err error) {
+func (t *trial) goTo(ctx context.Context, o *verdict.Tried) (how string, planned bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	a, done, err := t.open(ctx)

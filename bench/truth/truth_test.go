@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/bench/verdict"
 	"github.com/astern-dev/astern/internal/proof"
 )
 
@@ -36,40 +36,14 @@ func TestTruth(t *testing.T) {
 	for _, row := range o.Untried {
 		t.Logf("not possible here: %s", row)
 	}
-	table := tabulate(o.Tried)
+	table := verdict.Tabulate(o.Tried)
 	t.Logf("\n%s", table)
-	proof.Figures(t, table.figures())
-	for _, w := range table.wrong() {
+	proof.Figures(t, table.Figures())
+	for _, w := range table.Wrong() {
 		t.Error(w)
 	}
-	if table.trials != int(count) {
-		t.Errorf("%d of %d trials were made", table.trials, count)
-	}
-}
-
-// TestTable holds the judge to what the goals say.
-func TestTable(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		one  tried
-		want int
-	}{
-		"ready that fails, and could have been seen": {tried{Said: astern.Ready, Rows: []string{"x"}, Seeable: true}, 1},
-		"ready that fails, and could not":            {tried{Said: astern.Ready, Rows: []string{"x"}}, 0},
-		"ready that fails without any damage":        {tried{Said: astern.Ready, Proven: true}, 1},
-		"ready that works":                           {tried{Said: astern.Ready, Proven: true, Works: true}, 0},
-		"broken that works":                          {tried{Said: astern.Broken, Rows: []string{"x"}, Works: true}, 1},
-		"broken that fails":                          {tried{Said: astern.Broken, Rows: []string{"x"}}, 0},
-		"unknown wins nothing":                       {tried{Said: astern.ReadyUnknown, Proven: true, Works: true}, 1},
-		"at risk though unbroken":                    {tried{Said: astern.AtRisk, Proven: true, Works: true}, 1},
-		"at risk, and never proven":                  {tried{Said: astern.AtRisk, Works: true}, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if wrong := tabulate([]tried{test.one}).wrong(); len(wrong) != test.want {
-				t.Errorf("%v, want %d", wrong, test.want)
-			}
-		})
+	if table.Trials != int(count) {
+		t.Errorf("%d of %d trials were made", table.Trials, count)
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/astern-dev/astern/bench/verdict"
 )
 
 // The first argument of this program when it is one of its own children.
@@ -33,9 +35,9 @@ const slots = 16
 
 // result is what a worker prints.
 type result struct {
-	Tried   []tried  `json:"tried"`
-	Untried []string `json:"untried,omitempty"` // rows that were drawn and are not possible here
-	Trouble string   `json:"trouble,omitempty"`
+	Tried   []verdict.Tried `json:"tried"`
+	Untried []string        `json:"untried,omitempty"` // rows that were drawn and are not possible here
+	Trouble string          `json:"trouble,omitempty"`
 }
 
 // child does the work of a child, and reports whether this process is one.

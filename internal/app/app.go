@@ -94,6 +94,8 @@ type App struct {
 	// TakeOver goes on although another process or another state folder has not ended its execution; that one can't act
 	// from then on.
 	TakeOver bool
+	// Clock is that of executions.
+	Clock engine.Clock
 	// Alive tells whether the process that carries an execution out may still live.
 	Alive func(astern.Runner) bool
 
@@ -148,7 +150,7 @@ func (p proofs) KeepProof(ctx context.Context, key string, proof []byte, at time
 // Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
 func Open(path string, store Store) (*App, error) {
 	self := proc.Self()
-	a := &App{Store: store, Now: time.Now, By: self.User, Runner: self, Alive: proc.Alive, post: &post{}}
+	a := &App{Store: store, Now: time.Now, Clock: engine.SystemClock{}, By: self.User, Runner: self, Alive: proc.Alive, post: &post{}}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "finding %s: %w", path, err)

@@ -280,7 +280,7 @@ func (a *App) engine(ctx context.Context, id string) (eng taken, outcome astern.
 	if err != nil {
 		return eng, "", fmt.Errorf("running %s: %w", id, err)
 	}
-	return taken{release: release, Engine: engine.Engine{Journal: a.Store, Clock: engine.SystemClock{}, Execution: id, Fence: fence, Plan: s.plan,
+	return taken{release: release, Engine: engine.Engine{Journal: a.Store, Clock: a.Clock, Execution: id, Fence: fence, Plan: s.plan,
 		World: a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })}}, "", nil
 }
 

@@ -1,4 +1,6 @@
-package main
+// Package verdict compares what was said of targets with what happened when they were tried. The benches of truth share it,
+// so that hosts and clouds are held to the same goals.
+package verdict
 
 import (
 	"fmt"
@@ -8,8 +10,8 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// tried is one target: what was said of it and what happened when it was tried.
-type tried struct {
+// Tried is one target: what was said of it and what happened when it was tried.
+type Tried struct {
 	Seed   uint64 `json:"seed"`
 	Shape  string `json:"shape"`
 	Target string `json:"target"`
@@ -26,7 +28,7 @@ type tried struct {
 }
 
 // String is one line.
-func (t tried) String() string {
+func (t Tried) String() string {
 	works := "fails"
 	if t.Works {
 		works = "works"
@@ -34,27 +36,28 @@ func (t tried) String() string {
 	return fmt.Sprintf("%4d %-8s %-7s %-8s %s  [%s]  %s | %s", t.Seed, t.Shape, t.Target, t.Said, works, strings.Join(t.Rows, ", "), t.Because, t.Happened)
 }
 
-// table is what was said against what happened.
-type table struct {
-	trials, targets int
+// Table is what was said against what happened.
+type Table struct {
+	Trials, Targets int
 	said            map[astern.Readiness][2]int // works, fails
-	lies            []tried                     // ready, and failed for a reason that could have been seen
+	lies            []Tried                     // ready, and failed for a reason that could have been seen
 	unseen          int                         // ready, and failed for a reason that no read shows or that came later
-	unexplained     []tried                     // ready, nothing broken, and failed
-	wronged         []tried                     // broken, and works
+	unexplained     []Tried                     // ready, nothing broken, and failed
+	wronged         []Tried                     // broken, and works
 	whole, ready    int                         // unbroken, proven targets, and those of them that were ready
-	passed          []tried                     // unbroken, proven and not ready
+	passed          []Tried                     // unbroken, proven and not ready
 	rows            map[string][6]int           // by row: ready, at risk, broken, unknown, works, fails
 }
 
 var order = []astern.Readiness{astern.Ready, astern.AtRisk, astern.Broken, astern.ReadyUnknown}
 
-func tabulate(all []tried) table {
-	t := table{said: map[astern.Readiness][2]int{}, rows: map[string][6]int{}}
+// Tabulate counts.
+func Tabulate(all []Tried) Table {
+	t := Table{said: map[astern.Readiness][2]int{}, rows: map[string][6]int{}}
 	seeds := map[uint64]bool{}
 	for _, o := range all {
 		seeds[o.Seed] = true
-		t.targets++
+		t.Targets++
 		n, column := t.said[o.Said], 1
 		if o.Works {
 			column = 0
@@ -90,15 +93,15 @@ func tabulate(all []tried) table {
 			t.rows[row] = r
 		}
 	}
-	t.trials = len(seeds)
+	t.Trials = len(seeds)
 	return t
 }
 
 // broken returns how many targets were said to be broken.
-func (t table) broken() int { return t.said[astern.Broken][0] + t.said[astern.Broken][1] }
+func (t Table) broken() int { return t.said[astern.Broken][0] + t.said[astern.Broken][1] }
 
-// wrong names the goals that are missed, with what missed them.
-func (t table) wrong() []string {
+// Wrong names the goals that are missed, with what missed them.
+func (t Table) Wrong() []string {
 	var out []string
 	for _, o := range append(t.lies, t.unexplained...) {
 		out = append(out, "ready that fails: "+o.String())
@@ -116,17 +119,17 @@ func (t table) wrong() []string {
 	return out
 }
 
-// figures are those of a proof.
-func (t table) figures() map[string]float64 {
-	return map[string]float64{"trials": float64(t.trials), "targets": float64(t.targets), "ready_that_fails_seeably": float64(len(t.lies) + len(t.unexplained)),
+// Figures are those of a proof.
+func (t Table) Figures() map[string]float64 {
+	return map[string]float64{"trials": float64(t.Trials), "targets": float64(t.Targets), "ready_that_fails_seeably": float64(len(t.lies) + len(t.unexplained)),
 		"ready_that_fails_unseeably": float64(t.unseen), "said_broken": float64(t.broken()), "broken_that_works": float64(len(t.wronged)),
 		"unbroken_proven": float64(t.whole), "unbroken_proven_ready": float64(t.ready)}
 }
 
 // String is the table for people.
-func (t table) String() string {
+func (t Table) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d trials, %d targets\n\n%-10s %8s %8s\n", t.trials, t.targets, "said", "works", "fails")
+	fmt.Fprintf(&b, "%d trials, %d targets\n\n%-10s %8s %8s\n", t.Trials, t.Targets, "said", "works", "fails")
 	for _, word := range order {
 		fmt.Fprintf(&b, "%-10s %8d %8d\n", word, t.said[word][0], t.said[word][1])
 	}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/astern-dev/astern/internal/lab"
+)
+
+const region = "us-east-1"
+
+// slot is where one trial after the other finds its lab: an address that a profile of the SDK's configuration names.
+type slot struct {
+	profile string
+	server  *httptest.Server
+	now     atomic.Pointer[lab.Lab]
+}
+
+func (s *slot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if l := s.now.Load(); l != nil {
+		l.ServeHTTP(w, r)
+		return
+	}
+	http.Error(w, "there is no lab here now", http.StatusServiceUnavailable)
+}
+
+// machine is what all trials of one run share: moto, the slots, and nothing of this machine's own credentials.
+type machine struct {
+	folder string
+	moto   *lab.Moto
+	slots  []*slot
+}
+
+// outside are the variables by which the SDK would find other credentials or another place than the lab's.
+var outside = []string{"AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+	"AWS_SESSION_TOKEN"}
+
+// newMachine starts moto and the slots. It changes the environment of this process.
+func newMachine(ctx context.Context, folder string, slots int) (*machine, error) {
+	moto, err := lab.StartMoto(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{folder: folder, moto: moto}
+	first, err := lab.New(moto.URL, 1, nil)
+	if err == nil {
+		err = first.Begin(ctx)
+		first.Close()
+	}
+	if err != nil {
+		m.stop()
+		return nil, err
+	}
+	var config strings.Builder
+	for i := range slots {
+		s := &slot{profile: fmt.Sprintf("slot-%d", i)}
+		s.server = httptest.NewServer(s)
+		m.slots = append(m.slots, s)
+		fmt.Fprintf(&config, "[profile %s]\nregion = %s\nendpoint_url = %s\naws_access_key_id = lab\naws_secret_access_key = lab\n", s.profile, region, s.server.URL)
+	}
+	for _, name := range outside {
+		os.Unsetenv(name) // it can't fail for these names
+	}
+	os.Setenv("AWS_CONFIG_FILE", filepath.Join(folder, "config"))
+	os.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	if err := os.WriteFile(filepath.Join(folder, "config"), []byte(config.String()), 0o600); err != nil {
+		m.stop()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *machine) stop() {
+	for _, s := range m.slots {
+		s.server.Close()
+	}
+	m.moto.Stop()
+}
+
+// roleIn is the role that is assumed in an account: each trial has an account of its own, so that none sees what others left.
+func roleIn(account string) string { return "arn:aws:iam::" + account + ":role/operator" }
+
+// session is the SDK's configuration for whoever breaks things and looks at the world: one attempt a call.
+func (s *slot) session(account string) aws.Config {
+	c := aws.Config{Region: region, BaseEndpoint: aws.String(s.server.URL), RetryMaxAttempts: 1, HTTPClient: s.server.Client(),
+		Credentials: credentials.NewStaticCredentialsProvider("lab", "lab", "")}
+	c.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(c), roleIn(account)))
+	return c
+}
+
+// haste is how much faster the trial's time goes while an execution waits.
+const haste = 10
+
+// clock is the lab's, which goes faster while somebody waits for it: what takes minutes in the cloud is no reason to wait as
+// long here.
+type clock struct {
+	*lab.Lab
+	mu sync.Mutex
+}
+
+// After steps the lab by what was waited less than asked for.
+func (c *clock) After(d time.Duration) <-chan time.Time {
+	if d < time.Second/2 {
+		return time.After(d)
+	}
+	out, due := make(chan time.Time, 1), c.Now().Add(d)
+	time.AfterFunc(d/haste, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if missing := due.Sub(c.Now()); missing > 0 {
+			_, _ = c.Step(context.Background(), missing) // it only refuses to go back, or on for a century
+		}
+		out <- c.Now()
+	})
+	return out
+}
