@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -304,14 +305,37 @@ func (s *site) back(ctx context.Context) error {
 	return err
 }
 
-// byHand copies what was recorded onto its keys, the entry point last.
+// recorded is what a person reads in the record of a release.
+type recorded struct {
+	Path    string
+	SHA256  string
+	Version string `json:"version_id"`
+}
+
+// byHand reads the record and copies what it names onto its keys, the entry point last.
 func (s *site) byHand(ctx context.Context, target string) error {
-	for _, path := range []string{asset(target), entry} {
-		source := s.name + "/" + url.PathEscape(path) + "?versionId=" + s.version[target][path]
-		if slices.Contains(keepsNone, s.shape) {
-			source = s.name + "/" + s.copied(target, path)
+	out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.name, Key: aws.String(recordsKept + target + ".json")})
+	if err != nil {
+		return err
+	}
+	defer out.Body.Close() // read to its end
+	var record struct{ Files []recorded }
+	if err := json.NewDecoder(out.Body).Decode(&record); err != nil {
+		return err
+	}
+	if len(record.Files) == 0 {
+		return errors.New("the record names nothing")
+	}
+	slices.SortFunc(record.Files, func(a, b recorded) int { return strings.Compare(a.Path, b.Path) }) // assets before the entry point
+	for _, f := range record.Files {
+		if f.Path != entry && f.Path != asset(target) {
+			continue // it is there for pages of earlier releases
 		}
-		if _, err := s.s3.CopyObject(ctx, &s3.CopyObjectInput{Bucket: &s.name, Key: &path, CopySource: &source}); err != nil {
+		source := s.name + "/" + url.PathEscape(f.Path) + "?versionId=" + f.Version
+		if f.Version == "" {
+			source = s.name + "/" + recordsKept + "_files/" + f.SHA256
+		}
+		if _, err := s.s3.CopyObject(ctx, &s3.CopyObjectInput{Bucket: &s.name, Key: &f.Path, CopySource: &source}); err != nil {
 			return err
 		}
 	}

@@ -41,6 +41,9 @@ func Judge(t astern.Target, d astern.Deployment, o astern.Objectives, now time.T
 		}
 		t.Evidence = append(t.Evidence, e)
 	}
+	if d.Latched != "" { // of whatever kind: a rollback there is refused until a person releases it
+		t.Evidence = append(t.Evidence, astern.Evidence{What: "it is latched: " + d.Latched, Readiness: astern.AtRisk, Seen: now})
+	}
 	t.Readiness = astern.ReadyUnknown
 	if len(t.Evidence) > 0 {
 		t.Readiness = astern.Ready

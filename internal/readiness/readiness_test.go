@@ -48,6 +48,7 @@ func TestJudge(t *testing.T) {
 		"only an old proof":               {nil, proven(100 * day), astern.Objectives{}, risk, "more than 90 d ago"},
 		"never proven":                    {evidence(good, good), astern.Deployment{}, astern.Objectives{}, risk, "it was never proven to work"},
 		"never proven, broken":            {evidence(bad), astern.Deployment{}, astern.Objectives{}, bad, "seen broken"},
+		"latched":                         {evidence(good), astern.Deployment{ProvenAt: ago(day), Latched: "lost orders"}, astern.Objectives{}, risk, "it is latched: lost orders"},
 		"a word that is none":             {evidence(good, "fine"), proven(day), astern.Objectives{}, dark, "proven"},
 		"no word":                         {evidence(""), proven(day), astern.Objectives{}, dark, "proven"},
 		"a moment before the limit":       {evidence(good), proven(90*day - 1), astern.Objectives{}, good, "within the last 90 d"},

@@ -137,10 +137,10 @@ func (o *order) keep(ctx context.Context, files []file) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(sideBySide)
 	for _, f := range files {
-		if there[f.SHA256] {
+		if is, ok := there[f.SHA256]; ok && is.size == f.Size {
 			continue
 		}
-		there[f.SHA256] = true
+		there[f.SHA256] = object{size: f.Size}
 		group.Go(func() error {
 			key, from := o.p.copyKey(f.SHA256), o.p.Prefix+f.Path
 			_, err := o.act.CopyObject(groupCtx, &s3.CopyObjectInput{Bucket: &o.p.Bucket, Key: &key, CopySource: copySource(o.p.Bucket, from, ""),

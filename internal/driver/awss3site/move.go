@@ -195,7 +195,7 @@ func (o *order) superfluous(ctx context.Context, record manifest, same copies) (
 	if err != nil {
 		return nil, err
 	}
-	kept := map[string]bool{}
+	kept := map[string]object{}
 	if versioning != versioningEnabled {
 		if kept, err = o.copied(ctx); err != nil {
 			return nil, err
@@ -209,7 +209,8 @@ func (o *order) superfluous(ctx context.Context, record manifest, same copies) (
 		}
 		for _, f := range m.Files {
 			is, ok := there[f.Path]
-			if ok && same.holds(f, is) && (versioning == versioningEnabled || kept[f.SHA256]) {
+			held, copied := kept[f.SHA256]
+			if ok && same.holds(f, is) && (versioning == versioningEnabled || copied && held.size == f.Size) {
 				goes[f.Path] = is
 			}
 		}

@@ -305,11 +305,15 @@ func (s *survey) entryProblems(ctx context.Context) ([]error, error) {
 func (s *survey) proven(ctx context.Context, r *release, f file) error {
 	i, _ := slices.BinarySearchFunc(r.manifest.Files, f.Path, func(f file, path string) int { return strings.Compare(f.Path, path) })
 	w := r.ways[i]
-	if w.can(f) != "" || !w.found || f.Size > maxManifest {
-		return nil // said already, or only a copy is left
+	if w.can(f) != "" || f.Size > maxManifest {
+		return nil // said already
 	}
-	is, err := s.digest(ctx, f.Path, object{etag: w.etag, size: f.Size, version: w.version})
-	if err == nil && is.SHA256 != f.SHA256 {
+	from, is := s.p.Prefix+f.Path, object{etag: w.etag, size: f.Size, version: w.version}
+	if !w.found { // only a copy is left
+		from, is = s.p.copyKey(f.SHA256), w.copy
+	}
+	held, err := s.digestOf(ctx, from, f.Path, is)
+	if err == nil && held.SHA256 != f.SHA256 {
 		err = astern.Errorf(astern.Refused, "%s has another digest than was recorded", f.Path)
 	}
 	return err

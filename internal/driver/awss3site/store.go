@@ -83,7 +83,11 @@ func (c clients) get(ctx context.Context, key string, most int64) (text []byte, 
 
 // digest reads an object, or a version of one, and returns what it is.
 func (c clients) digest(ctx context.Context, path string, o object) (file, error) {
-	key := c.p.Prefix + path
+	return c.digestOf(ctx, c.p.Prefix+path, path, o)
+}
+
+// digestOf is digest for content of a path that may lie under another key.
+func (c clients) digestOf(ctx context.Context, key, path string, o object) (file, error) {
 	in := &s3.GetObjectInput{Bucket: &c.p.Bucket, Key: &key, IfMatch: quoted(o.etag)}
 	if o.version != "" {
 		in.VersionId = &o.version

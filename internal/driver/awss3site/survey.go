@@ -30,6 +30,7 @@ type way struct {
 	etag    string // of that version
 	found   bool   // there is such a version
 	copied  bool   // there is a copy of its content instead
+	copy    object // as it is listed
 	live    bool   // it is what is served, as it is
 	class   string // storage class of the version
 }
@@ -238,9 +239,12 @@ func (s *survey) lookForCopies(ctx context.Context) error {
 	for _, r := range s.releases {
 		for k := range r.ways {
 			w := &r.ways[k]
-			switch copied := there[r.manifest.Files[k].SHA256]; {
+			f := r.manifest.Files[k]
+			is, copied := there[f.SHA256]
+			copied = copied && is.size == f.Size // else it is no copy of that
+			switch {
 			case !w.found && copied:
-				w.copied = true
+				w.copied, w.copy = true, is
 			case w.found && !copied && w.version == "" && !s.rules.Versioned:
 				r.bare++
 			}
@@ -249,11 +253,13 @@ func (s *survey) lookForCopies(ctx context.Context) error {
 	return nil
 }
 
-// copied lists the copies of content.
-func (c clients) copied(ctx context.Context) (map[string]bool, error) {
-	out := map[string]bool{}
+// copied lists the copies of content, by their digest.
+func (c clients) copied(ctx context.Context) (map[string]object, error) {
+	out := map[string]object{}
 	prefix := c.p.copyKey("")
-	err := c.objects(ctx, prefix, nil, func(o s3types.Object) { out[strings.TrimPrefix(aws.ToString(o.Key), prefix)] = true })
+	err := c.objects(ctx, prefix, nil, func(o s3types.Object) {
+		out[strings.TrimPrefix(aws.ToString(o.Key), prefix)] = object{etag: etagOf(o.ETag), size: aws.ToInt64(o.Size)}
+	})
 	return out, err
 }
 

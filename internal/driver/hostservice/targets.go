@@ -156,9 +156,6 @@ func (v view) evidence(rev string, d astern.Deployment) []astern.Evidence {
 	default:
 		add(astern.AtRisk, time.Time{}, "it never completed a watch")
 	}
-	if d.Latched != "" {
-		add(astern.AtRisk, time.Time{}, "it is latched: %s", d.Latched)
-	}
 	if w := v.sp.way(v.sp.places[0]); w.unit == "" && w.status == nil && w.pidFile == "" {
 		add(astern.AtRisk, time.Time{}, "after a crash a restart can't be found again: declare status or pid_file")
 	}
