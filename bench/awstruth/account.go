@@ -27,9 +27,14 @@ type slot struct {
 	profile string
 	server  *httptest.Server
 	now     atomic.Pointer[lab.Lab]
+	// calls is how many there were, and underWay how many of them are not answered yet.
+	calls, underWay atomic.Int64
 }
 
 func (s *slot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.calls.Add(1)
+	s.underWay.Add(1)
+	defer s.underWay.Add(-1)
 	if l := s.now.Load(); l != nil {
 		l.ServeHTTP(w, r)
 		return
@@ -102,27 +107,41 @@ func (s *slot) session(account string) aws.Config {
 	return c
 }
 
-// haste is how much faster the trial's time goes while an execution waits.
-const haste = 10
+// haste is how much faster the trial's time goes while nobody is at work, at first; leap is how far it goes at once when that
+// lasts.
+const (
+	haste = 60
+	leap  = 5 * time.Second
+)
 
-// clock is the lab's, which goes faster while somebody waits for it: what takes minutes in the cloud is no reason to wait as
-// long here.
+// clock is the lab's, which goes faster while everybody waits for it: what takes minutes in the cloud is no reason to wait as
+// long here. While a call is under way it goes as the machine's, or a slow machine would make steps run out of time.
 type clock struct {
 	*lab.Lab
-	mu sync.Mutex
+	slot *slot
+
+	mu    sync.Mutex
+	calls int64         // that had been made when it was stepped last
+	step  time.Duration // by which it was
 }
 
-// After steps the lab by what was waited less than asked for.
+// After steps the lab by what was waited less than asked for, and further each time that nothing happens in between.
 func (c *clock) After(d time.Duration) <-chan time.Time {
-	if d < time.Second/2 {
+	if d < time.Second/5 {
 		return time.After(d)
 	}
 	out, due := make(chan time.Time, 1), c.Now().Add(d)
 	time.AfterFunc(d/haste, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if missing := due.Sub(c.Now()); missing > 0 {
-			_, _ = c.Step(context.Background(), missing) // it only refuses to go back, or on for a century
+		calls := c.slot.calls.Load()
+		if c.step *= 2; calls != c.calls {
+			c.step = 0
+		}
+		c.calls = calls
+		c.step = min(max(c.step, due.Sub(c.Now())), max(leap, d))
+		if c.step > 0 && c.slot.underWay.Load() == 0 {
+			_, _ = c.Step(context.Background(), c.step) // it only refuses to go back, or on for a century
 		}
 		out <- c.Now()
 	})

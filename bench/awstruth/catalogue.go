@@ -21,6 +21,8 @@ type row struct {
 	after bool
 	// one is true for what concerns the one target that was drawn, and no other.
 	one bool
+	// passes is true for what passes by itself: one target is tried, for the next would find another world.
+	passes bool
 	// shapes are the shapes of the kind in which it can be done; none means all.
 	shapes []string
 	// do breaks it.
@@ -107,7 +109,7 @@ func event(e astern.Event) func(context.Context, *damage) error {
 // kinds are those that are tried, each with its part of the catalogue. The catalogue was written before the trials: a ready
 // target that fails counts as a lie when its row names a read and was there before the check.
 func kinds() []*kind {
-	all := []*kind{functions(), secrets(), parameters(), sites()}
+	all := []*kind{functions(), secrets(), parameters(), sites(), configurations()}
 	for _, k := range all {
 		k.rows = append(k.rows, everywhere...)
 	}

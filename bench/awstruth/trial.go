@@ -153,7 +153,12 @@ func (t *trial) run(ctx context.Context) ([]verdict.Tried, error) {
 		return nil, err
 	}
 	var out []verdict.Tried
-	for _, target := range t.targets {
+	first := slices.Index(t.targets, t.target) // what concerns one target is seen as it was left
+	all := slices.Concat(t.targets[first:], t.targets[:first])
+	if slices.ContainsFunc(t.rows, func(r row) bool { return r.passes }) {
+		all = all[:1]
+	}
+	for _, target := range all {
 		one := t.expect(target, said[target])
 		if err := t.try(ctx, &one); err != nil {
 			return out, err

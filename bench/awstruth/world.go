@@ -67,7 +67,7 @@ func newWorld(ctx context.Context, m *machine, s *slot, k *kind, seed uint64, rn
 	if w.lab, err = lab.New(m.moto.URL, seed, nil); err != nil {
 		return nil, err
 	}
-	w.clock = &clock{Lab: w.lab}
+	w.clock = &clock{Lab: w.lab, slot: s}
 	s.now.Store(w.lab)
 	w.aws = s.session(w.account)
 	if err = os.MkdirAll(w.home, 0o700); err == nil {
