@@ -109,7 +109,7 @@ func event(e astern.Event) func(context.Context, *damage) error {
 // kinds are those that are tried, each with its part of the catalogue. The catalogue was written before the trials: a ready
 // target that fails counts as a lie when its row names a read and was there before the check.
 func kinds() []*kind {
-	all := []*kind{functions(), secrets(), parameters(), sites(), configurations()}
+	all := []*kind{functions(), secrets(), parameters(), sites(), configurations(), services()}
 	for _, k := range all {
 		k.rows = append(k.rows, everywhere...)
 	}

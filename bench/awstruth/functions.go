@@ -20,7 +20,7 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// The shapes of a function: versions that are all published, and such of which the first is there as an archive alone.
+// The shapes of a function: versions that are all published, and such of which the earlier ones are there as archives alone.
 const (
 	published = "versions"
 	archived  = "archive"
@@ -41,13 +41,8 @@ var alias = aws.String("live")
 
 func functions() *kind {
 	of := func(d *damage) *function { return d.subject.(*function) } // the kind's rows are for its own subject
-	needs := func(do func(context.Context, *function, *damage) error) func(context.Context, *damage) error {
-		return func(ctx context.Context, d *damage) error { return do(ctx, of(d), d) }
-	}
+	needs := onFunction
 	deleteVersion := needs(func(ctx context.Context, f *function, d *damage) error {
-		if f.shape == archived && d.target == "r1" {
-			return f.deleteArchive(ctx, d.target) // its version is gone already
-		}
 		_, err := f.lambda.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &f.name, Qualifier: aws.String(f.number[d.target])})
 		return err
 	})
@@ -59,24 +54,68 @@ func functions() *kind {
 		_, err := f.lambda.DeleteAlias(ctx, &lambda.DeleteAliasInput{FunctionName: &f.name, Name: alias})
 		return err
 	})
-	return &kind{name: "aws.lambda", shapes: []string{published, archived}, make: makeFunction, rows: []row{
-		{name: "version deleted", read: "ListVersionsByFunction", one: true, do: deleteVersion},
+	return &kind{name: "aws.lambda", shapes: []string{published, archived}, make: makeFunction, rows: append(archiveRows(), []row{
+		{name: "version deleted", read: "ListVersionsByFunction", one: true, shapes: []string{published}, do: deleteVersion},
+		{name: "role deleted", read: "GetRole", do: deleteRole},
+		{name: "alias deleted", read: "GetAlias", do: deleteAlias},
+		{name: "function deleted", read: "GetFunction", do: needs(func(ctx context.Context, f *function, _ *damage) error {
+			if err := deleteAlias(ctx, &damage{world: f.world}); err != nil {
+				return err
+			}
+			_, err := f.lambda.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &f.name})
+			return err
+		})},
+		{name: "update of the function in progress", read: "GetFunctionConfiguration", passes: true, do: needs(func(ctx context.Context, f *function, _ *damage) error {
+			_, err := f.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &f.name, Description: aws.String("being changed")})
+			return err
+		})},
+		{name: "a second operator's weights on the alias", read: "GetAlias", shapes: []string{published}, do: needs(func(ctx context.Context, f *function, d *damage) error {
+			other := f.number["r3"]
+			_, err := f.lambda.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: &f.name, Name: alias,
+				RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: map[string]float64{other: 0.1}}})
+			return err
+		})},
+		{name: "alias moved by a second operator", read: "GetAlias", shapes: []string{published}, do: needs(func(ctx context.Context, f *function, _ *damage) error {
+			return f.point(ctx, "r3")
+		})},
+		{name: "reserved concurrency is 0", read: "GetFunctionConcurrency", do: needs(func(ctx context.Context, f *function, _ *damage) error {
+			_, err := f.lambda.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: &f.name, ReservedConcurrentExecutions: aws.Int32(0)})
+			return err
+		})},
+		{name: "recorded with another hash", read: "CodeSha256, compared with the ledger", one: true, do: func(ctx context.Context, d *damage) error {
+			of(d).hash[d.target] = "another" // what is there is not what was deployed last under that name
+			return event(astern.Event{Kind: astern.EventDeployed, Hash: "sha256:" + hex.EncodeToString(make([]byte, 32))})(ctx, d)
+		}},
+		{name: "the state of versions can't be read", read: "GetFunctionConfiguration", do: denied("lambda", "GetFunctionConfiguration")},
+		{name: "the function can't be read", read: "ListVersionsByFunction", do: denied("lambda", "ListVersionsByFunction")},
+		{name: "reading is throttled", read: "GetFunctionConfiguration", do: throttled("lambda", "GetFunctionConfiguration")},
+		{name: "UpdateAlias denied", do: denied("lambda", "UpdateAlias")},
+		{name: "UpdateAlias throttled", do: throttled("lambda", "UpdateAlias")},
+		{name: "after the check: version deleted", read: "ListVersionsByFunction", after: true, one: true, shapes: []string{published}, do: deleteVersion},
+		{name: "after the check: role deleted", read: "GetRole", after: true, do: deleteRole},
+		{name: "after the check: alias deleted", read: "GetAlias", after: true, do: deleteAlias},
+	}...)}
+}
+
+// onFunction makes a row's act of one on its kind's own subject.
+func onFunction(do func(context.Context, *function, *damage) error) func(context.Context, *damage) error {
+	return func(ctx context.Context, d *damage) error { return do(ctx, d.subject.(*function), d) }
+}
+
+// archiveRows are the rows about archives in a bucket.
+func archiveRows() []row {
+	needs := onFunction
+	return []row{
 		{name: "archive deleted", read: "list the bucket", one: true, shapes: []string{archived}, do: needs(func(ctx context.Context, f *function, d *damage) error {
 			return f.deleteArchive(ctx, d.target)
 		})},
-		{name: "version and archive deleted", read: "ListVersionsByFunction, list the bucket", one: true, shapes: []string{archived}, do: needs(func(ctx context.Context, f *function, d *damage) error {
-			if err := f.deleteArchive(ctx, d.target); err != nil || d.target == "r1" {
-				return err
-			}
-			return deleteVersion(ctx, d)
-		})},
-		{name: "version deleted, and its archive swapped under its key", read: "checksum of the object", one: true, shapes: []string{archived},
+		{name: "archive swapped under its key", read: "checksum of the object", one: true, shapes: []string{archived},
 			do: needs(func(ctx context.Context, f *function, d *damage) error {
-				if d.target != "r1" {
-					if err := deleteVersion(ctx, d); err != nil {
-						return err
-					}
-				}
+				_, err := f.upload(ctx, d.target, "something else")
+				return err
+			})},
+		{name: "after the check: archive swapped under its key", read: "checksum of the object", after: true, one: true, shapes: []string{archived},
+			do: needs(func(ctx context.Context, f *function, d *damage) error {
 				_, err := f.upload(ctx, d.target, "something else")
 				return err
 			})},
@@ -112,48 +151,11 @@ func functions() *kind {
 			_, err = f.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &f.name})
 			return err
 		})},
-		{name: "role deleted", read: "GetRole", do: deleteRole},
-		{name: "alias deleted", read: "GetAlias", do: deleteAlias},
-		{name: "function deleted", read: "GetFunction", do: needs(func(ctx context.Context, f *function, _ *damage) error {
-			if err := deleteAlias(ctx, &damage{world: f.world}); err != nil {
-				return err
-			}
-			_, err := f.lambda.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &f.name})
-			return err
-		})},
-		{name: "update of the function in progress", read: "GetFunctionConfiguration", passes: true, do: needs(func(ctx context.Context, f *function, _ *damage) error {
-			_, err := f.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &f.name, Description: aws.String("being changed")})
-			return err
-		})},
-		{name: "a second operator's weights on the alias", read: "GetAlias", do: needs(func(ctx context.Context, f *function, d *damage) error {
-			other := f.number["r3"]
-			_, err := f.lambda.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: &f.name, Name: alias,
-				RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: map[string]float64{other: 0.1}}})
-			return err
-		})},
-		{name: "alias moved by a second operator", read: "GetAlias", do: needs(func(ctx context.Context, f *function, _ *damage) error {
-			return f.point(ctx, "r3")
-		})},
-		{name: "reserved concurrency is 0", read: "GetFunctionConcurrency", do: needs(func(ctx context.Context, f *function, _ *damage) error {
-			_, err := f.lambda.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: &f.name, ReservedConcurrentExecutions: aws.Int32(0)})
-			return err
-		})},
-		{name: "recorded with another hash", read: "CodeSha256, compared with the ledger", one: true, do: func(ctx context.Context, d *damage) error {
-			of(d).hash[d.target] = "another" // what is there is not what was deployed last under that name
-			return event(astern.Event{Kind: astern.EventDeployed, Hash: "sha256:" + hex.EncodeToString(make([]byte, 32))})(ctx, d)
-		}},
-		{name: "the state of versions can't be read", read: "GetFunctionConfiguration", do: denied("lambda", "GetFunctionConfiguration")},
-		{name: "the function can't be read", read: "ListVersionsByFunction", do: denied("lambda", "ListVersionsByFunction")},
-		{name: "reading is throttled", read: "GetFunctionConfiguration", do: throttled("lambda", "GetFunctionConfiguration")},
-		{name: "UpdateAlias denied", do: denied("lambda", "UpdateAlias")},
-		{name: "UpdateAlias throttled", do: throttled("lambda", "UpdateAlias")},
-		{name: "after the check: version deleted", read: "ListVersionsByFunction", after: true, one: true, do: deleteVersion},
-		{name: "after the check: role deleted", read: "GetRole", after: true, do: deleteRole},
-		{name: "after the check: alias deleted", read: "GetAlias", after: true, do: deleteAlias},
-	}}
+	}
 }
 
-// makeFunction makes the function. Of the shape archive, every code is kept in a bucket, and the first version is deleted.
+// makeFunction makes the function. Of the shape archive, every code is kept in a bucket, and only the last is published: the
+// others were deleted so long ago that nothing else of them is left.
 func makeFunction(ctx context.Context, w *world) (subject, error) {
 	f := &function{world: w, lambda: lambda.NewFromConfig(w.aws), iam: iam.NewFromConfig(w.aws), s3: s3.NewFromConfig(w.aws, pathStyle),
 		number: map[string]string{}, hash: map[string]string{}}
@@ -181,17 +183,30 @@ func makeFunction(ctx context.Context, w *world) (subject, error) {
 		}
 	}
 	for i, rev := range append(w.targets, w.current) {
-		if err := f.release(ctx, rev, i == 0); err != nil {
+		if w.shape == archived && rev != w.current {
+			err = f.keep(ctx, rev)
+		} else {
+			err = f.release(ctx, rev, i == 0 || w.shape == archived)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("releasing %s: %w", rev, err)
 		}
 	}
 	if _, err := f.lambda.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &w.name, Name: alias, FunctionVersion: aws.String(f.number[w.current])}); err != nil {
 		return nil, err
 	}
-	if w.shape == archived {
-		_, err = f.lambda.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &w.name, Qualifier: aws.String(f.number["r1"])})
+	return f, nil
+}
+
+// keep keeps the archive of a revision that was published and deleted, and records it.
+func (f *function) keep(ctx context.Context, rev string) error {
+	code, err := f.upload(ctx, rev, rev)
+	if err != nil {
+		return err
 	}
-	return f, err
+	sum := sha256.Sum256(code)
+	f.hash[rev] = "sha256:" + hex.EncodeToString(sum[:])
+	return f.record(ctx, rev, f.hash[rev])
 }
 
 // release publishes a revision and records it.
@@ -299,8 +314,7 @@ func (f *function) reached(ctx context.Context, target string) string {
 
 func (f *function) byHand(ctx context.Context, target string) error {
 	number := f.number[target]
-	_, err := f.lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &f.name, Qualifier: &number})
-	if err != nil && f.shape == archived {
+	if number == "" {
 		if _, err := f.lambda.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &f.name, S3Bucket: &f.name, S3Key: archiveKey(target)}); err != nil {
 			return err
 		}
@@ -313,7 +327,7 @@ func (f *function) byHand(ctx context.Context, target string) error {
 		}
 		number = *out.Version
 	}
-	_, err = f.lambda.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: &f.name, Name: alias, FunctionVersion: &number,
+	_, err := f.lambda.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: &f.name, Name: alias, FunctionVersion: &number,
 		RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: map[string]float64{}}})
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -36,6 +37,9 @@ func parameters() *kind {
 	remove := needs(func(ctx context.Context, p *parameter, _ *damage) error { return p.remove(ctx) })
 	again := func(is types.ParameterType) func(context.Context, *damage) error {
 		return needs(func(ctx context.Context, p *parameter, _ *damage) error {
+			if err := p.later(ctx, 24*time.Hour); err != nil {
+				return err
+			}
 			if err := p.remove(ctx); err != nil {
 				return err
 			}

@@ -65,9 +65,7 @@ func (s *site) copied(rev, path string) string {
 }
 
 func sites() *kind {
-	needs := func(do func(context.Context, *site, *damage) error) func(context.Context, *damage) error {
-		return func(ctx context.Context, d *damage) error { return do(ctx, d.subject.(*site), d) } // the kind's rows are for its own subject
-	}
+	needs := onSite
 	loses := func(path func(rev string) string) func(context.Context, *damage) error {
 		return needs(func(ctx context.Context, s *site, d *damage) error {
 			at := path(d.target)
@@ -78,23 +76,20 @@ func sites() *kind {
 	deleteRecord := needs(func(ctx context.Context, s *site, d *damage) error {
 		return s.lose(ctx, recordsKept+d.target+".json", "")
 	})
-	disable := needs(func(ctx context.Context, s *site, _ *damage) error {
-		return s.reconfigure(ctx, func(c *fronttypes.DistributionConfig) { c.Enabled = aws.Bool(false) })
-	})
 	expire := needs(func(ctx context.Context, s *site, _ *damage) error {
 		if err := s.rule(ctx); err != nil {
 			return err
 		}
 		return s.later(ctx, 72*time.Hour)
 	})
-	return &kind{name: "aws.s3site", shapes: []string{versionsAlone, versionsEdge, plainAlone, plainEdge}, make: makeSite, rows: []row{
+	return &kind{name: "aws.s3site", shapes: []string{versionsAlone, versionsEdge, plainAlone, plainEdge}, make: makeSite, rows: append(edgeRows(), []row{
 		{name: "record of the release deleted", read: "list the records", one: true, do: deleteRecord},
 		{name: "record of the release altered", read: "read the record", one: true, do: needs(func(ctx context.Context, s *site, d *damage) error {
 			return s.put(ctx, recordsKept+d.target+".json", `{"kind": "S3SiteManifest"}`)
 		})},
-		{name: "version of an asset deleted", read: "ListObjectVersions", one: true, shapes: keepsVersions, do: loses(asset)},
+		{name: "version of an asset deleted", read: "ListObjectVersions", shapes: keepsVersions, do: loses(asset)},
 		{name: "version of an entry point deleted", read: "ListObjectVersions", one: true, shapes: keepsVersions, do: loses(isEntry)},
-		{name: "asset deleted, its version kept", read: "ListObjectVersions", one: true, shapes: keepsVersions, do: needs(func(ctx context.Context, s *site, d *damage) error {
+		{name: "asset deleted, its version kept", read: "ListObjectVersions", shapes: keepsVersions, do: needs(func(ctx context.Context, s *site, d *damage) error {
 			return s.lose(ctx, asset(d.target), "")
 		})},
 		{name: "copy of an entry point deleted", read: "list the copies", one: true, shapes: keepsNone, do: needs(func(ctx context.Context, s *site, d *damage) error {
@@ -104,10 +99,10 @@ func sites() *kind {
 			was := s.content(d.target, entry)
 			return s.put(ctx, s.copied(d.target, entry), strings.ToUpper(was)) // of the same size
 		})},
-		{name: "asset and its copy deleted", read: "list the objects", one: true, shapes: keepsNone, do: needs(func(ctx context.Context, s *site, d *damage) error {
+		{name: "asset and its copy deleted", read: "list the objects", shapes: keepsNone, do: needs(func(ctx context.Context, s *site, d *damage) error {
 			return errors.Join(s.lose(ctx, asset(d.target), ""), s.lose(ctx, s.copied(d.target, asset(d.target)), ""))
 		})},
-		{name: "asset replaced by a stranger", read: "list the objects", one: true, do: needs(func(ctx context.Context, s *site, d *damage) error {
+		{name: "asset replaced by a stranger", read: "list the objects", do: needs(func(ctx context.Context, s *site, d *damage) error {
 			return s.put(ctx, asset(d.target), "a stranger's")
 		})},
 		{name: "entry point replaced by a stranger", read: "read it", do: needs(func(ctx context.Context, s *site, _ *damage) error {
@@ -121,6 +116,30 @@ func sites() *kind {
 			return s.rule(ctx)
 		})},
 		{name: "a lifecycle rule has acted", read: "ListObjectVersions", shapes: keepsVersions, do: expire},
+		{name: "the bucket can't be listed", read: "ListObjectVersions", do: denied("s3", "ListObjectVersions")},
+		{name: "objects can't be read", read: "GetObject", do: denied("s3", "GetObject")},
+		{name: "lifecycle rules can't be read", read: "GetBucketLifecycleConfiguration", do: denied("s3", "GetBucketLifecycleConfiguration")},
+		{name: "reading is throttled", read: "ListObjectVersions", do: throttled("s3", "ListObjectVersions")},
+		{name: "CopyObject denied", do: denied("s3", "CopyObject")},
+		{name: "CopyObject throttled", do: throttled("s3", "CopyObject")},
+		{name: "after the check: record of the release deleted", read: "list the records", after: true, one: true, do: deleteRecord},
+		{name: "after the check: version of an entry point deleted", read: "ListObjectVersions", after: true, one: true, shapes: keepsVersions, do: loses(isEntry)},
+		{name: "after the check: a lifecycle rule has acted", read: "ListObjectVersions", after: true, shapes: keepsVersions, do: expire},
+	}...)}
+}
+
+// onSite makes a row's act of one on its kind's own subject.
+func onSite(do func(context.Context, *site, *damage) error) func(context.Context, *damage) error {
+	return func(ctx context.Context, d *damage) error { return do(ctx, d.subject.(*site), d) }
+}
+
+// edgeRows are the rows about the distribution before a bucket.
+func edgeRows() []row {
+	needs := onSite
+	disable := needs(func(ctx context.Context, s *site, _ *damage) error {
+		return s.reconfigure(ctx, func(c *fronttypes.DistributionConfig) { c.Enabled = aws.Bool(false) })
+	})
+	return []row{
 		{name: "distribution disabled", read: "GetDistribution", shapes: hasEdge, do: disable},
 		{name: "distribution deleted", read: "GetDistribution", shapes: hasEdge, do: needs(func(ctx context.Context, s *site, d *damage) error {
 			if err := disable(ctx, d); err != nil {
@@ -145,19 +164,10 @@ func sites() *kind {
 		{name: "edge declared at an address where nobody answers", read: "ask the edge", shapes: hasEdge, do: needs(func(_ context.Context, s *site, d *damage) error {
 			return d.redeclare("edge: "+s.edge, "edge: http://127.0.0.1:9")
 		})},
-		{name: "the bucket can't be listed", read: "ListObjectVersions", do: denied("s3", "ListObjectVersions")},
-		{name: "objects can't be read", read: "GetObject", do: denied("s3", "GetObject")},
-		{name: "lifecycle rules can't be read", read: "GetBucketLifecycleConfiguration", do: denied("s3", "GetBucketLifecycleConfiguration")},
 		{name: "the distribution can't be read", read: "GetDistribution", shapes: hasEdge, do: denied("cloudfront", "GetDistribution")},
-		{name: "reading is throttled", read: "ListObjectVersions", do: throttled("s3", "ListObjectVersions")},
-		{name: "CopyObject denied", do: denied("s3", "CopyObject")},
-		{name: "CopyObject throttled", do: throttled("s3", "CopyObject")},
 		{name: "CreateInvalidation denied", shapes: hasEdge, do: denied("cloudfront", "CreateInvalidation")},
-		{name: "after the check: record of the release deleted", read: "list the records", after: true, one: true, do: deleteRecord},
-		{name: "after the check: version of an entry point deleted", read: "ListObjectVersions", after: true, one: true, shapes: keepsVersions, do: loses(isEntry)},
-		{name: "after the check: a lifecycle rule has acted", read: "ListObjectVersions", after: true, shapes: keepsVersions, do: expire},
 		{name: "after the check: distribution disabled", read: "GetDistribution", after: true, shapes: hasEdge, do: disable},
-	}}
+	}
 }
 
 func makeSite(ctx context.Context, w *world) (subject, error) {
@@ -328,9 +338,6 @@ func (s *site) byHand(ctx context.Context, target string) error {
 	}
 	slices.SortFunc(record.Files, func(a, b recorded) int { return strings.Compare(a.Path, b.Path) }) // assets before the entry point
 	for _, f := range record.Files {
-		if f.Path != entry && f.Path != asset(target) {
-			continue // it is there for pages of earlier releases
-		}
 		source := s.name + "/" + url.PathEscape(f.Path) + "?versionId=" + f.Version
 		if f.Version == "" {
 			source = s.name + "/" + recordsKept + "_files/" + f.SHA256
@@ -346,20 +353,31 @@ func (s *site) byHand(ctx context.Context, target string) error {
 }
 
 func (s *site) reached(ctx context.Context, target string) string {
-	for _, path := range []string{asset(target), entry} {
+	paths := []string{entry}
+	for _, rev := range append(s.targets, s.current) { // a release has the assets of those before it, for pages that are open
+		paths = append(paths, asset(rev))
+		if rev == target {
+			break
+		}
+	}
+	for _, path := range paths {
+		of := target
+		if path != entry {
+			of = strings.TrimSuffix(strings.TrimPrefix(path, "assets/app."), ".js")
+		}
 		out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.name, Key: &path})
 		if err != nil {
 			return path + ": " + short(err)
 		}
 		is, err := io.ReadAll(out.Body)
 		out.Body.Close() // read to its end
-		if want := s.content(target, path); err != nil || string(is) != want {
+		if want := s.content(of, path); err != nil || string(is) != want {
 			return fmt.Sprintf("the bucket has %q as %s (%v)", is, path, err)
 		}
 		if s.edge == "" {
 			continue
 		}
-		if is, err = ask(ctx, s.edge+"/"+path); err != nil || !bytes.Equal(is, []byte(s.content(target, path))) {
+		if is, err = ask(ctx, s.edge+"/"+path); err != nil || !bytes.Equal(is, []byte(s.content(of, path))) {
 			return fmt.Sprintf("the edge answers %q for %s (%v)", is, path, err)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds the rollback of one target, in real time: longer than any that works takes by far.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // trial is one: a component, and what is broken of it.
 type trial struct {

@@ -144,6 +144,21 @@ func (w *world) record(ctx context.Context, revision, hash string) (err error) {
 	return nil
 }
 
+// recordSeen is record with the hash that the world shows.
+func (w *world) recordSeen(ctx context.Context, revision string) (err error) {
+	a, done, err := w.open(ctx, w.state())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	r := app.Record{Environment: "test", Component: "shop", Revision: revision}
+	if _, warnings, err := a.RecordDeploy(ctx, r); err != nil || len(warnings) > 0 {
+		return fmt.Errorf("recording it: %v %w", warnings, err)
+	}
+	_, err = a.RecordKnownGood(ctx, r)
+	return err
+}
+
 // deploy has astern itself deploy what is there as a revision, and marks it known-good.
 func (w *world) deploy(ctx context.Context, revision string) (err error) {
 	a, done, err := w.open(ctx, w.state())

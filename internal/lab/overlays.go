@@ -42,6 +42,7 @@ func (l *Lab) table() map[string]Overlay {
 		l.trailOverlays(),
 		l.lambdaOverlays(),
 		l.secretsOverlays(),
+		l.parametersOverlays(),
 		l.cloudfrontOverlays(),
 		l.s3Overlays(),
 		l.appconfigOverlays(),

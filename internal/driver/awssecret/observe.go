@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kms"
-	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
@@ -57,7 +55,7 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 		return sight.State(), nil
 	}
 	base(sight, s, session.Region)
-	keys := map[string]key{}
+	keys := awsapi.NewKeys(session.Read)
 	for _, v := range versions {
 		rev := aws.ToString(v.VersionId)
 		if !versionShape.MatchString(rev) {
@@ -70,7 +68,9 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 			sight.Known("created/"+rev, v.CreatedDate.UTC().Format(time.RFC3339))
 		}
 		if sight.Wants("key/"+rev, "key-dies/"+rev) {
-			describeKey(ctx, kms.NewFromConfig(session.Read), sight, rev, keyOf(s, v), keys)
+			if id := keyOf(s, v); id != "" && !strings.HasSuffix(id, "alias/aws/secretsmanager") {
+				keys.Describe(ctx, sight, rev, id)
+			}
 		}
 	}
 	return sight.State(), nil
@@ -129,44 +129,6 @@ func keyOf(s secret, v types.SecretVersionsListEntry) string {
 		return ""
 	}
 	return aws.ToString(s.out.KmsKeyId)
-}
-
-// key is what was seen of a key.
-type key struct {
-	state string
-	dies  *time.Time
-	err   error
-}
-
-// describeKey looks at the key of a version; each key is asked for once.
-// https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
-func describeKey(ctx context.Context, c *kms.Client, sight *awsapi.Sight, rev, id string, seen map[string]key) {
-	if id == "" || strings.HasSuffix(id, "alias/aws/secretsmanager") {
-		return
-	}
-	k, ok := seen[id]
-	if !ok {
-		out, err := c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &id})
-		switch {
-		case awsapi.Is(err, "NotFoundException"):
-			k.state = "gone"
-		case err != nil:
-			k.err = awsapi.Explain(err, "looking at the key of the secret", id)
-		default:
-			k.state, k.dies = string(out.KeyMetadata.KeyState), out.KeyMetadata.DeletionDate
-		}
-		seen[id] = k
-	}
-	switch {
-	case k.err != nil:
-		sight.Unknown("key/"+rev, k.err)
-		sight.Fail(k.err, []string{"key-dies/" + rev})
-	case k.state == string(kmstypes.KeyStatePendingDeletion) && k.dies != nil:
-		sight.Known("key-dies/"+rev, k.dies.UTC().Format(time.RFC3339))
-		sight.Known("key/"+rev, k.state)
-	default:
-		sight.Known("key/"+rev, k.state)
-	}
 }
 
 // page lists one page of the secrets of a region; those that a service manages are left out.

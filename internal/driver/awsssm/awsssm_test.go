@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
@@ -107,7 +108,7 @@ func TestConformance(t *testing.T) {
 	law := awslaw.Watch(t)
 	t.Cleanup(func() {
 		why := "Parameter Store asks KMS on our behalf"
-		law.Holds(t, map[string]string{"kms:Decrypt": why, "kms:Encrypt": why, "kms:GenerateDataKey": why})
+		law.Holds(t, map[string]string{"kms:DescribeKey": "only a key of the user's own is looked at: TestKeys", "kms:Decrypt": why, "kms:Encrypt": why, "kms:GenerateDataKey": why})
 	})
 	for _, kind := range []types.ParameterType{types.ParameterTypeString, types.ParameterTypeSecureString} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -274,4 +275,70 @@ func TestDiscover(t *testing.T) {
 		}
 	}
 	t.Errorf("%s is not among the %d that were found", l.name, len(found))
+}
+
+// TestKeys: a value that nobody can decrypt is no way back, and the date at which its key goes is said.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, types.ParameterTypeSecureString)
+	session, err := accounts.Session(t.Context(), awsapi.Settings{})
+	l.must(err)
+	keys := kms.NewFromConfig(session.Act)
+	made, err := keys.CreateKey(t.Context(), &kms.CreateKeyInput{})
+	l.must(err)
+	id := made.KeyMetadata.KeyId
+	for n := 3; n <= 4; n++ {
+		_, err := l.ssm.PutParameter(t.Context(), &ssm.PutParameterInput{Name: &l.name, Value: aws.String(l.value(n)), Type: l.kind, Overwrite: aws.Bool(true), KeyId: id})
+		l.must(err)
+	}
+	want := func(rev string, readiness astern.Readiness, says string) astern.Target {
+		t.Helper()
+		s, err := l.driver.Observer.Observe(t.Context(), l.c, astern.Scope{})
+		l.must(err)
+		for _, target := range l.driver.Router.Targets(l.c, s, l.history) {
+			for _, e := range target.Evidence {
+				if target.Revision == rev && e.Readiness == readiness && strings.Contains(e.What, says) {
+					return target
+				}
+			}
+		}
+		t.Errorf("revision %s is not %s because %q", rev, readiness, says)
+		return astern.Target{}
+	}
+	want("3", astern.Ready, "its key is Enabled")
+	_, err = keys.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: id, PendingWindowInDays: aws.Int32(7)})
+	l.must(err)
+	if doors := want("3", astern.Broken, "can't be decrypted: its key is PendingDeletion").Doors; len(doors) != 2 {
+		t.Errorf("the doors are %+v", doors)
+	}
+	want("1", astern.Ready, "version 1 has its value")
+}
+
+// TestMadeAgain: a parameter that was deleted and made again counts its versions anew, and the ledger's are not those.
+func TestMadeAgain(t *testing.T) {
+	t.Parallel()
+	at := func(hour int) *time.Time { t := time.Date(2026, 1, 2, hour, 0, 0, 0, time.UTC); return &t }
+	c := astern.Component{Environment: "test", Name: "db", Kind: Kind, Settings: []byte(`{"parameter": "/shop/db"}`)}
+	for name, test := range map[string]struct {
+		written, recorded *time.Time
+		want              astern.Readiness
+	}{
+		"as recorded":                   {at(2), at(2), astern.Ready},
+		"recorded later":                {at(2), at(9), astern.Ready},
+		"never recorded":                {at(2), nil, astern.Ready},
+		"written after it was recorded": {at(3), at(2), astern.Broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			known := func(text string) astern.Value { return astern.Value{Text: text, At: *at(20)} }
+			s := astern.State{Address: c.Address(), Values: map[string]astern.Value{"arn": known("arn:aws:ssm:eu-central-1:123456789012:parameter/shop/db"),
+				"revision": known("2"), "latest": known("2"), "version/1": known("1"), "version/2": known("2"), "created/1": known(test.written.Format(time.RFC3339))}}
+			h := astern.History{Deployments: []astern.Deployment{{Revision: "1", FirstAt: test.recorded, LastAt: at(10)}}}
+			for _, target := range (router{}).Targets(c, s, h) {
+				if last := target.Evidence[len(target.Evidence)-1]; target.Revision == "1" && last.Readiness != test.want {
+					t.Errorf("it is %s: %s", last.Readiness, last.What)
+				}
+			}
+		})
+	}
 }

@@ -23,6 +23,7 @@ import (
 //	created/REV     when that was written
 //	labels/REV      its labels
 //	type/REV        String, StringList or SecureString, and its tier
+//	key/REV         "Enabled", or what is with the key of yours that encrypts it; key-dies/REV when the key is deleted
 func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.Scope) (astern.State, error) {
 	p, err := resolve(c)
 	if err != nil {
@@ -32,7 +33,9 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	session, err := d.accounts.Session(ctx, p.Settings.Settings)
 	var all []version
 	var whole string
+	var keys *awsapi.Keys
 	if err == nil {
+		keys = awsapi.NewKeys(session.Read)
 		client := ssm.NewFromConfig(session.Read)
 		if all, err = history(ctx, client, p, false); err == nil {
 			whole, err = arn(ctx, client, p)
@@ -57,6 +60,9 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 		sight.Known("type/"+rev, strings.TrimSpace(string(v.entry.Type)+" "+string(v.entry.Tier)))
 		if v.entry.LastModifiedDate != nil {
 			sight.Known("created/"+rev, v.entry.LastModifiedDate.UTC().Format(time.RFC3339))
+		}
+		if id := aws.ToString(v.entry.KeyId); id != "" && !strings.HasSuffix(id, "alias/aws/ssm") && sight.Wants("key/"+rev, "key-dies/"+rev) {
+			keys.Describe(ctx, sight, rev, id)
 		}
 		labels := slices.Clone(v.entry.Labels)
 		if slices.Sort(labels); len(labels) > 0 {

@@ -20,6 +20,7 @@ func (validator) Permissions(c astern.Component) []astern.Permission {
 	overwriting := map[string]map[string][]string{"Bool": {"ssm:Overwrite": {"true"}}}
 	return slices.Concat(
 		awsapi.Permissions(astern.UseRead, "versions of the parameter", parameter, "ssm:GetParameter", "ssm:GetParameterHistory"),
+		awsapi.Depending(awsapi.Permissions(astern.UseRead, "whether the key of a version can be used", []string{p.ARN("kms", "key/*")}, "kms:DescribeKey")),
 		awsapi.ForVerbs(awsapi.When(awsapi.Permissions(astern.UseRecover, "putting an earlier value again", parameter, "ssm:PutParameter"), overwriting), verbPut),
 		awsapi.Depending(awsapi.ForVerbs(awsapi.When(awsapi.Permissions(astern.UseRecover, "values that a key of yours encrypts", []string{p.ARN("kms", "key/*")},
 			"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"), p.ThroughService("ssm", "PARAMETER_ARN", parameter[0])), verbPut)),

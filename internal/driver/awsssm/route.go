@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
@@ -101,6 +102,12 @@ func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Targ
 	if _, labelled := s.Get("labels/" + rev); !labelled {
 		t.Doors = append(t.Doors, astern.Door{Deployments: int(max(left, 1)), What: fmt.Sprintf("the parameter keeps %d versions", keptVersions)})
 	}
+	encrypted(&t, s, rev, add)
+	written, err := time.Parse(time.RFC3339, s.Values["created/"+rev].Text)
+	if err == nil && version.Text == rev && d.FirstAt != nil && written.Sub(*d.FirstAt) > clocksDiffer {
+		add(astern.Broken, "version %s was written at %s, after it had been recorded as deployed: the parameter was deleted and made again since",
+			rev, written.Format("2006-01-02 15:04Z"))
+	}
 	now, ok := s.Get("revision")
 	if !ok || !now.Known() {
 		add(astern.ReadyUnknown, "what the parameter has now is not known: %s", now.Unknown)
@@ -110,6 +117,25 @@ func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Targ
 		add(astern.Broken, "it was a %s, and the type of a parameter can't be changed back: it is a %s now", kind, strings.Split(is, " ")[0])
 	}
 	return t
+}
+
+// clocksDiffer is by how much the clock of who records deployments may be behind AWS's.
+const clocksDiffer = 10 * time.Minute
+
+// encrypted judges the key of a version: its value is decrypted and encrypted with it.
+func encrypted(t *astern.Target, s astern.State, rev string, add func(r astern.Readiness, format string, args ...any)) {
+	switch v, ok := s.Get("key/" + rev); {
+	case !ok:
+	case !v.Known():
+		add(astern.ReadyUnknown, "whether its key can be used is not known: %s", v.Unknown)
+	case v.Text == "Enabled":
+		add(astern.Ready, "its key is Enabled")
+	default:
+		add(astern.Broken, "it can't be decrypted: its key is %s", v.Text)
+	}
+	if at, err := time.Parse(time.RFC3339, s.Values["key-dies/"+rev].Text); err == nil {
+		t.Doors = append(t.Doors, astern.Door{At: &at, What: "the key that encrypts it is deleted"})
+	}
 }
 
 // Route puts the value of the target again.
