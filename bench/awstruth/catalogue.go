@@ -21,7 +21,7 @@ type row struct {
 	after bool
 	// one is true for what concerns the one target that was drawn, and no other.
 	one bool
-	// passes is true for what passes by itself: one target is tried, for the next would find another world.
+	// passes is true for what passes by itself, or is another matter once a target was tried: then it is one that is tried.
 	passes bool
 	// shapes are the shapes of the kind in which it can be done; none means all.
 	shapes []string

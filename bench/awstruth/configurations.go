@@ -76,7 +76,7 @@ func configurations() *kind {
 	})
 	return &kind{name: "aws.appconfig", shapes: []string{atOnce, strategy, watched}, make: makeConfiguration, rows: []row{
 		{name: "version deleted", read: "ListHostedConfigurationVersions", one: true, do: deleteVersion},
-		{name: "strategy deleted", read: "GetDeploymentStrategy", shapes: []string{strategy}, do: deleteStrategy},
+		{name: "strategy deleted", read: "GetDeploymentStrategy", passes: true, shapes: []string{strategy}, do: deleteStrategy},
 		{name: "alarm going off", read: "DescribeAlarms", shapes: []string{watched}, do: goesOff},
 		{name: "alarm deleted", read: "DescribeAlarms", shapes: []string{watched}, do: needs(func(ctx context.Context, c *configuration, _ *damage) error {
 			_, err := c.watch.DeleteAlarms(ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: []string{c.name}})

@@ -163,6 +163,9 @@ func (t *trial) run(ctx context.Context) ([]verdict.Tried, error) {
 		if err := t.try(ctx, &one); err != nil {
 			return out, err
 		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx) // it was stopped: nothing was shown
+		}
 		out = append(out, one)
 	}
 	return out, nil

@@ -34,6 +34,7 @@ const sideBySide = 8
 //	role/REV            "there ARN" or "gone ARN"
 //	layers/REV          "there" or "gone ARN…"; absent when it has none
 //	runtime/REV         name of the runtime
+//	role, state         those of $LATEST, which a version that is brought back from its archive gets; only where one is declared
 //	event-sources       event source mappings of the function, a line each
 //	provisioned         provisioned concurrency of the alias
 //	reserved            reserved concurrency of the function
@@ -106,7 +107,7 @@ func (l *look) closely(ctx context.Context, config aws.Config) {
 	directory := iam.NewFromConfig(config)
 	for _, v := range l.function.judged() {
 		if l.Wants("state/" + v.revision) {
-			jobs = append(jobs, func() { l.stateOf(ctx, v) })
+			jobs = append(jobs, func() { l.stateOf(ctx, "state/"+v.revision, strconv.FormatInt(v.number, 10)) })
 		}
 		if role := aws.ToString(v.config.Role); l.Wants("role/"+v.revision) && role != "" {
 			o := shared(roles, role)
@@ -120,6 +121,13 @@ func (l *look) closely(ctx context.Context, config aws.Config) {
 				shared(layers, aws.ToString(y.Arn))
 			}
 		}
+	}
+	if l.Archive != nil && l.Wants("state") {
+		jobs = append(jobs, func() { l.stateOf(ctx, "state", latest) })
+	}
+	if role := aws.ToString(l.function.latest.config.Role); l.Archive != nil && l.Wants("role") && role != "" {
+		o := shared(roles, role)
+		jobs = append(jobs, func() { l.there("role", role, o.ask(func() error { return askRole(ctx, directory, role) })) })
 	}
 	slots := make(chan struct{}, sideBySide)
 	var wait sync.WaitGroup
@@ -202,8 +210,7 @@ func (l *look) layersOf(ctx context.Context, v version, asked map[string]*once) 
 
 // stateOf asks for the state of a version, which no list tells.
 // https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
-func (l *look) stateOf(ctx context.Context, v version) {
-	path, number := "state/"+v.revision, strconv.FormatInt(v.number, 10)
+func (l *look) stateOf(ctx context.Context, path, number string) {
 	out, err := l.lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &l.Function, Qualifier: &number})
 	if err != nil {
 		l.Unknown(path, awsapi.Explain(err, fmt.Sprintf("reading version %s of %s", number, l.Function), l.function.arn+":"+number))

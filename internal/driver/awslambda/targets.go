@@ -163,16 +163,7 @@ func (e *evidence) published(s astern.State, d astern.Deployment, rev, number st
 	default:
 		e.add(astern.Broken, "its state is %s", state.Text)
 	}
-	if role, ok := s.Get("role/" + rev); ok {
-		switch gone, isGone := strings.CutPrefix(role.Text, "gone "); {
-		case !role.Known():
-			e.add(astern.ReadyUnknown, "whether its role exists is not known: %s", role.Unknown)
-		case isGone:
-			e.add(astern.Broken, "its role does not exist: %s", gone)
-		default:
-			e.add(astern.Ready, "its role exists")
-		}
-	}
+	e.role(s, "role/"+rev)
 	if layers, ok := s.Get("layers/" + rev); ok {
 		switch gone, isGone := strings.CutPrefix(layers.Text, "gone "); {
 		case !layers.Known():
@@ -188,6 +179,22 @@ func (e *evidence) published(s astern.State, d astern.Deployment, rev, number st
 		if since, deprecated := retired[runtime.Text]; deprecated {
 			e.add(astern.AtRisk, "its runtime %s is deprecated since %s: it runs, without patches", runtime.Text, since)
 		}
+	}
+}
+
+// role judges the role at a path.
+func (e *evidence) role(s astern.State, path string) {
+	role, ok := s.Get(path)
+	if !ok {
+		return
+	}
+	switch gone, isGone := strings.CutPrefix(role.Text, "gone "); {
+	case !role.Known():
+		e.add(astern.ReadyUnknown, "whether its role exists is not known: %s", role.Unknown)
+	case isGone:
+		e.add(astern.Broken, "its role does not exist: %s", gone)
+	default:
+		e.add(astern.Ready, "its role exists")
 	}
 }
 
@@ -210,6 +217,10 @@ func (e *evidence) archived(p place, s astern.State, d astern.Deployment, rev st
 		return
 	}
 	e.add(astern.Ready, "it is not published any more, but its archive is there: %s, %s", p.Archive.source(rev), archive.Text)
+	e.role(s, "role")
+	if state, ok := s.Get("state"); ok && !state.Known() { // the way waits for it after each change
+		e.add(astern.ReadyUnknown, "the state of the function is not known: %s", state.Unknown)
+	}
 	hash, hashed := s.Get("archive-hash/" + rev)
 	switch {
 	case hashed && recorded(d.Hash) && d.Hash != hash.Text:
