@@ -311,7 +311,7 @@ func TestInitGoesOn(t *testing.T) {
 			"it is of another account": `{"kind":"InitSearch","version":1,"at":"` + time.Now().UTC().Format(time.RFC3339) + `","places":["aws:eu-central-1"],"accounts":{"aws:eu-central-1":"999999999999"}}`,
 			"it is of 2020-01-02":      `{"kind":"InitSearch","version":1,"at":"2020-01-02T03:04:05Z","places":["aws:eu-central-1"],"accounts":{"aws:eu-central-1":"123456789012"}}`,
 			"it is of other places":    `{"kind":"InitSearch","version":1,"at":"2020-01-02T03:04:05Z","places":["aws:"],"accounts":{}}`,
-			"it can't be read":         `no JSON`,
+			"it can't be read":         `{"kind":"InitSearch","version":1,"at":"20`,
 		} {
 			dir := folder(t)
 			page, _ := json.Marshal(map[string]any{"kind": "aws.ssm", "place": "aws:eu-central-1", "done": true, "found": []any{}})
@@ -320,6 +320,24 @@ func TestInitGoesOn(t *testing.T) {
 			}
 			says(t, c.init(t, dir, 0), "is not used: "+what)
 			same(t, dir)
+		}
+	})
+	t.Run("not over a file of somebody else", func(t *testing.T) {
+		dir := folder(t)
+		kept := filepath.Join(dir, "keys")
+		if err := os.WriteFile(kept, []byte("ssh-ed25519 AAAA\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(kept, filepath.Join(dir, "astern.yaml.search")); err != nil {
+			t.Fatal(err)
+		}
+		says(t, c.init(t, dir, 3), "it is no regular file")
+		if err := os.Rename(kept, filepath.Join(dir, "astern.yaml.search")); err != nil {
+			t.Fatal(err)
+		}
+		says(t, c.init(t, dir, 3), "that file is not of astern")
+		if got := read(t, dir, "astern.yaml.search"); got != "ssh-ed25519 AAAA\n" {
+			t.Errorf("the file holds %q", got)
 		}
 	})
 }

@@ -144,6 +144,10 @@ func (m *allowance) weigh(t *astern.Target, route astern.Route, now time.Time) {
 		case awsapi.VerdictExplicit:
 			add(astern.Broken, "a policy denies %s %s on %s (%s)", m.who, n.Action, n.asked.Resource, n.Why)
 		case awsapi.VerdictImplicit:
+			if n.asked.Resource != "*" && strings.ContainsAny(n.asked.Resource, "*?") { // a narrower policy may be all that it takes
+				add(astern.AtRisk, "no policy of %s allows %s on all of %s; whether on the one that it is about was not asked (%s)", m.who, n.Action, n.asked.Resource, n.Why)
+				continue
+			}
 			if service, _, _ := strings.Cut(n.Action, ":"); ownPolicies[service] {
 				add(astern.AtRisk, "no policy of %s allows %s on %s, and only one of the resource itself could (%s)", m.who, n.Action, n.asked.Resource, n.Why)
 				continue

@@ -125,6 +125,8 @@ func (a *App) takenThere(ctx context.Context, address string, want astern.Proven
 			return astern.Unknown, fmt.Sprintf("%s, which takes %s to %s, has not ended", e.ID, address, to)
 		case e.Outcome != astern.OutcomeDone:
 			return astern.Fail, fmt.Sprintf("%s, which took %s to %s, ended %s", e.ID, address, to, e.Outcome)
+		case !slices.ContainsFunc(s.plan.Checks, func(c astern.Check) bool { return c.Address == address && c.Proven == nil }):
+			return astern.Fail, fmt.Sprintf("%s took %s to %s, but %s has no check that proves it", e.ID, address, to, address)
 		case to != want.Revision:
 			return astern.Fail, fmt.Sprintf("%s took %s to %s", e.ID, address, to)
 		case e.EndedAt.Before(want.Since):

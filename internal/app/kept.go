@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -92,7 +93,7 @@ func (s Search) resume(ctx context.Context, accounts *awsapi.Accounts) (k *kept,
 	} else if n := k.count(); n > 0 {
 		note = fmt.Sprintf("going on from an earlier search: %d were found already", n)
 	}
-	if k.file, err = os.OpenFile(k.name, os.O_CREATE|os.O_RDWR, 0o600); err == nil {
+	if k.file, err = os.OpenFile(k.name, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600); err == nil {
 		err = k.file.Truncate(good)
 	}
 	if err == nil {
@@ -116,7 +117,10 @@ func (k *kept) count() (n int) {
 
 // read takes in what the file has. It returns where its last whole line ends, and why it can't be used.
 func (k *kept) read(now head) (good int64, why string, err error) {
-	f, err := os.Open(k.name)
+	if info, err := os.Lstat(k.name); err == nil && !info.Mode().IsRegular() {
+		return 0, "", astern.Errorf(astern.Refused, "keeping what is found in %s: it is no regular file", k.name).WithHint("remove it, or write astern.yaml elsewhere (-f)")
+	}
+	f, err := os.OpenFile(k.name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, "", nil
 	}
@@ -130,6 +134,8 @@ func (k *kept) read(now head) (good int64, why string, err error) {
 	switch {
 	case len(first) == 0:
 		return 0, "", nil
+	case !bytes.Contains(first, []byte(`"`+searchKind+`"`)):
+		return 0, "", astern.Errorf(astern.Refused, "keeping what is found in %s: that file is not of astern", k.name).WithHint("move it away")
 	case err != nil || json.Unmarshal(first, &h) != nil || h.Kind != searchKind || h.Version != 1:
 		return 0, "it can't be read", nil
 	case !slices.Equal(h.Places, now.Places):

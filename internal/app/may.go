@@ -57,6 +57,10 @@ func (a *App) MayDeploy(ctx context.Context, r Record) (string, error) {
 // file. It returns NotReady when what runs rests on it, or when no ready way back would be left of a component that has one
 // resting on it; else a line for each component.
 func (a *App) MayDelete(ctx context.Context, environments []astern.Environment, resource string) ([]string, error) {
+	if !strings.HasPrefix(resource, "arn:") && !strings.HasPrefix(resource, "s3://") && !strings.HasPrefix(resource, "/") && !strings.Contains(resource, "/") {
+		return nil, astern.Errorf(astern.Invalid, "%q names nothing that a way back could rest on", resource).
+			WithHint("write an ARN, s3://BUCKET/KEY, REGISTRY/REPOSITORY@DIGEST, or the path of a file or folder; a folder ends with a slash")
+	}
 	var lines []string
 	for _, e := range environments {
 		parts, err := a.parts(ctx, e)
@@ -82,17 +86,17 @@ func (a *App) MayDelete(ctx context.Context, environments []astern.Environment, 
 // mayLose says what the component loses with a resource.
 func mayLose(p planner.Part, resource string) (string, error) {
 	address := p.Component.Address()
-	if p.Trouble != "" {
-		return "", astern.Errorf(astern.NotReady, "whether %s rests on %s is unknown: %s", address, resource, p.Trouble)
-	}
 	lost := readiness.Needing(p.Targets, resource)
-	if len(lost) == 0 {
-		return "", nil
-	}
-	for _, t := range p.Targets {
-		if t.Current && slices.Contains(lost, t.Revision) {
+	for _, t := range runningOf(p) {
+		if slices.Contains(lost, t.Revision) {
 			return "", astern.Errorf(astern.NotReady, "%s runs %s, which rests on %s", address, t.Revision, resource)
 		}
+	}
+	if why := unseen(p); why != "" {
+		return "", astern.Errorf(astern.NotReady, "whether %s rests on %s is unknown: %s", address, resource, why)
+	}
+	if len(lost) == 0 {
+		return "", nil
 	}
 	back, ok := readiness.WayBack(readiness.Without(p.Targets, lost), p.State.Values["revision"])
 	if !ok {
@@ -100,6 +104,36 @@ func mayLose(p planner.Part, resource string) (string, error) {
 			WithHint("keep it until a newer revision is known-good; astern targets %s shows them", p.Component.Name)
 	}
 	return fmt.Sprintf("%s may be deleted: %s can't go back to %s then, but to %s", resource, address, strings.Join(lost, ", "), back.Revision), nil
+}
+
+// unseen says why not all of what the component's ways rest on could be seen, "" when it could.
+func unseen(p planner.Part) string {
+	if p.Trouble != "" {
+		return p.Trouble
+	}
+	if now := p.State.Values["revision"]; !now.Known() {
+		return now.Unknown
+	}
+	for _, t := range p.Targets {
+		for _, e := range t.Evidence {
+			if e.Readiness == astern.ReadyUnknown {
+				return t.Revision + ": " + e.What
+			}
+		}
+	}
+	return ""
+}
+
+// runningOf are the targets that run now; several while one takes the place of another.
+func runningOf(p planner.Part) []astern.Target {
+	revisions := strings.Split(p.State.Values["revision"].Text, "+")
+	var out []astern.Target
+	for _, t := range p.Targets {
+		if t.Current || slices.Contains(revisions, t.Revision) {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // proposal checks rules that are proposed for a place by their form, and returns them as a Scope takes them, with what the
@@ -135,8 +169,8 @@ func (a *App) MayRule(ctx context.Context, environments []astern.Environment, pl
 		var concerned []astern.Component
 		var those []planner.Part
 		for _, p := range before {
-			if p.Trouble != "" {
-				return nil, astern.Errorf(astern.NotReady, "whether %s rests on %s is unknown: %s", p.Component.Address(), place, p.Trouble)
+			if why := unseen(p); why != "" {
+				return nil, astern.Errorf(astern.NotReady, "whether %s rests on %s is unknown: %s", p.Component.Address(), place, why)
 			}
 			if len(readiness.Needing(p.Targets, within)) > 0 {
 				concerned, those = append(concerned, p.Component), append(those, p)
@@ -166,6 +200,9 @@ func mayExpire(before, after planner.Part, place string) (string, error) {
 	if after.Trouble != "" {
 		return "", astern.Errorf(astern.NotReady, "what the rules do to %s is unknown: %s", address, after.Trouble)
 	}
+	if err := runsOn(before, after); err != nil {
+		return "", err
+	}
 	was, ok := readiness.WayBack(before.Targets, runs)
 	if !ok {
 		return fmt.Sprintf("%s has no ready way back as it is: the rules can't take one", address), nil
@@ -191,6 +228,44 @@ func mayExpire(before, after planner.Part, place string) (string, error) {
 			WithHint("let them keep more, or leave out what it needs: %s", strings.Join(back.Needs, ", "))
 	}
 	return fmt.Sprintf("the rules may be put on %s: %s can still go back to %s", place, address, back.Revision), nil
+}
+
+// runsOn refuses rules that take away what runs: the next instance could not start, and the next deployment would have no way
+// back.
+func runsOn(before, after planner.Part) error {
+	address := after.Component.Address()
+	was := map[string]astern.Target{}
+	for _, t := range runningOf(before) {
+		was[t.Revision] = t
+	}
+	for _, t := range runningOf(after) {
+		earlier := was[t.Revision]
+		if t.Readiness == astern.Broken && earlier.Readiness != astern.Broken {
+			return astern.Errorf(astern.NotReady, "%s runs %s, and under these rules it would be gone: %s", address, t.Revision, worst(after.Targets, t.Revision))
+		}
+		if d, ok := newDoor(earlier, t); ok {
+			when := fmt.Sprintf("after %d more deployments or pushes", d.Deployments)
+			if d.At != nil {
+				when = "on " + d.At.UTC().Format("2 January 2006")
+			}
+			return astern.Errorf(astern.NotReady, "%s runs %s, and under these rules it would go %s: %s", address, t.Revision, when, d.What).
+				WithHint("let their filters leave out what runs: %s", strings.Join(t.Needs, ", "))
+		}
+	}
+	return nil
+}
+
+// newDoor returns a door that closes the target, and did not before, or not as soon.
+func newDoor(before, after astern.Target) (astern.Door, bool) {
+	for _, d := range after.Doors {
+		sooner := func(old astern.Door) bool {
+			return old.Leaves == "" && (d.At != nil && old.At != nil && !old.At.After(*d.At) || d.At == nil && old.At == nil && old.Deployments <= d.Deployments)
+		}
+		if d.Leaves == "" && !slices.ContainsFunc(before.Doors, sooner) {
+			return d, true
+		}
+	}
+	return astern.Door{}, false
 }
 
 // worst is the evidence that makes the target of that name what it is.

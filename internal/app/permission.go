@@ -104,8 +104,8 @@ func watching(c astern.Component) []observed {
 		}
 	}
 	for _, a := range c.Alarms {
-		note(a.AWSPlace, func(is awsapi.Settings) []astern.Permission { // a list of one is checked against all alarms
-			return awsapi.Permissions(astern.UseRead, "the alarms that a release is judged by", []string{is.ARN("cloudwatch", "alarm:*")}, "cloudwatch:DescribeAlarms")
+		note(a.AWSPlace, func(awsapi.Settings) []astern.Permission { // with less than all, composite alarms are not told (API reference of DescribeAlarms)
+			return awsapi.Permissions(astern.UseRead, "the alarms that a release is judged by", []string{"*"}, "cloudwatch:DescribeAlarms")
 		})
 	}
 	if l := c.Logs; l != nil {

@@ -95,7 +95,8 @@ func TestPermissionsAreThoseOfAWS(t *testing.T) {
 			t.Errorf("%s: there is no action %s", kind, p.Action)
 			return
 		}
-		if p.Resource == "*" != (len(row.resources) == 0) || p.Resource != "*" && !slices.ContainsFunc(row.resources, func(form string) bool { return shaped(p.Resource, form) }) {
+		everything := p.Action == "cloudwatch:DescribeAlarms" // with less, composite alarms are not told: its API reference
+		if p.Resource == "*" != (len(row.resources) == 0 || everything) || p.Resource != "*" && !slices.ContainsFunc(row.resources, func(form string) bool { return shaped(p.Resource, form) }) {
 			t.Errorf("%s: %s is on %s, and AWS takes %v", kind, p.Action, p.Resource, row.resources)
 		}
 		if (p.Use == astern.UseRead || p.Use == astern.UseDiscover) && row.level != "Read" && row.level != "List" {

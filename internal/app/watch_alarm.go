@@ -17,6 +17,9 @@ import (
 // all the same: until then it still looks at the time before.
 const alarmSettles = 15 * time.Minute
 
+// alarmSlack is by how much a deployment may be recorded after it was made: an alarm that went off in that time may be its own.
+const alarmSlack = 2 * time.Minute
+
 // askAlarms asks for the alarms of components of which something new is judged, or that have a fault.
 func (w *Watcher) askAlarms(ctx context.Context) {
 	var asked []*watched
@@ -64,7 +67,14 @@ func gone(a astern.Alarm, s cloudwatch.AlarmSeen) string {
 // before reports whether an alarm is in ALARM since before what is judged was deployed.
 func (x *watched) before(s cloudwatch.AlarmSeen) bool {
 	t := x.known.Trial
-	return s.State == cloudwatch.StateAlarm && (t == nil || s.Since.Before(t.Deployed.At))
+	return s.State == cloudwatch.StateAlarm && (t == nil || s.Since.Before(t.Deployed.At.Add(-alarmSlack)))
+}
+
+// ofItself reports whether all that an alarm looked at when it went off was of what is judged: only then it is acted on without
+// anybody. A composite alarm does not say what it looked at.
+func (x *watched) ofItself(s cloudwatch.AlarmSeen) bool {
+	t := x.known.Trial
+	return t == nil || s.Looks > 0 && !s.Since.Add(-s.Looks).Before(t.Deployed.At)
 }
 
 func (x *watched) already(a astern.Alarm, s cloudwatch.AlarmSeen) string {
@@ -92,8 +102,11 @@ func (x *watched) alarmFindings() []watch.Finding {
 		case x.before(s):
 			f.Says = x.already(a, s)
 		default:
-			f.Verdict, f.Began, f.Harm, f.Large = watch.Worse, s.Since, a.Harm, true
+			f.Verdict, f.Began, f.Harm, f.Large = watch.Worse, s.Since, a.Harm, x.ofItself(s)
 			f.Says = fmt.Sprintf("%s is in ALARM since %s: %s", a.Alarm, s.Since.Format("15:04:05Z"), s.Reason)
+			if !f.Large {
+				f.Says += "; it looked at the time before the deployment, too"
+			}
 			f.Guarantee = "an alarm of CloudWatch: the threshold is the one that a person set"
 		}
 		out = append(out, f)
@@ -145,6 +158,7 @@ func (x *watched) healthy() (healthy bool, of int) {
 	}
 	for _, s := range x.alarms {
 		if x.ignored(s) {
+			healthy = healthy && !x.known.Fault.IsZero() // an alarm that is off proves nothing good of what is new
 			continue
 		}
 		of++

@@ -14,7 +14,7 @@ import (
 // What an alarm says of a deployment, while it is judged and while a fault lasts.
 func TestAlarmsJudge(t *testing.T) {
 	deployed := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	before, after := deployed.Add(-time.Minute), deployed.Add(time.Minute)
+	before, after := deployed.Add(-3*time.Minute), deployed.Add(time.Minute)
 	for name, c := range map[string]struct {
 		seen    []cloudwatch.AlarmSeen
 		fault   time.Time
@@ -25,13 +25,13 @@ func TestAlarmsJudge(t *testing.T) {
 	}{
 		"not asked":               {nil, time.Time{}, "", false, 2, ""},
 		"OK":                      {[]cloudwatch.AlarmSeen{{State: "OK"}, {State: "OK"}}, time.Time{}, watch.NotWorse, true, 2, "is OK"},
-		"went off":                {[]cloudwatch.AlarmSeen{{State: "ALARM", Since: after, Reason: "7 > 5"}, {State: "OK"}}, time.Time{}, watch.Worse, false, 2, "is in ALARM since 12:01:00Z: 7 > 5"},
-		"was off before":          {[]cloudwatch.AlarmSeen{{State: "ALARM", Since: before}, {State: "OK"}}, time.Time{}, watch.Unknown, true, 1, "before v2 was deployed"},
+		"went off":                {[]cloudwatch.AlarmSeen{{State: "ALARM", Looks: time.Minute, Since: after, Reason: "7 > 5"}, {State: "OK"}}, time.Time{}, watch.Worse, false, 2, "is in ALARM since 12:01:00Z: 7 > 5"},
+		"was off before":          {[]cloudwatch.AlarmSeen{{State: "ALARM", Since: before}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 1, "before v2 was deployed"},
 		"all were":                {[]cloudwatch.AlarmSeen{{State: "ALARM", Since: before}, {State: "ALARM", Since: before}}, time.Time{}, watch.Unknown, false, 0, ""},
 		"too little data":         {[]cloudwatch.AlarmSeen{{State: "INSUFFICIENT_DATA", Reason: "no datapoints"}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 2, "too little data: no datapoints"},
 		"none such":               {[]cloudwatch.AlarmSeen{{Region: "eu-central-1"}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 2, "no alarm api-errors in eu-central-1"},
 		"denied":                  {[]cloudwatch.AlarmSeen{{Err: errors.New("denied")}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 2, "denied"},
-		"a fault, and still off":  {[]cloudwatch.AlarmSeen{{State: "ALARM", Since: after}, {State: "OK"}}, after, watch.Worse, false, 2, ""},
+		"a fault, and still off":  {[]cloudwatch.AlarmSeen{{State: "ALARM", Looks: time.Minute, Since: after}, {State: "OK"}}, after, watch.Worse, false, 2, ""},
 		"a fault, one off before": {[]cloudwatch.AlarmSeen{{State: "OK"}, {State: "ALARM", Since: before}}, after, watch.NotWorse, true, 1, ""},
 	} {
 		x := &watched{known: watch.NewWatched("test/api"), alarms: c.seen, changedAt: deployed,
@@ -44,6 +44,12 @@ func TestAlarmsJudge(t *testing.T) {
 		}
 		if c.verdict == watch.Worse && (!found[0].Large || found[0].Harm != 7 || !found[0].Began.Equal(after) || found[0].Guarantee == "") {
 			t.Errorf("%s: %+v", name, found[0])
+		}
+		if s := (cloudwatch.AlarmSeen{State: "ALARM", Looks: 5 * time.Minute, Since: after}); x.ofItself(s) {
+			t.Errorf("%s: an alarm over five minutes looked at the new release alone", name)
+		}
+		if s := (cloudwatch.AlarmSeen{State: "ALARM", Looks: time.Minute, Since: deployed.Add(-time.Minute)}); x.before(s) || x.ofItself(s) {
+			t.Errorf("%s: an alarm within the slack is neither before nor of the release itself", name)
 		}
 		if healthy, of := x.healthy(); healthy != c.healthy || of != c.of {
 			t.Errorf("%s: healthy %v, of %d", name, healthy, of)

@@ -94,7 +94,7 @@ func (s Simulated) note(r types.EvaluationResult) {
 	set := func(resource *string, d types.PolicyEvaluationDecisionType, missing []string) {
 		v := map[types.PolicyEvaluationDecisionType]Verdict{types.PolicyEvaluationDecisionTypeAllowed: VerdictAllowed,
 			types.PolicyEvaluationDecisionTypeExplicitDeny: VerdictExplicit, types.PolicyEvaluationDecisionTypeImplicitDeny: VerdictImplicit}[d]
-		if len(missing) > 0 && v == VerdictImplicit {
+		if len(missing) > 0 && v != VerdictAllowed { // also a denial: negated conditions hold where a key is not known
 			v = VerdictDepends
 		}
 		if v != "" {

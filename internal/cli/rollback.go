@@ -83,7 +83,7 @@ func (s *session) proveFirst(ctx context.Context, a *app.App, p astern.Plan) err
 			planned, err = a.Plan(ctx, ask)
 		}
 		if err != nil {
-			return fmt.Errorf("proving %s in %s first (%s): %w", u.Revision, u.Address, u.Why, err)
+			return astern.Errorf(astern.CodeOf(err), "proving %s in %s first (%s): %w", u.Revision, u.Address, u.Why, err).WithHint("mend that, or go without: --first none")
 		}
 		if err := view.Plan(s.stderr, s.style(s.stderr), view.PlanView{Plan: planned.Plan, Hash: planned.Hash}); err != nil {
 			return err

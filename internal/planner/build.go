@@ -20,10 +20,12 @@ type builder struct {
 	r    Request
 	plan astern.Plan
 	seen map[string]bool // ids of bound checks in the plan
+	// unbound are the components with a check that can't be made in this plan.
+	unbound map[string]bool
 }
 
 func newBuilder(r Request) *builder {
-	return &builder{r: r, seen: map[string]bool{}, plan: astern.Plan{
+	return &builder{r: r, seen: map[string]bool{}, unbound: map[string]bool{}, plan: astern.Plan{
 		Kind: "Plan", Version: astern.PlanVersion, ID: r.ID, System: r.System, CreatedAt: r.Now,
 		ExpiresAt: r.Now.Add(r.Policy.PlanAge()), Intent: r.Intent, Asked: r.Asked, Parent: r.Parent,
 		Loss: []astern.Loss{}, Facts: []astern.Fact{}, Moves: []astern.Move{}, Stages: []astern.Stage{},
@@ -429,7 +431,10 @@ func (b *builder) bind(m move, check astern.Check, members []string) ([]string, 
 	state := m.part.State
 	version := state.Version(m.target.Revision)
 	if version == "" && check.Uses("{version}") {
-		b.note("%s: the check %s is not made: what the cloud will call %s is known when it is there again", m.part.Component.Name, check.Name, m.target.Revision)
+		if !b.unbound[m.part.Component.Name] {
+			b.note("%s: the check %s is not made: what the cloud calls %s is not known now", m.part.Component.Name, check.Name, m.target.Revision)
+		}
+		b.unbound[m.part.Component.Name] = true
 		return nil, nil
 	}
 	var ids []string
@@ -593,6 +598,10 @@ func (b *builder) knownGood(moves []move) {
 		if b.r.Intent.WatchSeconds == 0 && m.target.KnownGoodAt == nil {
 			b.note("%s %s is not marked known-good, for it is not watched: declare policy.watch, add --watch, or when it has proven itself: astern record known-good %s %s --reason …",
 				name, m.target.Revision, m.part.Component.Address(), m.target.Revision)
+			continue
+		}
+		if b.unbound[name] {
+			b.note("%s %s is not marked known-good, for a check of it can't be made", name, m.target.Revision)
 			continue
 		}
 		if f := m.route.Fleet; f != nil && len(f.LeftOut) > 0 {

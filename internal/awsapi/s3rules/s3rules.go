@@ -138,8 +138,15 @@ func (r Rules) Death(e Object, since time.Time, newer int) Death {
 			}
 			if !r.Versioned {
 				earlier(Death{At: at, What: name + " deletes"})
-			} else if d := gone(at); !d.Never() { // it becomes a version of before, and that is what is taken away
-				earlier(d)
+				break
+			}
+			for _, other := range r.List { // it becomes a version of before, and that is what any rule takes away
+				if !concerns(other, e) {
+					continue
+				}
+				if d := r.noncurrent(other, fmt.Sprintf("lifecycle rule %q", aws.ToString(other.ID)), newer)(at); !d.Never() {
+					earlier(d)
+				}
 			}
 		}
 		if e.Latest {

@@ -46,7 +46,7 @@ func TestDeath(t *testing.T) {
 		"an object without versions":        {[]s3types.LifecycleRule{expire(3)}, false, live, 0, day(19), 0},
 		"at midnight exactly":               {[]s3types.LifecycleRule{expire(1)}, false, s3rules.Object{Key: "a", Latest: true, At: day(15)}, 0, day(16), 0},
 		"a live version only becomes older": {[]s3types.LifecycleRule{expire(3)}, true, live, 0, time.Time{}, 0},
-		"and then is deleted":               {[]s3types.LifecycleRule{expire(3), noncurrent(2, 0)}, true, live, 0, time.Time{}, 0},
+		"and then is deleted":               {[]s3types.LifecycleRule{expire(3), noncurrent(2, 0)}, true, live, 0, day(21), 0},
 		"one rule does both": {[]s3types.LifecycleRule{{ID: aws.String("r"), Expiration: &s3types.LifecycleExpiration{Days: aws.Int32(3)},
 			NoncurrentVersionExpiration: &s3types.NoncurrentVersionExpiration{NoncurrentDays: aws.Int32(2)}}}, true, live, 0, day(21), 0},
 		"an earlier version":             {[]s3types.LifecycleRule{noncurrent(10, 0)}, true, old, 0, day(26), 0},

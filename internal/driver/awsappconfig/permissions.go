@@ -7,29 +7,23 @@ import (
 	"github.com/astern-dev/astern/internal/awsapi"
 )
 
-// Permissions returns what the driver asks AppConfig and its data plane for. Ids are not in the declaration where it has
-// names, and AppConfig's resources go by ids: then every application of the account is meant.
+// Permissions returns what the driver asks AppConfig and its data plane for. AppConfig's resources go by ids, which the
+// declaration need not have: every application of the account is meant.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsappconfig.html
 func (validator) Permissions(c astern.Component) []astern.Permission {
 	p, problems := examine(c)
 	if len(problems) > 0 {
 		return nil
 	}
-	id := func(name string) string {
-		if idShape.MatchString(name) {
-			return name
-		}
-		return "*"
-	}
-	application := "application/" + id(p.Application)
-	environment, profile := application+"/environment/"+id(p.Environment), application+"/configurationprofile/"+id(p.Configuration)
+	application := "application/*" // a name can look like an id, and only AppConfig tells
+	environment, profile := application+"/environment/*", application+"/configurationprofile/*"
 	on := func(resources ...string) []string {
 		for i := range resources {
 			resources[i] = p.ARN("appconfig", resources[i])
 		}
 		return resources
 	}
-	clients := on(environment + "/configuration/" + id(p.Configuration))
+	clients := on(environment + "/configuration/*")
 	return slices.Concat(
 		awsapi.Permissions(astern.UseRead, "the application, its environment and its profile", on(application), "appconfig:GetApplication", "appconfig:ListEnvironments", "appconfig:ListConfigurationProfiles"),
 		awsapi.Permissions(astern.UseRead, "the application, its environment and its profile", []string{"*"}, "appconfig:ListApplications", "appconfig:ListDeploymentStrategies"),
@@ -37,7 +31,7 @@ func (validator) Permissions(c astern.Component) []astern.Permission {
 		awsapi.Permissions(astern.UseRead, "the environment and its deployments", on(application, environment, environment+"/deployment/*"), "appconfig:GetDeployment"),
 		awsapi.Permissions(astern.UseRead, "versions of the configuration", on(application, profile), "appconfig:GetConfigurationProfile", "appconfig:ListHostedConfigurationVersions"),
 		awsapi.Permissions(astern.UseRead, "which flags are on", on(application, profile, profile+"/hostedconfigurationversion/*"), "appconfig:GetHostedConfigurationVersion"),
-		awsapi.Permissions(astern.UseRead, "alarms of the environment", []string{p.ARN("cloudwatch", "alarm:*")}, "cloudwatch:DescribeAlarms"),
+		awsapi.Permissions(astern.UseRead, "alarms of the environment", []string{"*"}, "cloudwatch:DescribeAlarms"),
 		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "taking a deployment back", on(application, environment, environment+"/deployment/*"), "appconfig:StopDeployment"), verbRevert, verbDeploy),
 		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "deploying a version", on(application, environment, profile, "deploymentstrategy/*"), "appconfig:StartDeployment"), verbDeploy),
 		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "a version in which a flag is off", on(application, profile), "appconfig:CreateHostedConfigurationVersion"), verbCreate),

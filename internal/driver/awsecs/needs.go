@@ -110,10 +110,13 @@ func (p *provider) role(ctx context.Context, n need) error {
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
 func (p *provider) secret(ctx context.Context, n need) error {
 	parts := strings.Split(n.name, ":")
-	if len(parts) < 7 {
-		return astern.Errorf(astern.NotFound, "looking for the secret %s: that is no ARN of a secret", n.name)
+	if len(parts) < 7 { // credentials of a registry may be named: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RepositoryCredentials.html
+		parts = []string{"", "", "", p.config.Region, "", "", n.name}
 	}
-	id, stage, version := strings.Join(parts[:7], ":"), "AWSCURRENT", ""
+	id, stage, version := strings.TrimLeft(strings.Join(parts[:7], ":"), ":"), "AWSCURRENT", ""
+	if parts[0] == "" {
+		id = n.name
+	}
 	if len(parts) > 8 && parts[8] != "" {
 		stage = parts[8]
 	}

@@ -19,7 +19,7 @@ import (
 
 // How many revisions are looked at: the newest of the family, beside those that run and those that ran.
 const (
-	judgedMost   = 24
+	judgedMost   = 64
 	newestMost   = 12
 	inactiveMost = 6
 )
@@ -250,9 +250,6 @@ func (l *look) candidates(ctx context.Context, running []definition) ([]definiti
 			wanted = append(wanted, rev)
 		}
 	}
-	for _, r := range records {
-		add(r.definition)
-	}
 	// A name that is asked for may be a copy's, which its ARN does not tell.
 	for _, f := range families {
 		for _, some := range []struct {
@@ -267,6 +264,9 @@ func (l *look) candidates(ctx context.Context, running []definition) ([]definiti
 				add(arn)
 			}
 		}
+	}
+	for _, r := range records { // after the newest: a copy is among those, and what was just registered
+		add(r.definition)
 	}
 	known := map[string]bool{}
 	for _, d := range running {

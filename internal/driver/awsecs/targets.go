@@ -88,15 +88,33 @@ func needed(s astern.State, rev string) []string {
 	}
 	for _, i := range readImages(s.Values["images/"+rev].Text) {
 		if m := ecrReference.FindStringSubmatch(i.ref); m != nil && i.digest != "" {
-			out = append(out, repositoryARN(m[1], m[2], m[3]), i.pinned())
+			out = append(out, repositoryARN(m[1], m[2], m[3]), i.pinned(), i.ref)
 		}
 	}
 	for line := range strings.Lines(s.Values["needs/"+rev].Text) {
 		if _, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-			out = append(out, strings.TrimPrefix(name, "group ")) // of a log group
+			out = append(out, namesOf(s.Values["arn"].Text, strings.TrimPrefix(name, "group "))...) // of a log group
 		}
 	}
 	return out
+}
+
+// namesOf are the names by which somebody may mean something that tasks need: as the definition has it, and the ARN of the whole
+// thing. Which of parameter and log group a plain name is does not matter: only one of the ARNs exists.
+func namesOf(service, name string) []string {
+	parts := strings.Split(name, ":")
+	switch {
+	case strings.HasPrefix(name, "arn:") && len(parts) > 7 && parts[2] == "secretsmanager": // arn:…:secret:NAME:KEY:STAGE:VERSION
+		return []string{name, strings.Join(parts[:7], ":")}
+	case strings.HasPrefix(name, "arn:"):
+		return []string{name}
+	}
+	of := strings.SplitN(service, ":", 6)
+	if len(of) < 6 {
+		return []string{name}
+	}
+	group := strings.Join([]string{of[0], of[1], "logs", of[3], of[4], "log-group:" + name}, ":")
+	return []string{name, strings.Join([]string{of[0], of[1], "ssm", of[3], of[4], "parameter/" + strings.TrimPrefix(name, "/")}, ":"), group, group + ":*"}
 }
 
 // evidence is what speaks for and against a revision.

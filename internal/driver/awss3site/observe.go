@@ -194,6 +194,7 @@ func (v *viewing) whole(ctx context.Context, last marker, versioning string) err
 	if s.rules.List, err = s3rules.Read(ctx, v.s3, v.p.Bucket, v.scope.Proposed); err != nil {
 		v.unknown("rules", err)
 	}
+	s.records(list)
 	if err := s.list(ctx, v.s3.ListObjectVersions); err != nil {
 		return err
 	}

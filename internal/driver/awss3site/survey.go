@@ -98,6 +98,23 @@ func newSurvey(c clients, releases []*release, same copies) *survey {
 	return s
 }
 
+// records notes when a rule takes the record of a release away, without which nobody knows what it held. Records are looked for
+// by their keys, so that one of before is gone, too.
+func (s *survey) records(list []recorded) {
+	rules := s3rules.Rules{List: s.rules.List}
+	for _, r := range s.releases {
+		i := slices.IndexFunc(list, func(one recorded) bool { return one.revision == r.revision })
+		if i < 0 {
+			continue
+		}
+		key := s.p.manifestKey(r.revision)
+		if d := rules.Death(s3rules.Object{Key: key, Size: 1 << 10, At: list[i].at, Latest: true}, list[i].at, 0); d.Before(r.dies) {
+			d.What += " the record " + key
+			r.dies = d
+		}
+	}
+}
+
 // manifests reads the manifests of the releases, side by side.
 func (c clients) manifests(ctx context.Context, list []recorded) ([]*release, error) {
 	out := make([]*release, len(list))

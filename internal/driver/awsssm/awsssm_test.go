@@ -320,20 +320,21 @@ func TestMadeAgain(t *testing.T) {
 	at := func(hour int) *time.Time { t := time.Date(2026, 1, 2, hour, 0, 0, 0, time.UTC); return &t }
 	c := astern.Component{Environment: "test", Name: "db", Kind: Kind, Settings: []byte(`{"parameter": "/shop/db"}`)}
 	for name, test := range map[string]struct {
-		written, recorded *time.Time
-		want              astern.Readiness
+		written, recorded, last *time.Time
+		want                    astern.Readiness
 	}{
-		"as recorded":                   {at(2), at(2), astern.Ready},
-		"recorded later":                {at(2), at(9), astern.Ready},
-		"never recorded":                {at(2), nil, astern.Ready},
-		"written after it was recorded": {at(3), at(2), astern.Broken},
+		"as recorded":                   {at(2), at(2), at(2), astern.Ready},
+		"recorded later":                {at(2), at(9), at(9), astern.Ready},
+		"never recorded":                {at(2), nil, nil, astern.Ready},
+		"written after it was recorded": {at(3), at(2), at(2), astern.Broken},
+		"recorded again since":          {at(3), at(2), at(10), astern.Ready},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			known := func(text string) astern.Value { return astern.Value{Text: text, At: *at(20)} }
 			s := astern.State{Address: c.Address(), Values: map[string]astern.Value{"arn": known("arn:aws:ssm:eu-central-1:123456789012:parameter/shop/db"),
 				"revision": known("2"), "latest": known("2"), "version/1": known("1"), "version/2": known("2"), "created/1": known(test.written.Format(time.RFC3339))}}
-			h := astern.History{Deployments: []astern.Deployment{{Revision: "1", FirstAt: test.recorded, LastAt: at(10)}}}
+			h := astern.History{Deployments: []astern.Deployment{{Revision: "1", FirstAt: test.recorded, LastAt: test.last}}}
 			for _, target := range (router{}).Targets(c, s, h) {
 				if last := target.Evidence[len(target.Evidence)-1]; target.Revision == "1" && last.Readiness != test.want {
 					t.Errorf("it is %s: %s", last.Readiness, last.What)

@@ -104,7 +104,9 @@ func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Targ
 	}
 	encrypted(&t, s, rev, add)
 	written, err := time.Parse(time.RFC3339, s.Values["created/"+rev].Text)
-	if err == nil && version.Text == rev && d.FirstAt != nil && written.Sub(*d.FirstAt) > clocksDiffer {
+	// A number that was recorded again since is that of the parameter which is there now.
+	after := func(recorded *time.Time) bool { return recorded == nil || written.Sub(*recorded) > clocksDiffer }
+	if err == nil && version.Text == rev && d.FirstAt != nil && after(d.FirstAt) && after(d.LastAt) {
 		add(astern.Broken, "version %s was written at %s, after it had been recorded as deployed: the parameter was deleted and made again since",
 			rev, written.Format("2006-01-02 15:04Z"))
 	}
@@ -122,12 +124,15 @@ func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Targ
 // clocksDiffer is by how much the clock of who records deployments may be behind AWS's.
 const clocksDiffer = 10 * time.Minute
 
+// keyUnknown begins the evidence of a key that could not be looked at.
+const keyUnknown = "whether its key can be used is not known"
+
 // encrypted judges the key of a version: its value is decrypted and encrypted with it.
 func encrypted(t *astern.Target, s astern.State, rev string, add func(r astern.Readiness, format string, args ...any)) {
 	switch v, ok := s.Get("key/" + rev); {
 	case !ok:
 	case !v.Known():
-		add(astern.ReadyUnknown, "whether its key can be used is not known: %s", v.Unknown)
+		add(astern.ReadyUnknown, keyUnknown+": %s", v.Unknown)
 	case v.Text == "Enabled":
 		add(astern.Ready, "its key is Enabled")
 	default:
@@ -152,7 +157,8 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 		return astern.Route{}, astern.Errorf(astern.Invalid, "no way for %s to %q: that is no version of a parameter", c.Address(), awsapi.OneLine(t.Revision))
 	}
 	for _, e := range judge(p, s, t.Revision, astern.Deployment{}).Evidence {
-		if e.Readiness == astern.Broken || e.Readiness == astern.ReadyUnknown {
+		keyOnly := e.Readiness == astern.ReadyUnknown && strings.HasPrefix(e.What, keyUnknown) // the call itself will tell
+		if e.Readiness == astern.Broken || e.Readiness == astern.ReadyUnknown && !keyOnly {
 			return astern.Route{}, astern.Errorf(astern.Refused, "no way for %s to %s: %s", c.Address(), t.Revision, e.What)
 		}
 	}

@@ -1,6 +1,7 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -31,6 +32,8 @@ type AlarmSeen struct {
 	Reason string
 	// Since is when it took on the state.
 	Since time.Time
+	// Looks is how long before that it looked at; 0 where it is not known, as of composite alarms.
+	Looks time.Duration
 	// Muted is true when its actions are switched off: it calls nobody.
 	Muted bool
 	// Idle is true when nothing is to happen when it goes off.
@@ -91,6 +94,8 @@ func (r *Reader) describe(ctx context.Context, place astern.AWSPlace, alarms []a
 		for _, a := range page.MetricAlarms {
 			s := AlarmSeen{State: string(a.StateValue), Reason: aws.ToString(a.StateReason), Since: when(a.StateTransitionedTimestamp, a.StateUpdatedTimestamp)}
 			s.Muted, s.Idle = !aws.ToBool(a.ActionsEnabled), len(a.AlarmActions) == 0
+			// Of M out of N periods the M that were bad, at least, are the newest M of those that it looks at.
+			s.Looks = time.Duration(cmp.Or(aws.ToInt32(a.DatapointsToAlarm), aws.ToInt32(a.EvaluationPeriods))) * time.Duration(aws.ToInt32(a.Period)) * time.Second
 			seen[aws.ToString(a.AlarmName)] = s.told(r.ahead(place))
 		}
 		for _, a := range page.CompositeAlarms {
