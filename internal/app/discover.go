@@ -64,6 +64,8 @@ func Discover(ctx context.Context, s Search) (Discovery, error) {
 	if note != "" {
 		out.Notes = append(out.Notes, note)
 	}
+	var first error // of a kind that could not be looked for
+	answered := false
 	for _, d := range drivers(nil, accounts, nil, nil) {
 		var found []astern.Discovered
 		var err error
@@ -73,17 +75,34 @@ func Discover(ctx context.Context, s Search) (Discovery, error) {
 		case d.Discoverer != nil:
 			found, err = d.Discoverer.Discover(ctx, s.Places)
 		}
-		if astern.CodeOf(err) == astern.Denied && !awsapi.Stale(err) { // the others may be allowed
+		if ofOneKind(ctx, err) {
+			if first == nil {
+				first = fmt.Errorf("looking for components of kind %s: %w", d.Kind, err)
+			}
 			out.Notes = append(out.Notes, fmt.Sprintf("components of kind %s were not looked for: %s%s", d.Kind, awsapi.OneLine(err.Error()), hinted(err)))
-			err = nil
+			continue
 		}
 		if err != nil {
 			return out, kept.explain(ctx, fmt.Errorf("looking for components of kind %s: %w", d.Kind, err))
 		}
+		answered = answered || strings.HasPrefix(d.Kind, "aws.")
 		out.Found = append(out.Found, found...)
+	}
+	if first != nil && !answered {
+		return out, kept.explain(ctx, first)
 	}
 	out.Found = withoutTwins(out.Found)
 	return out, nil
+}
+
+// ofOneKind reports whether an error may be of one service alone: it is denied, does not exist in the region, or is out of order.
+// The other kinds are looked for then.
+func ofOneKind(ctx context.Context, err error) bool {
+	if err == nil || ctx.Err() != nil || awsapi.Stale(err) {
+		return false
+	}
+	code := astern.CodeOf(err)
+	return code == astern.Denied || code == astern.Unavailable || code == astern.NotFound
 }
 
 func hinted(err error) string {

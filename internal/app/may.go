@@ -200,10 +200,10 @@ func mayExpire(before, after planner.Part, place string) (string, error) {
 	if after.Trouble != "" {
 		return "", astern.Errorf(astern.NotReady, "what the rules do to %s is unknown: %s", address, after.Trouble)
 	}
-	if err := runsOn(before, after); err != nil {
+	was, ok := readiness.WayBack(before.Targets, runs)
+	if err := runsOn(before, after, ok); err != nil {
 		return "", err
 	}
-	was, ok := readiness.WayBack(before.Targets, runs)
 	if !ok {
 		return fmt.Sprintf("%s has no ready way back as it is: the rules can't take one", address), nil
 	}
@@ -230,9 +230,9 @@ func mayExpire(before, after planner.Part, place string) (string, error) {
 	return fmt.Sprintf("the rules may be put on %s: %s can still go back to %s", place, address, back.Revision), nil
 }
 
-// runsOn refuses rules that take away what runs: the next instance could not start, and the next deployment would have no way
-// back.
-func runsOn(before, after planner.Part) error {
+// runsOn refuses rules that take away what runs, at once, or later where there is nothing else to go back to: the next instance
+// could not start, and the next deployment would have no way back.
+func runsOn(before, after planner.Part, another bool) error {
 	address := after.Component.Address()
 	was := map[string]astern.Target{}
 	for _, t := range runningOf(before) {
@@ -243,7 +243,7 @@ func runsOn(before, after planner.Part) error {
 		if t.Readiness == astern.Broken && earlier.Readiness != astern.Broken {
 			return astern.Errorf(astern.NotReady, "%s runs %s, and under these rules it would be gone: %s", address, t.Revision, worst(after.Targets, t.Revision))
 		}
-		if d, ok := newDoor(earlier, t); ok {
+		if d, ok := newDoor(earlier, t); ok && !another {
 			when := fmt.Sprintf("after %d more deployments or pushes", d.Deployments)
 			if d.At != nil {
 				when = "on " + d.At.UTC().Format("2 January 2006")

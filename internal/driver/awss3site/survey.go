@@ -33,6 +33,7 @@ type way struct {
 	copy    object // as it is listed
 	live    bool   // it is what is served, as it is
 	class   string // storage class of the version
+	dies    s3rules.Death
 }
 
 // can says why the object can't be put again, "" when it can.
@@ -153,6 +154,7 @@ func (s *survey) list(ctx context.Context, list lister) error {
 	if err != nil {
 		return err
 	}
+	s.die()
 	return s.lookForCopies(ctx)
 }
 
@@ -233,11 +235,23 @@ func (s *survey) take(e entry) {
 		if e.latest {
 			w.live = true
 		}
+		d := s.rules.Death(s3rules.Object{Key: e.key, Size: e.object.size, At: e.at, Latest: e.latest}, s.last.since, s.last.earlier)
+		if !w.found || w.dies.Before(d) || d.Never() { // it is lost with the last version that has it
+			w.dies = d
+		}
 		if !w.found || e.object.version == f.Version {
 			w.found, w.version, w.etag, w.class = true, e.object.version, e.object.etag, e.object.class
-			if d := s.rules.Death(s3rules.Object{Key: e.key, Size: e.object.size, At: e.at, Latest: e.latest}, s.last.since, s.last.earlier); d.Before(r.dies) {
-				d.What = fmt.Sprintf("%s %s", d.What, path)
-				r.dies = d
+		}
+	}
+}
+
+// die notes when the first object of each release is lost.
+func (s *survey) die() {
+	for _, r := range s.releases {
+		for k, w := range r.ways {
+			if w.dies.Before(r.dies) {
+				r.dies = w.dies
+				r.dies.What = fmt.Sprintf("%s %s", w.dies.What, r.manifest.Files[k].Path)
 			}
 		}
 	}
