@@ -109,6 +109,12 @@ func TestLawsSayWhere(t *testing.T) {
 		{"check health: it judges as no signal is judged", ecsPlan, func(p *astern.Plan) {
 			p.Checks[0].HTTP, p.Checks[0].Judge = nil, &astern.JudgeCheck{Revision: "v2", Baseline: "v1"}
 		}},
+		{"check health: it asks whether \"../v1\" was proven since 0001-01-01 00:00:00 +0000 UTC", ecsPlan, func(p *astern.Plan) {
+			p.Checks[0].HTTP, p.Checks[0].Proven = nil, &astern.ProvenCheck{Revision: "../v1"}
+		}},
+		{"check health: it proves as nothing is proven elsewhere", ecsPlan, func(p *astern.Plan) {
+			p.Checks[0].HTTP, p.Checks[0].Each, p.Checks[0].Proven = nil, true, &astern.ProvenCheck{Revision: "v1", Since: p.CreatedAt}
+		}},
 		{"check health: it has no command", ecsPlan, func(p *astern.Plan) { p.Checks[0].HTTP, p.Checks[0].Command = nil, &astern.CommandCheck{} }},
 		{`check more: effects is "many", not none or some`, ecsPlan, func(p *astern.Plan) {
 			p.Checks = append(p.Checks, httpCheck("more", api, astern.HTTPCheck{}))
