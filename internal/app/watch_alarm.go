@@ -70,11 +70,12 @@ func (x *watched) before(s cloudwatch.AlarmSeen) bool {
 	return s.State == cloudwatch.StateAlarm && (t == nil || s.Since.Before(t.Deployed.At.Add(-alarmSlack)))
 }
 
-// ofItself reports whether all that an alarm looked at when it went off was of what is judged: only then it is acted on without
+// ofItself reports whether all that an alarm looked at when it went off was of what is judged, but for the period in which that was
+// deployed: only then it is acted on without
 // anybody. A composite alarm does not say what it looked at.
 func (x *watched) ofItself(s cloudwatch.AlarmSeen) bool {
 	t := x.known.Trial
-	return t == nil || s.Looks > 0 && !s.Since.Add(-s.Looks).Before(t.Deployed.At)
+	return t == nil || s.Looks > 0 && !s.Since.Add(s.Period-s.Looks).Before(t.Deployed.At)
 }
 
 func (x *watched) already(a astern.Alarm, s cloudwatch.AlarmSeen) string {

@@ -34,6 +34,8 @@ type AlarmSeen struct {
 	Since time.Time
 	// Looks is how long before that it looked at; 0 where it is not known, as of composite alarms.
 	Looks time.Duration
+	// Period is one of the periods of that time.
+	Period time.Duration
 	// Muted is true when its actions are switched off: it calls nobody.
 	Muted bool
 	// Idle is true when nothing is to happen when it goes off.
@@ -95,7 +97,8 @@ func (r *Reader) describe(ctx context.Context, place astern.AWSPlace, alarms []a
 			s := AlarmSeen{State: string(a.StateValue), Reason: aws.ToString(a.StateReason), Since: when(a.StateTransitionedTimestamp, a.StateUpdatedTimestamp)}
 			s.Muted, s.Idle = !aws.ToBool(a.ActionsEnabled), len(a.AlarmActions) == 0
 			// Of M out of N periods the M that were bad, at least, are the newest M of those that it looks at.
-			s.Looks = time.Duration(cmp.Or(aws.ToInt32(a.DatapointsToAlarm), aws.ToInt32(a.EvaluationPeriods))) * time.Duration(aws.ToInt32(a.Period)) * time.Second
+			s.Period = time.Duration(aws.ToInt32(a.Period)) * time.Second
+			s.Looks = time.Duration(cmp.Or(aws.ToInt32(a.DatapointsToAlarm), aws.ToInt32(a.EvaluationPeriods))) * s.Period
 			seen[aws.ToString(a.AlarmName)] = s.told(r.ahead(place))
 		}
 		for _, a := range page.CompositeAlarms {
