@@ -323,7 +323,7 @@ func TestRevertIgnoresAlarms(t *testing.T) {
 	l := newLab(t, setup{monitors: 1})
 	l.goOff()
 	s := l.observe()
-	for _, x := range judge(l.place(), s, astern.Deployment{}, "1").list {
+	for _, x := range judge(l.place(), s, astern.Deployment{}, "1").List {
 		if x.Readiness != astern.Ready {
 			t.Errorf("taking it back is %s: %s", x.Readiness, x.What)
 		}

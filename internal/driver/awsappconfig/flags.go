@@ -190,14 +190,14 @@ func (router) Switch(c astern.Component, s astern.State, change astern.FlagChang
 		return astern.Target{}, err
 	}
 	t := astern.Target{Address: c.Address(), Revision: labelOff(base, change.Flag), Readiness: astern.Ready}
-	e := &evidence{seen: s.Newest()}
-	e.add(astern.Ready, "%s is %s in version %d, which clients get", change.Flag, s.Values["flag/"+change.Flag].Text, base)
+	e := &evidence{awsapi.Findings{Seen: s.Newest()}}
+	e.Add(astern.Ready, "%s is %s in version %d, which clients get", change.Flag, s.Values["flag/"+change.Flag].Text, base)
 	e.deployable(p, s)
-	if why, ok := e.against(); ok {
+	if why, ok := e.Against(); ok {
 		return t, astern.Errorf(astern.Refused, "switching %s off in %s: %s", awsapi.OneLine(change.Flag), c.Address(), why.What)
 	}
-	t.Evidence = e.list
-	for _, x := range e.list {
+	t.Evidence = e.List
+	for _, x := range e.List {
 		if x.Readiness == astern.AtRisk {
 			t.Readiness = astern.AtRisk
 		}

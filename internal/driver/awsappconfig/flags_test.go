@@ -204,14 +204,14 @@ func TestJudge(t *testing.T) {
 		}
 		e := judge(l.place(), s, astern.Deployment{}, "1")
 		worst, said := astern.Ready, false
-		for _, x := range e.list {
+		for _, x := range e.List {
 			said = said || strings.Contains(x.What, c.says)
 			if x.Readiness != astern.Ready {
 				worst = x.Readiness
 			}
 		}
 		if worst != c.want || !said {
-			t.Errorf("%s: %s, want %s with %q: %+v", name, worst, c.want, c.says, e.list)
+			t.Errorf("%s: %s, want %s with %q: %+v", name, worst, c.want, c.says, e.List)
 		}
 	}
 }

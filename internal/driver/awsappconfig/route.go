@@ -39,15 +39,15 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	case known && now.Known() && now.Text == t.Revision:
 		return astern.Route{From: now.Text}, nil
 	}
-	if why, ok := judge(p, s, astern.Deployment{}, t.Revision).against(); ok {
+	if why, ok := judge(p, s, astern.Deployment{}, t.Revision).Against(); ok {
 		return refuse("%s", why.What)
 	}
 	if b, ok := backOf(s); ok && b.revision == t.Revision && o.Verb == astern.VerbRollback {
 		return w.back(b, o), nil
 	}
-	e := &evidence{seen: s.Newest()}
-	if e.deployable(p, s); len(e.list) > 0 {
-		if why, ok := e.against(); ok {
+	e := &evidence{awsapi.Findings{Seen: s.Newest()}}
+	if e.deployable(p, s); len(e.List) > 0 {
+		if why, ok := e.Against(); ok {
 			return refuse("%s", why.What)
 		}
 	}
@@ -224,9 +224,9 @@ func (w way) off(c astern.Component, s astern.State, t astern.Target, o astern.O
 	if want := labelOff(base, o.Flag.Flag); t.Revision != want {
 		return astern.Route{}, astern.Errorf(astern.Refused, "no way for %s to %s: the change of %s leads to %s", c.Address(), t.Revision, o.Flag.Flag, want)
 	}
-	e := &evidence{seen: s.Newest()}
+	e := &evidence{awsapi.Findings{Seen: s.Newest()}}
 	e.deployable(w.place, s)
-	if why, ok := e.against(); ok {
+	if why, ok := e.Against(); ok {
 		return astern.Route{}, astern.Errorf(astern.Refused, "no way for %s to %s: %s", c.Address(), t.Revision, why.What)
 	}
 	create := w.step(verbCreate, fmt.Sprintf("add the version %s: as version %d, with %s off", t.Revision, base, o.Flag.Flag),

@@ -54,7 +54,7 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		d, _ := h.Of(rev)
 		e := judge(p, s, d, rev)
 		out[i] = astern.Target{Address: c.Address(), Revision: rev, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == rev, Evidence: e.list, Doors: e.doors}
+			Latched: d.Latched, Current: now.Known() && now.Text == rev, Evidence: e.List, Doors: e.Doors}
 		if out[i].DeployedAt == nil {
 			out[i].DeployedAt = d.FirstAt
 		}
@@ -103,43 +103,24 @@ func backOf(s astern.State) (back, bool) {
 }
 
 // evidence is what speaks for and against a revision.
-type evidence struct {
-	seen  time.Time
-	list  []astern.Evidence
-	doors []astern.Door
-}
-
-func (e *evidence) add(r astern.Readiness, format string, args ...any) {
-	e.list = append(e.list, astern.Evidence{What: awsapi.OneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: e.seen})
-}
-
-// against returns the first evidence that forbids going there.
-func (e *evidence) against() (astern.Evidence, bool) {
-	i := slices.IndexFunc(e.list, func(x astern.Evidence) bool {
-		return x.Readiness == astern.Broken || x.Readiness == astern.ReadyUnknown
-	})
-	if i < 0 {
-		return astern.Evidence{}, false
-	}
-	return e.list[i], true
-}
+type evidence struct{ awsapi.Findings }
 
 // judge says what speaks for and against a revision.
 func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
-	e := &evidence{seen: s.Newest()}
-	if e.seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the configuration does not exist
-		e.seen = *d.LastAt
+	e := &evidence{awsapi.Findings{Seen: s.Newest()}}
+	if e.Seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the configuration does not exist
+		e.Seen = *d.LastAt
 	}
 	if !e.there(p, s, rev) {
 		return e
 	}
 	now := s.Values["revision"]
 	if now.Known() && now.Text == rev {
-		e.add(astern.Ready, "it is what clients get")
+		e.Add(astern.Ready, "it is what clients get")
 		return e
 	}
 	if _, deployed := s.Get("deployed/" + rev); !deployed && d.LastAt == nil {
-		e.add(astern.AtRisk, "it was never deployed to this environment, as far as can be seen")
+		e.Add(astern.AtRisk, "it was never deployed to this environment, as far as can be seen")
 	}
 	if b, ok := backOf(s); ok && b.revision == rev {
 		anew := &evidence{}
@@ -158,17 +139,17 @@ func (e *evidence) there(p place, s astern.State, rev string) bool {
 	number, hosts := numbered(s, rev)
 	switch location := s.Values["location"].Text; {
 	case known && !whole.Known():
-		e.add(astern.ReadyUnknown, "the configuration could not be looked at: %s", whole.Unknown)
+		e.Add(astern.ReadyUnknown, "the configuration could not be looked at: %s", whole.Unknown)
 	case !known:
-		e.add(astern.Broken, "there is no configuration %s of %s/%s in %s", p.Configuration, p.Application, p.Environment, p.Where())
+		e.Add(astern.Broken, "there is no configuration %s of %s/%s in %s", p.Configuration, p.Application, p.Environment, p.Where())
 	case location != hosted:
-		e.add(astern.ReadyUnknown, "the configuration lies in %s: only what AppConfig hosts itself can be looked at", location)
+		e.Add(astern.ReadyUnknown, "the configuration lies in %s: only what AppConfig hosts itself can be looked at", location)
 	case served && !now.Known():
-		e.add(astern.ReadyUnknown, "what clients get is not known: %s", now.Unknown)
+		e.Add(astern.ReadyUnknown, "what clients get is not known: %s", now.Unknown)
 	case !hosts:
-		e.add(astern.Broken, "there is no version of it: it was deleted, or never was")
+		e.Add(astern.Broken, "there is no version of it: it was deleted, or never was")
 	default:
-		e.add(astern.Ready, "version %d is there, and never changes", number)
+		e.Add(astern.Ready, "version %d is there, and never changes", number)
 		return true
 	}
 	return false
@@ -178,15 +159,15 @@ func (e *evidence) there(p place, s astern.State, rev string) bool {
 // strategy. Once it is over, there is the way anew.
 func (e *evidence) revertible(b back, anew *evidence) {
 	if b.until.IsZero() {
-		e.add(astern.Ready, "deployment %d is under way, and stopping it leads there", b.number)
+		e.Add(astern.Ready, "deployment %d is under way, and stopping it leads there", b.number)
 		return
 	}
-	e.add(astern.Ready, "taking deployment %d back leads there, until %s", b.number, b.until.UTC().Format("2006-01-02 15:04Z"))
+	e.Add(astern.Ready, "taking deployment %d back leads there, until %s", b.number, b.until.UTC().Format("2006-01-02 15:04Z"))
 	door := astern.Door{At: &b.until, What: fmt.Sprintf("deployment %d can be taken back for 72 h; after that the version is deployed anew", b.number), Leaves: astern.Ready}
-	if slices.ContainsFunc(anew.list, func(x astern.Evidence) bool { return x.Readiness != astern.Ready }) {
+	if slices.ContainsFunc(anew.List, func(x astern.Evidence) bool { return x.Readiness != astern.Ready }) {
 		door.Leaves = astern.AtRisk // as things are now, it would not go through
 	}
-	e.doors = append(e.doors, door)
+	e.Doors = append(e.Doors, door)
 }
 
 // deployable judges what every new deployment needs.
@@ -194,27 +175,27 @@ func (e *evidence) deployable(p place, s astern.State) {
 	strategy, ok := s.Get("strategy")
 	switch {
 	case ok && !strategy.Known():
-		e.add(astern.ReadyUnknown, "whether the deployment strategy %s is there is not known: %s", p.Strategy, strategy.Unknown)
+		e.Add(astern.ReadyUnknown, "whether the deployment strategy %s is there is not known: %s", p.Strategy, strategy.Unknown)
 	case !ok:
-		e.add(astern.Broken, "there is no deployment strategy %s", p.Strategy)
+		e.Add(astern.Broken, "there is no deployment strategy %s", p.Strategy)
 	default:
-		e.add(astern.Ready, "the deployment strategy %s is there: %s", p.Strategy, s.Values["strategy/growth"].Text)
+		e.Add(astern.Ready, "the deployment strategy %s is there: %s", p.Strategy, s.Values["strategy/growth"].Text)
 	}
 	busy, occupied := s.Get("busy")
 	_, stoppable := backOf(s)
 	switch {
 	case occupied && !ours(s):
-		e.add(astern.Broken, "another deployment occupies the environment, and there is one at a time: %s", busy.Text)
+		e.Add(astern.Broken, "another deployment occupies the environment, and there is one at a time: %s", busy.Text)
 	case occupied && strings.HasSuffix(busy.Text, "ROLLING_BACK"):
-		e.add(astern.Broken, "the last deployment is being taken back just now: %s", busy.Text)
+		e.Add(astern.Broken, "the last deployment is being taken back just now: %s", busy.Text)
 	case occupied && !stoppable:
-		e.add(astern.Broken, "the first deployment of all is under way, and there was nothing before it: %s", busy.Text)
+		e.Add(astern.Broken, "the first deployment of all is under way, and there was nothing before it: %s", busy.Text)
 	}
 	if alarms, ok := s.Get("alarms"); ok {
 		e.alarms(alarms)
 	}
 	if v, ok := s.Get("validators"); ok {
-		e.add(astern.AtRisk, "the profile's validators (%s) judge it when it is deployed, and not before", v.Text)
+		e.Add(astern.AtRisk, "the profile's validators (%s) judge it when it is deployed, and not before", v.Text)
 	}
 }
 
@@ -223,24 +204,24 @@ func (e *evidence) deployable(p place, s astern.State) {
 // https://docs.aws.amazon.com/appconfig/latest/userguide/monitoring-deployments.html
 func (e *evidence) alarms(alarms astern.Value) {
 	if !alarms.Known() {
-		e.add(astern.AtRisk, "whether alarms would take a deployment back is not known: %s", alarms.Unknown)
+		e.Add(astern.AtRisk, "whether alarms would take a deployment back is not known: %s", alarms.Unknown)
 		return
 	}
 	quiet := 0
 	for _, line := range strings.Split(alarms.Text, "\n") {
 		switch state, name, _ := strings.Cut(line, " "); state {
 		case "ALARM":
-			e.add(astern.AtRisk, "the alarm %s is going off, and may take every deployment back at once (aws cloudwatch disable-alarm-actions keeps it from that)", name)
+			e.Add(astern.AtRisk, "the alarm %s is going off, and may take every deployment back at once (aws cloudwatch disable-alarm-actions keeps it from that)", name)
 		case "INSUFFICIENT_DATA":
-			e.add(astern.AtRisk, "the alarm %s has no data, and may take a deployment back", name)
+			e.Add(astern.AtRisk, "the alarm %s has no data, and may take a deployment back", name)
 		case "GONE":
-			e.add(astern.AtRisk, "the alarm %s of the environment does not exist", name)
+			e.Add(astern.AtRisk, "the alarm %s of the environment does not exist", name)
 		default:
 			quiet++
 		}
 	}
 	if quiet > 0 {
-		e.add(astern.Ready, "%d alarms of the environment are quiet", quiet)
+		e.Add(astern.Ready, "%d alarms of the environment are quiet", quiet)
 	}
 }
 

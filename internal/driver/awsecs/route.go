@@ -43,7 +43,7 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	case is && !moving && !shared && o.Verb != astern.VerbRedeploy:
 		return astern.Route{From: now.Text}, nil
 	}
-	if why, ok := judge(p, s, astern.Deployment{Hash: t.Hash}, t.Revision).against(); ok {
+	if why, ok := judge(p, s, astern.Deployment{Hash: t.Hash}, t.Revision).Against(); ok {
 		return refuse("%s", why.What)
 	}
 	w := &way{place: p, state: s, target: t, out: astern.Route{From: now.Text}}

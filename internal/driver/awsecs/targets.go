@@ -2,7 +2,6 @@ package awsecs
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,7 +69,7 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		d, _ := h.Of(k.revision)
 		e := judge(p, s, d, k.revision)
 		out[i] = astern.Target{Address: c.Address(), Revision: k.revision, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.list, Doors: e.doors, Needs: needed(s, k.revision)}
+			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.List, Doors: e.Doors, Needs: needed(s, k.revision)}
 		if out[i].DeployedAt == nil {
 			out[i].DeployedAt = d.FirstAt
 		}
@@ -118,72 +117,53 @@ func namesOf(service, name string) []string {
 }
 
 // evidence is what speaks for and against a revision.
-type evidence struct {
-	seen  time.Time
-	list  []astern.Evidence
-	doors []astern.Door
-}
-
-func (e *evidence) add(r astern.Readiness, format string, args ...any) {
-	e.list = append(e.list, astern.Evidence{What: awsapi.OneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: e.seen})
-}
-
-// against returns the first evidence that forbids going there.
-func (e *evidence) against() (astern.Evidence, bool) {
-	i := slices.IndexFunc(e.list, func(x astern.Evidence) bool {
-		return x.Readiness == astern.Broken || x.Readiness == astern.ReadyUnknown
-	})
-	if i < 0 {
-		return astern.Evidence{}, false
-	}
-	return e.list[i], true
-}
+type evidence struct{ awsapi.Findings }
 
 // judge says what speaks for and against a revision.
 func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
-	e := &evidence{seen: s.Newest()}
-	if e.seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the service does not exist
-		e.seen = *d.LastAt
+	e := &evidence{awsapi.Findings{Seen: s.Newest()}}
+	if e.Seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the service does not exist
+		e.Seen = *d.LastAt
 	}
 	arn, there := s.Get("arn")
 	switch {
 	case there && !arn.Known():
-		e.add(astern.ReadyUnknown, "the service could not be looked at: %s", arn.Unknown)
+		e.Add(astern.ReadyUnknown, "the service could not be looked at: %s", arn.Unknown)
 		return e
 	case !there:
-		e.add(astern.Broken, "there is no service %s in the cluster %s in %s", p.Service, p.Cluster, p.Where())
+		e.Add(astern.Broken, "there is no service %s in the cluster %s in %s", p.Service, p.Cluster, p.Where())
 		return e
 	}
 	if now := s.Values["revision"]; !now.Known() {
-		e.add(astern.ReadyUnknown, "what the service runs is not known: %s", now.Unknown)
+		e.Add(astern.ReadyUnknown, "what the service runs is not known: %s", now.Unknown)
 	}
 	if status := s.Values["status"].Text; status != "ACTIVE" {
-		e.add(astern.Broken, "the service is %s: it is being deleted", status)
+		e.Add(astern.Broken, "the service is %s: it is being deleted", status)
 	}
 	if who := s.Values["controller"].Text; who != "ECS" {
-		e.add(astern.Broken, "the service is deployed by %s, and UpdateService can't change what it runs", who)
+		e.Add(astern.Broken, "the service is deployed by %s, and UpdateService can't change what it runs", who)
 	}
 	definition, ok := s.Get("definition/" + rev)
 	switch {
 	case ok && !definition.Known():
-		e.add(astern.ReadyUnknown, "its task definition could not be read: %s", definition.Unknown)
+		e.Add(astern.ReadyUnknown, "its task definition could not be read: %s", definition.Unknown)
 		return e
 	case !ok && !s.Values["definitions"].Known():
-		e.add(astern.ReadyUnknown, "the task definitions could not be read: %s", s.Values["definitions"].Unknown)
+		e.Add(astern.ReadyUnknown, "the task definitions could not be read: %s", s.Values["definitions"].Unknown)
 		return e
 	case !ok:
-		e.add(astern.Broken, "the task definition %s was deleted, or is older than those that are looked at", rev)
+		e.Add(astern.Broken, "the task definition %s was deleted, or is older than those that are looked at", rev)
 		return e
 	}
 	switch status := s.Values["status/"+rev]; {
 	case !status.Known():
-		e.add(astern.ReadyUnknown, "whether its task definition is ACTIVE is not known: %s", status.Unknown)
+		e.Add(astern.ReadyUnknown, "whether its task definition is ACTIVE is not known: %s", status.Unknown)
 	case status.Text == "ACTIVE":
-		e.add(astern.Ready, "its task definition is ACTIVE")
+		e.Add(astern.Ready, "its task definition is ACTIVE")
 	case status.Text == "INACTIVE":
-		e.add(astern.AtRisk, "its task definition is INACTIVE: it is registered again from its description, which AWS does not promise to keep")
+		e.Add(astern.AtRisk, "its task definition is INACTIVE: it is registered again from its description, which AWS does not promise to keep")
 	default:
-		e.add(astern.Broken, "its task definition is %s", status.Text)
+		e.Add(astern.Broken, "its task definition is %s", status.Text)
 	}
 	e.images(s, d, rev)
 	e.others(s, rev)
@@ -194,33 +174,33 @@ func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
 func (e *evidence) images(s astern.State, d astern.Deployment, rev string) {
 	images, ok := s.Get("images/" + rev)
 	if !ok || !images.Known() {
-		e.add(astern.ReadyUnknown, "whether its images are there is not known: %s", images.Unknown)
+		e.Add(astern.ReadyUnknown, "whether its images are there is not known: %s", images.Unknown)
 		return
 	}
 	for _, i := range readImages(images.Text) {
 		switch i.state {
 		case imageThere:
-			e.add(astern.Ready, "the image of %s is in the registry: %s", i.container, short(i.digest))
+			e.Add(astern.Ready, "the image of %s is in the registry: %s", i.container, short(i.digest))
 		case imageMoved:
-			e.add(astern.AtRisk, "the tag of %s has moved since it ran, from %s to %s; the image that ran is there, and is named by its digest", i.ref, short(i.digest), short(i.now))
+			e.Add(astern.AtRisk, "the tag of %s has moved since it ran, from %s to %s; the image that ran is there, and is named by its digest", i.ref, short(i.digest), short(i.now))
 		case imageUntagged:
-			e.add(astern.AtRisk, "the tag of %s is gone; the image that ran is there, %s, and is named by its digest", i.ref, short(i.digest))
+			e.Add(astern.AtRisk, "the tag of %s is gone; the image that ran is there, %s, and is named by its digest", i.ref, short(i.digest))
 		case imageReplaced:
-			e.add(astern.Broken, "the image that ran as %s is gone, %s; its tag means another one now, %s", i.ref, short(i.digest), short(i.now))
+			e.Add(astern.Broken, "the image that ran as %s is gone, %s; its tag means another one now, %s", i.ref, short(i.digest), short(i.now))
 		case imageGone:
-			e.add(astern.Broken, "the image of %s is not in the registry: %s %s", i.container, i.ref, short(i.digest))
+			e.Add(astern.Broken, "the image of %s is not in the registry: %s %s", i.container, i.ref, short(i.digest))
 		case imageUnproven:
 			if d.Hash != "" && d.Hash == s.Values["release/"+rev].Text {
-				e.add(astern.Ready, "the image of %s is in the registry as it was recorded: %s", i.container, short(i.digest))
+				e.Add(astern.Ready, "the image of %s is in the registry as it was recorded: %s", i.container, short(i.digest))
 			} else {
-				e.add(astern.AtRisk, "the image of %s is in the registry, %s; whether it is the one that ran is not known", i.container, short(i.digest))
+				e.Add(astern.AtRisk, "the image of %s is in the registry, %s; whether it is the one that ran is not known", i.container, short(i.digest))
 			}
 		default:
-			e.add(astern.AtRisk, "the image of %s is in a registry that can't be asked: %s", i.container, i.ref)
+			e.Add(astern.AtRisk, "the image of %s is in a registry that can't be asked: %s", i.container, i.ref)
 		}
 	}
 	if hash := s.Values["release/"+rev]; hash.Known() && hash.Text != "" && strings.HasPrefix(d.Hash, "sha256:") && d.Hash != hash.Text {
-		e.add(astern.Broken, "it would run other images than were recorded: %s", short(hash.Text))
+		e.Add(astern.Broken, "it would run other images than were recorded: %s", short(hash.Text))
 	}
 	e.expires(s, rev)
 }
@@ -232,7 +212,7 @@ func (e *evidence) expires(s astern.State, rev string) {
 		return
 	}
 	if !v.Known() {
-		e.add(astern.AtRisk, "when the registry deletes its images is not known: %s", v.Unknown)
+		e.Add(astern.AtRisk, "when the registry deletes its images is not known: %s", v.Unknown)
 		return
 	}
 	kind, rest, _ := strings.Cut(v.Text, " ")
@@ -240,16 +220,16 @@ func (e *evidence) expires(s astern.State, rev string) {
 	switch kind {
 	case "at":
 		if at, err := time.Parse(time.RFC3339, when); err == nil {
-			e.doors = append(e.doors, astern.Door{At: &at, What: "the registry's " + rule + " deletes its image"})
+			e.Doors = append(e.Doors, astern.Door{At: &at, What: "the registry's " + rule + " deletes its image"})
 		}
 	case "after":
 		if n, err := strconv.Atoi(when); err == nil && n > 0 {
-			e.doors = append(e.doors, astern.Door{Deployments: n, What: "the registry's " + rule + " deletes its image"})
+			e.Doors = append(e.Doors, astern.Door{Deployments: n, What: "the registry's " + rule + " deletes its image"})
 		}
 	case "due":
-		e.add(astern.AtRisk, "the registry's %s deletes its image within a day", rest)
+		e.Add(astern.AtRisk, "the registry's %s deletes its image within a day", rest)
 	default:
-		e.add(astern.AtRisk, "the registry's %s deletes images by when they were last pulled: when is not known", rest)
+		e.Add(astern.AtRisk, "the registry's %s deletes images by when they were last pulled: when is not known", rest)
 	}
 }
 
@@ -258,18 +238,18 @@ func (e *evidence) others(s astern.State, rev string) {
 	if v, ok := s.Get("needs/" + rev); ok {
 		switch missing, gone := s.Get("missing/" + rev); {
 		case gone && !missing.Known():
-			e.add(astern.ReadyUnknown, "whether what its tasks need is there is not known: %s", missing.Unknown)
+			e.Add(astern.ReadyUnknown, "whether what its tasks need is there is not known: %s", missing.Unknown)
 		case gone:
-			e.add(astern.Broken, "its tasks can't start without what is gone: %s", strings.ReplaceAll(missing.Text, "\n", ", "))
+			e.Add(astern.Broken, "its tasks can't start without what is gone: %s", strings.ReplaceAll(missing.Text, "\n", ", "))
 		default:
-			e.add(astern.Ready, "what its tasks need is there: %s", counted(v.Text))
+			e.Add(astern.Ready, "what its tasks need is there: %s", counted(v.Text))
 		}
 	}
 	if v, ok := s.Get("failures/" + rev); ok && v.Known() {
-		e.add(astern.AtRisk, "%s", v.Text)
+		e.Add(astern.AtRisk, "%s", v.Text)
 	}
 	if strings.HasPrefix(s.Values["counts"].Text, "0 wanted") {
-		e.add(astern.AtRisk, "the service is to run no task: nothing will show whether it works")
+		e.Add(astern.AtRisk, "the service is to run no task: nothing will show whether it works")
 	}
 }
 

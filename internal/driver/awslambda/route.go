@@ -38,7 +38,7 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	case published && now.Text == t.Revision:
 		return astern.Route{From: now.Text}, nil
 	}
-	if why, ok := judge(p, s, astern.Deployment{Hash: t.Hash}, t.Revision).against(); ok {
+	if why, ok := judge(p, s, astern.Deployment{Hash: t.Hash}, t.Revision).Against(); ok {
 		return refuse("%s", why.What)
 	}
 	w := way{place: p, state: s, target: t}

@@ -2,7 +2,6 @@ package awslambda
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,7 +63,7 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		d, _ := h.Of(k.revision)
 		e := judge(p, s, d, k.revision)
 		out[i] = astern.Target{Address: c.Address(), Revision: k.revision, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.list, Doors: e.doors, Needs: needs(p, s, k.revision)}
+			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.List, Doors: e.Doors, Needs: needs(p, s, k.revision)}
 		if out[i].DeployedAt == nil {
 			out[i].DeployedAt = d.FirstAt
 		}
@@ -88,46 +87,27 @@ func needs(p place, s astern.State, rev string) []string {
 }
 
 // evidence is what speaks for and against a revision.
-type evidence struct {
-	seen  time.Time
-	list  []astern.Evidence
-	doors []astern.Door
-}
-
-func (e *evidence) add(r astern.Readiness, format string, args ...any) {
-	e.list = append(e.list, astern.Evidence{What: awsapi.OneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: e.seen})
-}
-
-// against returns the first evidence that forbids going there.
-func (e *evidence) against() (astern.Evidence, bool) {
-	i := slices.IndexFunc(e.list, func(x astern.Evidence) bool {
-		return x.Readiness == astern.Broken || x.Readiness == astern.ReadyUnknown
-	})
-	if i < 0 {
-		return astern.Evidence{}, false
-	}
-	return e.list[i], true
-}
+type evidence struct{ awsapi.Findings }
 
 // judge says what speaks for and against a revision.
 func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
-	e := &evidence{seen: s.Newest()}
-	if e.seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the function does not exist
-		e.seen = *d.LastAt
+	e := &evidence{awsapi.Findings{Seen: s.Newest()}}
+	if e.Seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the function does not exist
+		e.Seen = *d.LastAt
 	}
 	arn, there := s.Get("arn")
 	now, served := s.Get("revision")
 	switch {
 	case there && !arn.Known():
-		e.add(astern.ReadyUnknown, "the function could not be looked at: %s", arn.Unknown)
+		e.Add(astern.ReadyUnknown, "the function could not be looked at: %s", arn.Unknown)
 		return e
 	case !there:
-		e.add(astern.Broken, "there is no function %s in %s", p.Function, p.Where())
+		e.Add(astern.Broken, "there is no function %s in %s", p.Function, p.Where())
 		return e
 	case !served:
-		e.add(astern.Broken, "the function has no alias %s: aws lambda create-alias makes it", p.Alias)
+		e.Add(astern.Broken, "the function has no alias %s: aws lambda create-alias makes it", p.Alias)
 	case !now.Known():
-		e.add(astern.ReadyUnknown, "what the alias serves is not known: %s", now.Unknown)
+		e.Add(astern.ReadyUnknown, "what the alias serves is not known: %s", now.Unknown)
 	}
 	if number, ok := s.Get("version/" + rev); ok {
 		e.published(s, d, rev, number.Text)
@@ -135,7 +115,7 @@ func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
 		e.archived(p, s, d, rev)
 	}
 	if r, ok := s.Get("reserved"); ok && r.Known() && r.Text == "0" {
-		e.add(astern.AtRisk, "the reserved concurrency of the function is 0: no version of it runs")
+		e.Add(astern.AtRisk, "the reserved concurrency of the function is 0: no version of it runs")
 	}
 	return e
 }
@@ -145,39 +125,39 @@ func (e *evidence) published(s astern.State, d astern.Deployment, rev, number st
 	hash := s.Values["release/"+rev]
 	switch {
 	case !hash.Known() || hash.Text == "":
-		e.add(astern.ReadyUnknown, "the hash of version %s is not known", number)
+		e.Add(astern.ReadyUnknown, "the hash of version %s is not known", number)
 	case recorded(d.Hash) && d.Hash != hash.Text:
-		e.add(astern.Broken, "version %s has another content than was recorded: %s", number, short(hash.Text))
+		e.Add(astern.Broken, "version %s has another content than was recorded: %s", number, short(hash.Text))
 	default:
-		e.add(astern.Ready, "version %s is published, %s", number, short(hash.Text))
+		e.Add(astern.Ready, "version %s is published, %s", number, short(hash.Text))
 	}
 	switch state, ok := s.Get("state/" + rev); {
 	case !ok || !state.Known():
-		e.add(astern.ReadyUnknown, "its state is not known: %s", state.Unknown)
+		e.Add(astern.ReadyUnknown, "its state is not known: %s", state.Unknown)
 	case state.Text == "Active":
-		e.add(astern.Ready, "its state is Active")
+		e.Add(astern.Ready, "its state is Active")
 	case strings.HasPrefix(state.Text, "Inactive"):
-		e.add(astern.AtRisk, "its state is %s: the first call wakes it, and may fail", state.Text)
+		e.Add(astern.AtRisk, "its state is %s: the first call wakes it, and may fail", state.Text)
 	case strings.HasPrefix(state.Text, "Pending"):
-		e.add(astern.ReadyUnknown, "its state is %s", state.Text)
+		e.Add(astern.ReadyUnknown, "its state is %s", state.Text)
 	default:
-		e.add(astern.Broken, "its state is %s", state.Text)
+		e.Add(astern.Broken, "its state is %s", state.Text)
 	}
 	e.role(s, "role/"+rev)
 	if layers, ok := s.Get("layers/" + rev); ok {
 		switch gone, isGone := strings.CutPrefix(layers.Text, "gone "); {
 		case !layers.Known():
-			e.add(astern.ReadyUnknown, "whether its layers exist is not known: %s", layers.Unknown)
+			e.Add(astern.ReadyUnknown, "whether its layers exist is not known: %s", layers.Unknown)
 		case isGone:
 			// https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html: versions keep a copy of deleted layers.
-			e.add(astern.AtRisk, "it runs on a copy of a layer that was deleted: %s", gone)
+			e.Add(astern.AtRisk, "it runs on a copy of a layer that was deleted: %s", gone)
 		default:
-			e.add(astern.Ready, "its layers exist")
+			e.Add(astern.Ready, "its layers exist")
 		}
 	}
 	if runtime, ok := s.Get("runtime/" + rev); ok {
 		if since, deprecated := retired[runtime.Text]; deprecated {
-			e.add(astern.AtRisk, "its runtime %s is deprecated since %s: it runs, without patches", runtime.Text, since)
+			e.Add(astern.AtRisk, "its runtime %s is deprecated since %s: it runs, without patches", runtime.Text, since)
 		}
 	}
 }
@@ -190,11 +170,11 @@ func (e *evidence) role(s astern.State, path string) {
 	}
 	switch gone, isGone := strings.CutPrefix(role.Text, "gone "); {
 	case !role.Known():
-		e.add(astern.ReadyUnknown, "whether its role exists is not known: %s", role.Unknown)
+		e.Add(astern.ReadyUnknown, "whether its role exists is not known: %s", role.Unknown)
 	case isGone:
-		e.add(astern.Broken, "its role does not exist: %s", gone)
+		e.Add(astern.Broken, "its role does not exist: %s", gone)
 	default:
-		e.add(astern.Ready, "its role exists")
+		e.Add(astern.Ready, "its role exists")
 	}
 }
 
@@ -204,37 +184,37 @@ func (e *evidence) archived(p place, s astern.State, d astern.Deployment, rev st
 	listing, failed := s.Get("archives")
 	switch {
 	case p.Archive == nil:
-		e.add(astern.Broken, "it is not published any more, and no archive is declared that it could come back from")
+		e.Add(astern.Broken, "it is not published any more, and no archive is declared that it could come back from")
 		return
 	case ok && !archive.Known():
-		e.add(astern.ReadyUnknown, "its archive could not be looked at: %s", archive.Unknown)
+		e.Add(astern.ReadyUnknown, "its archive could not be looked at: %s", archive.Unknown)
 		return
 	case !ok && failed:
-		e.add(astern.ReadyUnknown, "whether its archive is there is not known: %s", listing.Unknown)
+		e.Add(astern.ReadyUnknown, "whether its archive is there is not known: %s", listing.Unknown)
 		return
 	case !ok:
-		e.add(astern.Broken, "it is not published any more, and %s does not exist", p.Archive.source(rev))
+		e.Add(astern.Broken, "it is not published any more, and %s does not exist", p.Archive.source(rev))
 		return
 	}
-	e.add(astern.Ready, "it is not published any more, but its archive is there: %s, %s", p.Archive.source(rev), archive.Text)
+	e.Add(astern.Ready, "it is not published any more, but its archive is there: %s, %s", p.Archive.source(rev), archive.Text)
 	e.role(s, "role")
 	if state, ok := s.Get("state"); ok && !state.Known() { // the way waits for it after each change
-		e.add(astern.ReadyUnknown, "the state of the function is not known: %s", state.Unknown)
+		e.Add(astern.ReadyUnknown, "the state of the function is not known: %s", state.Unknown)
 	}
 	hash, hashed := s.Get("archive-hash/" + rev)
 	switch {
 	case hashed && recorded(d.Hash) && d.Hash != hash.Text:
-		e.add(astern.Broken, "the archive has another content than was recorded: %s", short(hash.Text))
+		e.Add(astern.Broken, "the archive has another content than was recorded: %s", short(hash.Text))
 	case hashed && recorded(d.Hash):
-		e.add(astern.Ready, "the archive has the content that was recorded, %s", short(hash.Text))
+		e.Add(astern.Ready, "the archive has the content that was recorded, %s", short(hash.Text))
 	case hashed:
-		e.add(astern.AtRisk, "the archive is %s, and the ledger has no hash to compare it with", short(hash.Text))
+		e.Add(astern.AtRisk, "the archive is %s, and the ledger has no hash to compare it with", short(hash.Text))
 	default:
-		e.add(astern.AtRisk, "S3 has no SHA-256 of the archive, so its content can't be told before it is the function's (upload it with --checksum-algorithm SHA256)")
+		e.Add(astern.AtRisk, "S3 has no SHA-256 of the archive, so its content can't be told before it is the function's (upload it with --checksum-algorithm SHA256)")
 	}
 	if dies, ok := s.Get("archive-dies/" + rev); ok && dies.Known() {
 		if at, err := time.Parse(time.RFC3339, dies.Text); err == nil {
-			e.doors = append(e.doors, astern.Door{At: &at, What: "a lifecycle rule deletes " + p.Archive.source(rev)})
+			e.Doors = append(e.Doors, astern.Door{At: &at, What: "a lifecycle rule deletes " + p.Archive.source(rev)})
 		}
 	}
 }
