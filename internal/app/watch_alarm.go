@@ -71,8 +71,7 @@ func (x *watched) before(s cloudwatch.AlarmSeen) bool {
 }
 
 // ofItself reports whether all that an alarm looked at when it went off was of what is judged, but for the period in which that was
-// deployed: only then it is acted on without
-// anybody. A composite alarm does not say what it looked at.
+// deployed: only then it is acted on without anybody. A composite alarm does not say what it looked at.
 func (x *watched) ofItself(s cloudwatch.AlarmSeen) bool {
 	t := x.known.Trial
 	return t == nil || s.Looks > 0 && !s.Since.Add(s.Period-s.Looks).Before(t.Deployed.At)
@@ -121,7 +120,7 @@ func (x *watched) ignored(s cloudwatch.AlarmSeen) bool {
 	if x.known.Fault.IsZero() {
 		return x.before(s)
 	}
-	return s.State == cloudwatch.StateAlarm && s.Since.Before(x.changedAt)
+	return s.State == cloudwatch.StateAlarm && s.Since.Before(x.changedAt.Add(-alarmSlack))
 }
 
 // alarmed reports whether an alarm is in ALARM that tells something.

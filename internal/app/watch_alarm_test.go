@@ -23,16 +23,17 @@ func TestAlarmsJudge(t *testing.T) {
 		of      int
 		says    string
 	}{
-		"not asked":               {nil, time.Time{}, "", false, 2, ""},
-		"OK":                      {[]cloudwatch.AlarmSeen{{State: "OK"}, {State: "OK"}}, time.Time{}, watch.NotWorse, true, 2, "is OK"},
-		"went off":                {[]cloudwatch.AlarmSeen{{State: "ALARM", Looks: time.Minute, Since: after, Reason: "7 > 5"}, {State: "OK"}}, time.Time{}, watch.Worse, false, 2, "is in ALARM since 12:01:00Z: 7 > 5"},
-		"was off before":          {[]cloudwatch.AlarmSeen{{State: "ALARM", Since: before}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 1, "before v2 was deployed"},
-		"all were":                {[]cloudwatch.AlarmSeen{{State: "ALARM", Since: before}, {State: "ALARM", Since: before}}, time.Time{}, watch.Unknown, false, 0, ""},
-		"too little data":         {[]cloudwatch.AlarmSeen{{State: "INSUFFICIENT_DATA", Reason: "no datapoints"}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 2, "too little data: no datapoints"},
-		"none such":               {[]cloudwatch.AlarmSeen{{Region: "eu-central-1"}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 2, "no alarm api-errors in eu-central-1"},
-		"denied":                  {[]cloudwatch.AlarmSeen{{Err: errors.New("denied")}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 2, "denied"},
-		"a fault, and still off":  {[]cloudwatch.AlarmSeen{{State: "ALARM", Looks: time.Minute, Since: after}, {State: "OK"}}, after, watch.Worse, false, 2, ""},
-		"a fault, one off before": {[]cloudwatch.AlarmSeen{{State: "OK"}, {State: "ALARM", Since: before}}, after, watch.NotWorse, true, 1, ""},
+		"not asked":                    {nil, time.Time{}, "", false, 2, ""},
+		"OK":                           {[]cloudwatch.AlarmSeen{{State: "OK"}, {State: "OK"}}, time.Time{}, watch.NotWorse, true, 2, "is OK"},
+		"went off":                     {[]cloudwatch.AlarmSeen{{State: "ALARM", Looks: time.Minute, Since: after, Reason: "7 > 5"}, {State: "OK"}}, time.Time{}, watch.Worse, false, 2, "is in ALARM since 12:01:00Z: 7 > 5"},
+		"was off before":               {[]cloudwatch.AlarmSeen{{State: "ALARM", Since: before}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 1, "before v2 was deployed"},
+		"all were":                     {[]cloudwatch.AlarmSeen{{State: "ALARM", Since: before}, {State: "ALARM", Since: before}}, time.Time{}, watch.Unknown, false, 0, ""},
+		"too little data":              {[]cloudwatch.AlarmSeen{{State: "INSUFFICIENT_DATA", Reason: "no datapoints"}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 2, "too little data: no datapoints"},
+		"none such":                    {[]cloudwatch.AlarmSeen{{Region: "eu-central-1"}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 2, "no alarm api-errors in eu-central-1"},
+		"denied":                       {[]cloudwatch.AlarmSeen{{Err: errors.New("denied")}, {State: "OK"}}, time.Time{}, watch.Unknown, false, 2, "denied"},
+		"a fault, and still off":       {[]cloudwatch.AlarmSeen{{State: "ALARM", Looks: time.Minute, Since: after}, {State: "OK"}}, after, watch.Worse, false, 2, ""},
+		"a fault, off a minute before": {[]cloudwatch.AlarmSeen{{State: "OK"}, {State: "ALARM", Since: deployed.Add(-time.Minute)}}, after, watch.NotWorse, false, 2, ""},
+		"a fault, one off before":      {[]cloudwatch.AlarmSeen{{State: "OK"}, {State: "ALARM", Since: before}}, after, watch.NotWorse, true, 1, ""},
 	} {
 		x := &watched{known: watch.NewWatched("test/api"), alarms: c.seen, changedAt: deployed,
 			component: astern.Component{Alarms: []astern.Alarm{{Name: "pager", Alarm: "api-errors", Harm: 7}, {Name: "other", Alarm: "api-other"}}}}
