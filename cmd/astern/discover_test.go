@@ -309,7 +309,8 @@ func TestInitGoesOn(t *testing.T) {
 	t.Run("not from what is old, of others, or torn", func(t *testing.T) {
 		for what, head := range map[string]string{
 			"it is of another account": `{"kind":"InitSearch","version":1,"at":"` + time.Now().UTC().Format(time.RFC3339) + `","places":["aws:eu-central-1"],"accounts":{"aws:eu-central-1":"999999999999"}}`,
-			"it is of 2020-01-02":      `{"kind":"InitSearch","version":1,"at":"2020-01-02T03:04:05Z","places":["aws:eu-central-1"],"accounts":{"aws:eu-central-1":"123456789012"}}`,
+			"it is of another region":  `{"kind":"InitSearch","version":1,"at":"` + time.Now().UTC().Format(time.RFC3339) + `","places":["aws:eu-central-1"],"accounts":{"aws:eu-central-1":"123456789012"},"regions":{"aws:eu-central-1":"eu-west-1"}}`,
+			"it is of 2020-01-02":      `{"kind":"InitSearch","version":1,"at":"2020-01-02T03:04:05Z","places":["aws:eu-central-1"],"accounts":{"aws:eu-central-1":"123456789012"},"regions":{"aws:eu-central-1":"eu-central-1"}}`,
 			"it is of other places":    `{"kind":"InitSearch","version":1,"at":"2020-01-02T03:04:05Z","places":["aws:"],"accounts":{}}`,
 			"it can't be read":         `{"kind":"InitSearch","version":1,"at":"20`,
 		} {

@@ -43,6 +43,7 @@ type head struct {
 	At       time.Time         `json:"at"`
 	Places   []string          `json:"places"`
 	Accounts map[string]string `json:"accounts"` // by place
+	Regions  map[string]string `json:"regions"`  // by place: one without a region is searched in that of the surroundings
 }
 
 const searchKind = "InitSearch"
@@ -71,13 +72,14 @@ func (s Search) resume(ctx context.Context, accounts *awsapi.Accounts) (k *kept,
 	if err != nil || len(where) == 0 || s.Kept == "" {
 		return k, "", err
 	}
-	h := head{Kind: searchKind, Version: 1, At: s.Now().UTC(), Places: s.Places, Accounts: map[string]string{}}
+	h := head{Kind: searchKind, Version: 1, At: s.Now().UTC(), Places: s.Places, Accounts: map[string]string{}, Regions: map[string]string{}}
 	clouds := slices.DeleteFunc(slices.Clone(s.Places), func(p string) bool { return !strings.HasPrefix(p, CloudPlace) })
 	for i, place := range clouds {
 		session, err := accounts.Session(ctx, where[i])
 		if err != nil {
 			return nil, "", err
 		}
+		h.Regions[place] = session.Region
 		if h.Accounts[place], err = session.Account(ctx); err != nil {
 			return nil, "", err
 		}
@@ -142,6 +144,8 @@ func (k *kept) read(now head) (good int64, why string, err error) {
 		return 0, "it is of other places: " + awsapi.OneLine(strings.Join(h.Places, " ")), nil
 	case !maps.Equal(h.Accounts, now.Accounts):
 		return 0, "it is of another account", nil
+	case !maps.Equal(h.Regions, now.Regions):
+		return 0, "it is of another region", nil
 	case now.At.Sub(h.At) > maxSearchAge || h.At.Sub(now.At) > clockSlack:
 		return 0, "it is of " + h.At.UTC().Format(time.DateTime) + "Z", nil
 	}

@@ -197,7 +197,9 @@ func (s *Session) principal(ctx context.Context) (string, error) {
 		s.who = s.settings.Role
 	case m != nil: // the identity leaves out the path that the ARN of the role has
 		s.who = fmt.Sprintf("arn:%s:iam::%s:role/%s", m[1], m[2], m[3])
-		if out, err := iam.NewFromConfig(s.Act).GetRole(ctx, &iam.GetRoleInput{RoleName: &m[3]}); err == nil && out.Role != nil {
+		each, done := context.WithTimeout(ctx, simulateEach)
+		defer done()
+		if out, err := iam.NewFromConfig(s.Act).GetRole(each, &iam.GetRoleInput{RoleName: &m[3]}); err == nil && out.Role != nil {
 			s.who = aws.ToString(out.Role.Arn)
 		}
 	default:

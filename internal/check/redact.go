@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/secret"
 )
 
 // Redact returns what removes secrets from text of which only the beginning was read, and makes it one line.
@@ -68,7 +69,7 @@ func (r redactor) hide(s string) string {
 	for _, f := range r.forms {
 		s = strings.ReplaceAll(s, f, r.secret)
 	}
-	return s
+	return secret.Mask(s)
 }
 
 // start is text for something of which only the beginning was read: a secret may have been cut in two.

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/secret"
 )
 
 // failure is a task that ended although nobody wanted it to. ECS shows stopped tasks for an hour.
@@ -102,7 +103,7 @@ func (c cloud) lastWords(ctx context.Context, f failure, d types.TaskDefinition)
 			continue // a task that never started has no log; why it failed is known without it
 		}
 		for _, e := range events.Events {
-			out = append(out, awsapi.OneLine(aws.ToString(e.Message)))
+			out = append(out, awsapi.OneLine(secret.Mask(aws.ToString(e.Message))))
 		}
 	}
 	return shorten(strings.Join(out, " / "))

@@ -114,17 +114,18 @@ func TestChangedLinkIsRefused(t *testing.T) {
 	})
 }
 
-// A start command that succeeds while the process dies is a failure, with what the process said.
+// A start command that succeeds while the process dies is a failure, with what the process said, and without the password that it
+// said, too.
 func TestProcessThatDies(t *testing.T) {
 	both(t, func(t *testing.T, l *lab) {
-		l.release("v1", "echo no database >&2\nexit 1")
+		l.release("v1", "echo no database at postgres://shop:hunter2@db/shop >&2\nexit 1")
 		for _, c := range l.calls(l.route(astern.VerbRollback, "v1", 100), 1)[:2] {
 			want := astern.OpDone
 			if c.Verb == verbRestart {
 				want = astern.OpFailed
 			}
 			op := l.act(c, want)
-			if c.Verb == verbRestart && (!strings.Contains(op.Error, "the process died") || !strings.Contains(op.Error, "no database") || op.Hint == "") {
+			if c.Verb == verbRestart && (!strings.Contains(op.Error, "the process died") || !strings.Contains(op.Error, "no database at postgres://shop:<secret>@db") || op.Hint == "") {
 				t.Errorf("got %+v", op)
 			}
 			if c.Verb == verbRestart && l.find(l.before(c)) != astern.FoundNo {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/pattern"
+	"github.com/astern-dev/astern/internal/secret"
 )
 
 var (
@@ -49,6 +50,9 @@ func goodBelow(s string) bool {
 func goodAbsolute(s string) bool {
 	return path.IsAbs(s) && s == path.Clean(s) && s != "/" && !strings.ContainsFunc(s, unicode.IsControl)
 }
+
+// said is what a command of the user's printed, fit to be shown and kept.
+func said(text string) string { return oneLine(secret.Mask(text)) }
 
 // oneLine makes text fit for a state's value or an error.
 func oneLine(s string) string {

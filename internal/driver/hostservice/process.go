@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern/internal/host"
+	"github.com/astern-dev/astern/internal/secret"
 )
 
 // A process of this machine is looked for very often: at each observation, before each step, and while a restart is waited
@@ -54,7 +55,7 @@ func statusHere(ctx context.Context, m host.Machine, w way) (process, bool) {
 	case r.ExitCode != 0:
 		last := strings.TrimRight(said, "\n")
 		last = last[strings.LastIndexByte(last, '\n')+1:]
-		return process{unknown: true, why: oneLine(fmt.Sprintf("the status command ended with %d: %s", r.ExitCode, last[max(0, len(last)-1000):]))}, true
+		return process{unknown: true, why: oneLine(fmt.Sprintf("the status command ended with %d: %s", r.ExitCode, secret.Mask(last[max(0, len(last)-1000):])))}, true
 	}
 	for _, word := range strings.FieldsFunc(said, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }) {
 		if digits(word) {

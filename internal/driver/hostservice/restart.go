@@ -137,7 +137,7 @@ func (o *order) afterFailure(ctx context.Context, argv []string, code int, text 
 }
 
 func orSilence(text string) string {
-	if text = oneLine(text); text != "" {
+	if text = said(text); text != "" {
 		return text
 	}
 	return "it printed nothing"
@@ -214,7 +214,7 @@ func (o *order) died(ctx context.Context, proc process) astern.Op {
 	if all, err := ask(ctx, o.machine, o.doing(), readTimeout, script("ran", o.root, o.marker)); err == nil {
 		for _, f := range all {
 			if f[0] == "output" && strings.TrimSpace(f[1]) != "" {
-				text = "; it said: " + oneLine(f[1])
+				text = "; it said: " + said(f[1])
 			}
 		}
 	}

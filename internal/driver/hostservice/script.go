@@ -62,7 +62,7 @@ func ask(ctx context.Context, m host.Machine, doing string, timeout time.Duratio
 
 // orCode returns what a command printed last, or its exit code when it printed nothing.
 func orCode(r host.Result) string {
-	if text := oneLine(r.LastLines(5)); text != "" {
+	if text := said(r.LastLines(5)); text != "" {
 		return text
 	}
 	return fmt.Sprintf("exit code %d", r.ExitCode)

@@ -198,7 +198,7 @@ func (e environment) clean(v any) any {
 
 // shown returns the end of what the program wrote to its standard error, ready to stand at the end of a message.
 func (e environment) shown(stderr string) string {
-	text := plainLine(e.hide(stderr))
+	text := plainLine(secret.Mask(e.hide(stderr)))
 	if text == "" {
 		return ""
 	}
@@ -209,7 +209,7 @@ func (e environment) shown(stderr string) string {
 }
 
 // oneLine makes text from outside fit for a terminal and for a journal: a plain line that has an end.
-func oneLine(s string) string { return cut(plainLine(s), maxShown) }
+func oneLine(s string) string { return cut(plainLine(secret.Mask(s)), maxShown) }
 
 // cut shortens a text to n characters.
 func cut(s string, n int) string {

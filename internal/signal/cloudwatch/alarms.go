@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -58,15 +59,19 @@ func (r *Reader) Alarms(ctx context.Context, alarms []astern.Alarm) []AlarmSeen 
 		}
 		at[a.AWSPlace] = append(at[a.AWSPlace], i)
 	}
+	var wait sync.WaitGroup // a place that does not answer is in the way of no other
 	for _, place := range places {
-		for some := range slices.Chunk(at[place], mostAlarms) {
-			seen, region, err := r.describe(ctx, place, alarms, some)
-			for _, i := range some {
-				out[i] = seen[alarms[i].Alarm]
-				out[i].Region, out[i].Err = region, err
+		wait.Go(func() {
+			for some := range slices.Chunk(at[place], mostAlarms) {
+				seen, region, err := r.describe(ctx, place, alarms, some)
+				for _, i := range some {
+					out[i] = seen[alarms[i].Alarm]
+					out[i].Region, out[i].Err = region, err
+				}
 			}
-		}
+		})
 	}
+	wait.Wait()
 	return out
 }
 

@@ -44,13 +44,17 @@ func seriesOf(s astern.CloudWatchSource) []*series {
 		return out
 	}
 	out := []*series{{metric: s.Latency, statistic: "SampleCount"}}
+	last := ""
 	for _, b := range s.Bounds {
 		if s.Milliseconds {
 			b *= 1000
 		}
-		out = append(out, &series{metric: s.Latency, statistic: "TC(:" + strconv.FormatFloat(b, 'f', -1, 64) + ")"})
+		last = strconv.FormatFloat(b, 'f', -1, 64)
+		out = append(out, &series{metric: s.Latency, statistic: "TC(:" + last + ")"})
 	}
-	return out
+	// What took longer than all bounds is known from the others. It is asked for because a bound that nothing stayed below may have
+	// no datapoint: where every request took longer, nothing else would tell that they were counted.
+	return append(out, &series{metric: s.Latency, statistic: "TC(" + last + ":)"})
 }
 
 // batch is what one call asks for.
@@ -269,7 +273,7 @@ func (a *arm) period(s *astern.CloudWatchSource, at int64) (values []float64, ok
 		return nil, false, true
 	}
 	if s.Latency != "" { // a bound that nothing stayed below has no datapoint
-		for i := 1; i < len(values); i++ {
+		for i := 1; i <= len(s.Bounds); i++ {
 			if i > 1 {
 				values[i] = max(values[i], values[i-1])
 			}

@@ -67,3 +67,42 @@ func TestAnswersInPart(t *testing.T) {
 		}
 	}
 }
+
+// A release of which every request takes longer than the last bound is counted as that, also where CloudWatch has no datapoint of a
+// bound that nothing stayed below; where it has none of any, its values were published as sums, and nothing is counted.
+func TestSlowerThanAllBounds(t *testing.T) {
+	s := astern.CloudWatchSource{Namespace: "Shop", Latency: "Duration", Bounds: []float64{0.5, 1}, PeriodSeconds: 60}
+	now := time.Date(2026, 11, 21, 12, 30, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		points []float64 // of the total, the bounds, and what is above; -1 for none
+		counts []float64 // below each bound
+		fails  bool
+	}{
+		"all slower":  {[]float64{100, -1, -1, 100}, []float64{0, 0}, false},
+		"some slower": {[]float64{100, -1, 60, 40}, []float64{0, 60}, false},
+		"none slower": {[]float64{100, 10, 100, -1}, []float64{10, 100}, false},
+		"sums only":   {[]float64{100, -1, -1, -1}, nil, true},
+	} {
+		q := questionOf(0, signal.Ask{Signal: astern.Signal{CloudWatch: &s}, Members: []signal.Member{{Name: "v1"}}}, now)
+		a := q.arms[0]
+		if len(a.series) != len(c.points) {
+			t.Fatalf("%d series are asked for", len(a.series))
+		}
+		for i, p := range c.points {
+			a.series[i].points = map[int64]float64{}
+			for at := q.from; p >= 0 && at.Before(q.to); at = at.Add(time.Minute) {
+				a.series[i].points[at.Unix()] = p
+			}
+		}
+		r, _, why := a.read(q)
+		if (why != "") != c.fails {
+			t.Errorf("%s: %s", name, why)
+		}
+		minutes := q.to.Sub(q.from).Minutes()
+		for i, n := range c.counts {
+			if len(r.Buckets) != 3 || r.Buckets[i].Count != n*minutes || r.Buckets[2].Count != 100*minutes {
+				t.Errorf("%s: %+v", name, r.Buckets)
+			}
+		}
+	}
+}
