@@ -95,6 +95,11 @@ func build(ctx context.Context, folder string, slot int, s shape, srv *server) (
 		if w, err = buildOnce(ctx, folder, slot, s, srv); err == nil {
 			return w, nil
 		}
+		if srv != nil { // while a trial had it stopped, another may have taken its port
+			if e := srv.move(); e != nil {
+				return nil, e
+			}
+		}
 	}
 	return nil, err
 }
@@ -427,6 +432,7 @@ func (w *world) startAgain(ctx context.Context, i int) error {
 // server is a real sshd of one slot.
 type server struct {
 	folder, address, user string
+	host                  ssh.PublicKey
 	cmd                   *exec.Cmd
 }
 
@@ -444,35 +450,49 @@ func newServer(folder string) (*server, error) {
 		return nil, err
 	}
 	s := &server{folder: folder, user: u.Username}
-	if s.address, err = freeAddress(); err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
-	host, err := newKey(s.file("host"))
-	if err != nil {
+	if s.host, err = newKey(s.file("host")); err != nil {
 		return nil, err
 	}
 	client, err := newKey(s.file("client"))
 	if err != nil {
 		return nil, err
 	}
-	name, port, err := net.SplitHostPort(s.address)
-	if err != nil {
+	if err := os.WriteFile(s.file("authorized_keys"), ssh.MarshalAuthorizedKey(client), 0o600); err != nil {
 		return nil, err
 	}
-	for file, text := range map[string]string{
-		"authorized_keys": string(ssh.MarshalAuthorizedKey(client)),
-		"known_hosts":     fmt.Sprintf("[%s]:%s %s", name, port, ssh.MarshalAuthorizedKey(host)),
-		"config": fmt.Sprintf("ListenAddress %s\nHostKey %s/host\nAuthorizedKeysFile %s/authorized_keys\nUsePAM no\nStrictModes no\nPidFile none\n"+
-			"PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel INFO\nSetEnv HOME=%s\n", s.address, folder, folder, folder),
-	} {
-		if err := os.WriteFile(s.file(file), []byte(text), 0o600); err != nil {
-			return nil, err
+	for range worldTries {
+		if err = s.move(); err == nil {
+			return s, nil
 		}
 	}
-	return s, s.start()
+	return nil, err
+}
+
+// move starts the server at another address.
+func (s *server) move() (err error) {
+	if s.cmd != nil {
+		s.stop()
+	}
+	if s.address, err = freeAddress(); err != nil {
+		return err
+	}
+	name, port, err := net.SplitHostPort(s.address)
+	if err != nil {
+		return err
+	}
+	for file, text := range map[string]string{
+		"known_hosts": fmt.Sprintf("[%s]:%s %s", name, port, ssh.MarshalAuthorizedKey(s.host)),
+		"config": fmt.Sprintf("ListenAddress %s\nHostKey %s/host\nAuthorizedKeysFile %s/authorized_keys\nUsePAM no\nStrictModes no\nPidFile none\n"+
+			"PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel INFO\nSetEnv HOME=%s\n", s.address, s.folder, s.folder, s.folder),
+	} {
+		if err := os.WriteFile(s.file(file), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return s.start()
 }
 
 func (s *server) start() error {
@@ -486,10 +506,9 @@ func (s *server) start() error {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	for range 500 {
-		conn, err := net.DialTimeout("tcp", s.address, time.Second)
-		if err == nil {
-			return conn.Close()
+	for range 500 { // the server says so itself: behind the port there may be another's
+		if said, err := os.ReadFile(s.file("log")); err == nil && strings.Contains(string(said), "Server listening on") {
+			return nil
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -56,12 +57,32 @@ func Start(t testing.TB) Server {
 	dir := t.TempDir()
 	hostKey, clientKey := WriteKey(t, filepath.Join(dir, "host"), ""), WriteKey(t, filepath.Join(dir, "client"), "")
 	write(t, filepath.Join(dir, "authorized_keys"), ssh.MarshalAuthorizedKey(clientKey))
+	var s Server
+	var said []byte
+	for range 5 { // a port that was free may be another's a moment later
+		var err error
+		if s, said, err = start(t, dir, ssh.MarshalAuthorizedKey(hostKey)); err == nil {
+			t.Cleanup(s.Stop)
+			return s
+		}
+		t.Logf("sshd did not come up: %v", err)
+		if !strings.Contains(string(said), "Address already in use") {
+			break
+		}
+	}
+	t.Fatalf("sshd did not come up:\n%s", said)
+	return s
+}
+
+// start starts a server at a free address; it returns also what the server wrote.
+func start(t testing.TB, dir string, hostKey []byte) (Server, []byte, error) {
+	t.Helper()
 	address := freeAddress(t)
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "known_hosts"), fmt.Appendf(nil, "[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(hostKey)))
+	write(t, filepath.Join(dir, "known_hosts"), fmt.Appendf(nil, "[%s]:%s %s", host, port, hostKey))
 	write(t, filepath.Join(dir, "config"), fmt.Appendf(nil, "ListenAddress %s\nHostKey %s/host\nAuthorizedKeysFile %s/authorized_keys\n"+
 		"UsePAM no\nStrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel ERROR\n"+
 		// A home without start-up files: what this machine's login shell does at its start is no part of the tests.
@@ -90,14 +111,17 @@ func Start(t testing.TB) Server {
 			cmd.Wait()                                      // its end by our signal is no failure
 		}
 	}
-	t.Cleanup(stop)
-	if err := banner(address); err != nil {
+	err = banner(address)
+	wrote, _ := os.ReadFile(log.Name()) // nothing where it wrote nothing
+	if err == nil && strings.Contains(string(wrote), "Address already in use") {
+		err = errors.New("another program answers at its port")
+	}
+	if err != nil {
 		stop()
-		said, _ := os.ReadFile(log.Name())
-		t.Fatalf("sshd did not come up: %v\n%s", err, said)
+		return Server{}, wrote, err
 	}
 	return Server{Folder: dir, PID: cmd.Process.Pid, Stop: stop, SSH: astern.SSH{Address: address, User: u.Username,
-		KeyFile: filepath.Join(dir, "client"), KnownHosts: filepath.Join(dir, "known_hosts")}}
+		KeyFile: filepath.Join(dir, "client"), KnownHosts: filepath.Join(dir, "known_hosts")}}, wrote, nil
 }
 
 // WriteKey writes a new private key to the file and returns its public half.
