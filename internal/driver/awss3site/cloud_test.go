@@ -30,9 +30,10 @@ type cloud struct {
 	server *httptest.Server
 	mu     sync.Mutex
 	made   []*made
-	held   map[string]held // by host and path: what the edge holds
-	stuck  map[string]bool // by bucket: the edge forgets nothing
-	lose   map[string]bool // by distribution: the reply to the next invalidation is lost
+	held   map[string]held   // by host and path: what the edge holds
+	origin map[string]string // by distribution: its bucket
+	stuck  map[string]bool   // by bucket: the edge forgets nothing
+	lose   map[string]bool   // by distribution: the reply to the next invalidation is lost
 }
 
 // made is an invalidation.
@@ -50,7 +51,7 @@ type held struct {
 }
 
 var theCloud = sync.OnceValue(func() *cloud {
-	return &cloud{held: map[string]held{}, stuck: map[string]bool{}, lose: map[string]bool{}}
+	return &cloud{origin: map[string]string{}, held: map[string]held{}, stuck: map[string]bool{}, lose: map[string]bool{}}
 })
 
 // newCloud returns the one cloud of the tests.
@@ -100,7 +101,10 @@ func (c *cloud) invalidation(w http.ResponseWriter, r *http.Request, parts []str
 		status := "InProgress"
 		if m.asked > 1 {
 			status = "Completed"
-			maps.DeleteFunc(c.held, func(at string, _ held) bool { bucket, _, _ := strings.Cut(at, "/"); return !c.stuck[bucket] })
+			maps.DeleteFunc(c.held, func(at string, _ held) bool {
+				bucket, _, _ := strings.Cut(at, "/")
+				return bucket == c.origin[m.distribution] && !c.stuck[bucket]
+			})
 		}
 		return fmt.Sprintf(`<Invalidation><Id>%s</Id><Status>%s</Status><CreateTime>%s</CreateTime><InvalidationBatch><CallerReference>%s</CallerReference>`+
 			`<Paths><Quantity>1</Quantity><Items><Path>/*</Path></Items></Paths></InvalidationBatch></Invalidation>`, m.id, status, m.at.Format(time.RFC3339), m.reference)

@@ -68,6 +68,9 @@ func newSite(t testing.TB, versioned bool, change func(*Settings)) *site {
 	}
 	if front {
 		settings.Distribution = x.distribution(settings.Bucket)
+		x.cloud.mu.Lock()
+		x.cloud.origin[settings.Distribution] = settings.Bucket
+		x.cloud.mu.Unlock()
 		x.set(settings)
 		x.clients.p.Distribution = settings.Distribution
 	}
