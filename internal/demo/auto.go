@@ -33,18 +33,17 @@ const (
 )
 
 // tellAutoRollback: a release that is bad everywhere goes out to all instances, and nobody does anything: astern notices,
-// goes back and proves it.
-func (d *demo) tellAutoRollback(ctx context.Context) Story {
-	d.timeline.chapter("Story 4, auto-rollback: %s goes out to all instances, and nobody does anything", badRelease)
-	return d.tell(ctx, autoRollback, quietBegins, watched, nothingNoticed, normalLoad, badRollout, wentBack, backToNormal, latched)
+// goes back and proves it. The story has begun with the quiet time.
+func (t *telling) tellAutoRollback(ctx context.Context) Story {
+	t.timeline.chapter("Story 4, auto-rollback: %s goes out to all instances, and nobody does anything", badRelease)
+	t.carry(ctx, watched, nothingNoticed, normalLoad, badRollout, wentBack, backToNormal, latched)
+	return t.end(ctx)
 }
 
-// quietBegins has astern watch, unless it watches already: from now on nothing happens in the shop for a while.
+// quietBegins has astern watch: from now on nothing happens in the shop for a while.
 func quietBegins(ctx context.Context, t *telling) error {
-	if t.vigil != nil {
-		return nil
-	}
-	if err := releaseBoth(ctx, t); err != nil {
+	t.shop.site.Watch = longWatch
+	if err := t.shop.declare(); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -57,21 +56,6 @@ func quietBegins(ctx context.Context, t *telling) error {
 	t.quietSince = began
 	t.timeline.say("for %.0f s nothing happens in the shop: that is what a release will be compared with", quietTime.Seconds())
 	return nil
-}
-
-// releaseBoth lifts the latches of the stories before, and takes the stock forward. From then on revisions are watched for
-// longer.
-func releaseBoth(ctx context.Context, t *telling) error {
-	for _, service := range []string{"stock", "shop"} {
-		if err := t.must(ctx, "latch", "release", service, badRelease, "--reason", "the fault is said to be mended at the bank"); err != nil {
-			return err
-		}
-	}
-	if err := forward(ctx, t); err != nil {
-		return err
-	}
-	t.shop.site.Watch = longWatch
-	return t.shop.declare()
 }
 
 // watched waits for what is left of the quiet time.

@@ -27,7 +27,7 @@ var (
 )
 
 // tellAWSRelease: an account in AWS, as far as there can be one on this machine. What is about to expire is seen in time; then a
-// function and a front end are bad at once, and go back by one plan. Meanwhile the shop has its quiet time.
+// function and a front end are bad at once, and go back by one plan.
 func (d *demo) tellAWSRelease(ctx context.Context) (s Story) {
 	d.timeline.chapter("Story 3, aws-release: in AWS, a bad function and a bad front end at once, and an image that is about to expire")
 	c, err := newCloud(d.shop.folder, d.source)
@@ -45,7 +45,7 @@ func (d *demo) tellAWSRelease(ctx context.Context) (s Story) {
 		t.cloud, t.astern = c, command
 		return err
 	}
-	return d.tell(ctx, awsRelease, quietBegins, setOut, accountMade, accountKnown, imageExpires, imageKept, badInTheCloud, cloudFlagOff, cloudBack, cloudProven,
+	return d.tell(ctx, awsRelease, setOut, accountMade, accountKnown, imageExpires, imageKept, badInTheCloud, cloudFlagOff, cloudBack, cloudProven,
 		monthLater, audited, labDown)
 }
 

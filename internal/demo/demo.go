@@ -48,9 +48,12 @@ const (
 	longWatch          = 10 * time.Second // the same while astern watches: time enough to find it bad
 )
 
-// demo is one run.
+// demo is one run, or one of its shops.
 type demo struct {
 	timeline *timeline
+	folder   string // to work in
+	program  string // path of astern
+	closed   bool
 	shop     *shop
 	astern   *asternCommand
 	load     *load.Generator
@@ -97,42 +100,37 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 		}
 		d.timeline.say("the work folder stays: %s", folder)
 	}()
-	if d.shop, err = newShop(folder); err != nil {
-		return report, err
-	}
-	d.reports, d.source = reports, source
-	d.astern = &asternCommand{program: program, shop: d.shop, timeline: d.timeline}
+	d.reports, d.source, d.folder, d.program = reports, source, folder, program
 	return d.run(ctx)
 }
 
-// run builds and starts the shop, tells the stories and stops everything.
+// run builds and starts both shops, tells the stories and stops everything. What astern does on command happens in the first
+// shop. Meanwhile nothing happens in the second but its customers' orders, which is the past that astern, which watches there, holds
+// a release against.
 func (d *demo) run(ctx context.Context) (report Report, err error) {
-	d.timeline.chapter("A web shop: three services, five instances, a balancer, %d customers a second", customersPerSecond)
+	d.timeline.chapter("Two web shops: each three services, five instances, a balancer, %d customers a second", customersPerSecond)
 	d.timeline.say("building releases %s, %s and %s", goodRelease, badRelease, expressRelease)
-	if err := d.shop.build(ctx, d.source); err != nil {
+	first, err := d.open(ctx, "first", func(s *shop) error { return s.build(ctx, d.source) })
+	if err != nil {
 		return report, err
 	}
-	defer func() {
-		// Also after Ctrl-C: what was started is stopped.
-		if e := d.shop.stop(context.WithoutCancel(ctx)); e != nil && err == nil {
-			err = e
-		}
-	}()
-	if err := d.shop.start(ctx); err != nil {
+	defer first.close(ctx, &err)
+	d.timeline.say("the second shop: from now on astern watches it, and nothing happens there until story 4")
+	second, err := d.open(ctx, "second", first.shop.copyBuilt)
+	if err != nil {
 		return report, err
 	}
-	if d.load, err = load.Start(ctx, load.Config{URL: "http://" + d.shop.service("shop").Front, Rate: customersPerSecond,
-		Timeout: patience, Slow: slowAfter}); err != nil {
-		return report, astern.Errorf(astern.Internal, "starting the load: %w", err)
-	}
-	defer d.load.Stop()
-	d.watch = startWatch(ctx, d.shop, d.timeline)
-	defer d.watch.stop()
+	defer second.close(ctx, &err)
+	auto := second.begin(autoRollback)
+	auto.carry(ctx, recordGood, forward, quietBegins)
 	report = Report{Kind: "Demo", Version: 1}
-	defer d.endVigil() // also when a story ends early
-	tales, leftOut := d.tales()
+	tales, leftOut := first.tales()
 	report.LeftOut = leftOut
-	for _, tell := range tales {
+	last := func(context.Context) Story {
+		first.close(ctx, &err)
+		return auto.tellAutoRollback(ctx)
+	}
+	for _, tell := range append(tales, last, second.tellFlagOff, second.tellNotOurs) {
 		if ctx.Err() != nil {
 			return report, astern.Errorf(astern.Interrupted, "the demo was interrupted")
 		}
@@ -142,26 +140,69 @@ func (d *demo) run(ctx context.Context) (report Report, err error) {
 		return report, astern.Errorf(astern.Interrupted, "the demo was interrupted")
 	}
 	d.timeline.chapter("The end")
-	f := d.load.Between(time.Time{}, time.Now())
-	d.timeline.say("all in all %d requests, %d lost", f.Total, f.Failed)
+	f, g := first.load.Between(time.Time{}, time.Now()), second.load.Between(time.Time{}, time.Now())
+	d.timeline.say("all in all %d requests, %d lost", f.Total+g.Total, f.Failed+g.Failed)
 	return report, d.secrets()
 }
 
-// tales are the stories that can be told on this machine. Under CI=true all are told, and one that can't be fails.
+// open makes a shop in a folder of its own, has it built, starts it and has customers order there. The caller must close it.
+func (d *demo) open(ctx context.Context, name string, build func(*shop) error) (_ *demo, err error) {
+	o := &demo{timeline: d.timeline, reports: d.reports, source: d.source, folder: filepath.Join(d.folder, name)}
+	if o.shop, err = newShop(o.folder); err != nil {
+		return nil, err
+	}
+	o.astern = &asternCommand{program: d.program, shop: o.shop, timeline: o.timeline}
+	defer func() {
+		if err != nil {
+			o.close(ctx, &err)
+		}
+	}()
+	if err := build(o.shop); err != nil {
+		return nil, err
+	}
+	if err := o.shop.start(ctx); err != nil {
+		return nil, err
+	}
+	if o.load, err = load.Start(ctx, load.Config{URL: "http://" + o.shop.service("shop").Front, Rate: customersPerSecond,
+		Timeout: patience, Slow: slowAfter}); err != nil {
+		return nil, astern.Errorf(astern.Internal, "starting the load: %w", err)
+	}
+	o.watch = startWatch(ctx, o.shop, o.timeline)
+	return o, nil
+}
+
+// close ends everything that runs in the shop, also after Ctrl-C; what can't be ended is told when nothing else went wrong.
+func (d *demo) close(ctx context.Context, err *error) {
+	if d.closed {
+		return
+	}
+	d.closed = true
+	d.endVigil()
+	if d.watch != nil {
+		d.watch.stop()
+	}
+	if d.load != nil {
+		d.load.Stop()
+	}
+	if e := d.shop.stop(context.WithoutCancel(ctx)); e != nil && *err == nil {
+		*err = e
+	}
+}
+
+// tales are the stories of what astern does on command, as far as they can be told on this machine. Under CI=true all are told, and
+// one that can't be fails.
 func (d *demo) tales() (tales []func(context.Context) Story, leftOut []LeftOut) {
 	tales = []func(context.Context) Story{d.tellBadRelease, d.tellWholeSystem}
 	if why := missing(d.source); why != "" && os.Getenv("CI") != "true" {
 		d.timeline.say("the story %s is left out: %s", awsRelease, why)
-		leftOut = append(leftOut, LeftOut{Name: awsRelease, Because: why})
-	} else {
-		tales = append(tales, d.tellAWSRelease)
+		return tales, []LeftOut{{Name: awsRelease, Because: why}}
 	}
-	return append(tales, d.tellAutoRollback, d.tellFlagOff, d.tellNotOurs), leftOut
+	return append(tales, d.tellAWSRelease), nil
 }
 
 // secrets looks for those of the environment in everything that was said and left so far: state, plans, journals, logs.
 func (d *demo) secrets() error {
-	folders := []string{d.shop.folder}
+	folders := []string{d.folder}
 	if reports, err := filepath.Glob(filepath.Join(d.reports, "*.html")); err == nil && len(reports) > 0 {
 		folders = append(folders, d.reports)
 	}

@@ -7,7 +7,7 @@ import (
 // tellFlagOff: a release that is bad in one feature only stays; astern switches the feature off.
 func (d *demo) tellFlagOff(ctx context.Context) Story {
 	d.timeline.chapter("Story 5, flag-off: %s brings express checkout, which fails; all else is well", expressRelease)
-	return d.tell(ctx, flagOff, quietBegins, watched, switchOn, normalLoad, expressRollout, switchedOff, backToNormal, notLatched)
+	return d.tell(ctx, flagOff, watched, switchOn, normalLoad, expressRollout, switchedOff, backToNormal, notLatched)
 }
 
 // switchOn switches the feature on, which no instance has yet.

@@ -13,7 +13,7 @@ import (
 // tellNotOurs: something that the shop needs dies, and no release is to blame: astern tells, and leaves everything alone.
 func (d *demo) tellNotOurs(ctx context.Context) Story {
 	d.timeline.chapter("Story 6, not-ours: the payment dies, and nothing was changed")
-	return d.tell(ctx, notOurs, quietBegins, watched, stoodWatch, normalLoad, paymentDies, leftAlone, paymentBack, quietAgain)
+	return d.tell(ctx, notOurs, watched, stoodWatch, normalLoad, paymentDies, leftAlone, paymentBack, quietAgain)
 }
 
 // stoodWatch waits until the release of the story before is known-good: nothing is to be judged any more.

@@ -124,6 +124,22 @@ func (s *shop) build(ctx context.Context, source string) error {
 	return nil
 }
 
+// copyBuilt gives another shop what was built for this one.
+func (s *shop) copyBuilt(other *shop) error {
+	err := os.CopyFS(filepath.Join(other.folder, "dist"), os.DirFS(filepath.Join(s.folder, "dist")))
+	var front []byte
+	if err == nil {
+		front, err = os.ReadFile(filepath.Join(s.folder, "frontd"))
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(other.folder, "frontd"), front, 0o755)
+	}
+	if err != nil {
+		return astern.Errorf(astern.Internal, "copying what was built: %w", err)
+	}
+	return nil
+}
+
 // start lays out the good release of all services, starts their instances and the balancer, and waits until they work.
 func (s *shop) start(ctx context.Context) error {
 	if err := s.switchExpress("DISABLED"); err != nil {

@@ -21,7 +21,8 @@ const measured = 3 * time.Second
 // telling is one story while it is told.
 type telling struct {
 	*demo
-	story Story
+	story  Story
+	failed bool // a part of it could not be carried out
 	// astern runs where the story happens: in the shop's folder, or beside the account in AWS.
 	astern *asternCommand
 	cloud  *cloud // nil in the stories of the shop
@@ -36,13 +37,31 @@ type telling struct {
 
 // tell tells a story by carrying out its parts in order, and judges it by what was found.
 func (d *demo) tell(ctx context.Context, name string, parts ...func(context.Context, *telling) error) Story {
-	t := &telling{demo: d, story: Story{Name: name, Stages: []Stage{}}, astern: d.astern}
+	t := d.begin(name)
+	t.carry(ctx, parts...)
+	return t.end(ctx)
+}
+
+// begin begins a story.
+func (d *demo) begin(name string) *telling {
+	return &telling{demo: d, story: Story{Name: name, Stages: []Stage{}}, astern: d.astern}
+}
+
+// carry carries out parts of a story in order; after one that failed none is carried out.
+func (t *telling) carry(ctx context.Context, parts ...func(context.Context, *telling) error) {
 	for _, part := range parts {
+		if t.failed {
+			return
+		}
 		if err := part(ctx, t); err != nil {
+			t.failed = true
 			t.find("the story was told to its end", false, "%v", err)
-			break
 		}
 	}
+}
+
+// end judges a story by what was found.
+func (t *telling) end(ctx context.Context) Story {
 	t.settle(ctx)
 	if !t.fault.IsZero() && !t.proven.IsZero() {
 		t.story.TotalSeconds = t.proven.Sub(t.fault).Seconds()
