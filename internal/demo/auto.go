@@ -40,6 +40,19 @@ func (t *telling) tellAutoRollback(ctx context.Context) Story {
 	return t.end(ctx)
 }
 
+// reservations has CI take the stock forward, without which the new shop can't work.
+func reservations(ctx context.Context, t *telling) error {
+	if err := t.shop.deploy(ctx, "stock", badRelease); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"record", "deploy", "stock", badRelease, "--reason", "reservations"}, {"record", "known-good", "stock", badRelease, "--reason", "served a week"}} {
+		if err := t.must(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // quietBegins has astern watch: from now on nothing happens in the shop for a while.
 func quietBegins(ctx context.Context, t *telling) error {
 	t.shop.site.Watch = longWatch
@@ -54,7 +67,7 @@ func quietBegins(ctx context.Context, t *telling) error {
 		return err
 	}
 	t.quietSince = began
-	t.timeline.say("for %.0f s nothing happens in the shop: that is what a release will be compared with", quietTime.Seconds())
+	t.timeline.say("for %.0f s nothing happens in this second shop: that is what a release will be compared with", quietTime.Seconds())
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -26,27 +27,52 @@ var (
 	onCall       = []string{"--severity", "SEV-3", "--watch", "1s", "--yes"}
 )
 
-// tellAWSRelease: an account in AWS, as far as there can be one on this machine. What is about to expire is seen in time; then a
-// function and a front end are bad at once, and go back by one plan.
-func (d *demo) tellAWSRelease(ctx context.Context) (s Story) {
-	d.timeline.chapter("Story 3, aws-release: in AWS, a bad function and a bad front end at once, and an image that is about to expire")
-	c, err := newCloud(d.shop.folder, d.source)
-	command := &asternCommand{program: d.astern.program, shop: c, timeline: d.timeline}
-	if err == nil {
-		// Also after Ctrl-C and where the story ended early: what was started is ended.
-		defer func() {
-			if _, e := command.ask(context.WithoutCancel(ctx), "lab", "down"); e != nil {
-				s.OK = false
-				s.Findings = append(s.Findings, Finding{What: "the lab ends", Saw: e.Error()})
-			}
-		}()
+// awsStory is the story of an account in AWS, as far as there can be one on this machine. What is about to expire is seen in time;
+// then a function and a front end are bad at once, and go back by one plan. The account is made while other stories are told.
+type awsStory struct {
+	*telling
+	made chan struct{} // closed when the account is there
+	down bool
+}
+
+// beginAWS begins the story, as a part of the demo whose shop the others are about. The caller must end it.
+func (d *demo) beginAWS(ctx context.Context) *awsStory {
+	s := &awsStory{d.begin(awsRelease), make(chan struct{}), false}
+	c, err := newCloud(d.folder+"-aws", d.source)
+	s.cloud, s.astern = c, &asternCommand{program: d.astern.program, shop: c, timeline: d.timeline}
+	if err != nil {
+		s.find("there is a folder for the account", false, "%v", err)
+		s.failed, s.down = true, true
+		close(s.made)
+		return s
 	}
-	setOut := func(_ context.Context, t *telling) error {
-		t.cloud, t.astern = c, command
-		return err
+	go func() { // tellAWSRelease and endLab wait for it
+		s.carry(ctx, accountMade)
+		close(s.made)
+	}()
+	return s
+}
+
+// tellAWSRelease tells the rest of the story.
+func (s *awsStory) tellAWSRelease(ctx context.Context) Story {
+	s.timeline.chapter("Story 3, aws-release: in AWS, a bad function and a bad front end at once, and an image that is about to expire")
+	<-s.made
+	s.carry(ctx, accountKnown, imageExpires, imageKept, badInTheCloud, cloudFlagOff, cloudBack, cloudProven, monthLater, audited, labDown)
+	if err := s.endLab(ctx); err != nil {
+		s.find("the lab ends", false, "%v", err)
 	}
-	return d.tell(ctx, awsRelease, setOut, accountMade, accountKnown, imageExpires, imageKept, badInTheCloud, cloudFlagOff, cloudBack, cloudProven,
-		monthLater, audited, labDown)
+	return s.end(ctx)
+}
+
+// endLab ends what was started, also after Ctrl-C and where the story ended early or was never told.
+func (s *awsStory) endLab(ctx context.Context) error {
+	<-s.made
+	if s.down {
+		return nil
+	}
+	s.down = true
+	_, err := s.astern.ask(context.WithoutCancel(ctx), "lab", "down")
+	return err
 }
 
 // accountMade starts the lab, and makes the account.
@@ -279,11 +305,8 @@ func labDown(ctx context.Context, t *telling) error {
 		return err
 	}
 	left := ""
-	_ = until(ctx, 2*time.Second, "nothing is left over", func() bool { left = t.shop.leftOver(); return left == "" }) // judged below
-	if left == "" {
-		left = "the shop, nothing else"
-	}
-	t.find("no process is left over", left == "the shop, nothing else", "%s", left)
+	_ = until(ctx, 2*time.Second, "nothing is left over", func() bool { left = list(marked(t.cloud.folder)); return left == "" }) // judged below
+	t.find("no process is left over", left == "", "%s", cmp.Or(left, "nothing"))
 	return nil
 }
 

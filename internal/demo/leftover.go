@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -51,11 +52,14 @@ func (s *shop) leftOver() string {
 			}
 		}
 	}
+	return list(slices.DeleteFunc(marked(s.folder), func(p running) bool { return known[p.pid] }))
+}
+
+// list names processes, "" when there are none.
+func list(all []running) string {
 	var out []string
-	for _, p := range marked(s.folder) {
-		if !known[p.pid] {
-			out = append(out, fmt.Sprintf("%d %s", p.pid, p.command))
-		}
+	for _, p := range all {
+		out = append(out, fmt.Sprintf("%d %s", p.pid, p.command))
 	}
 	return strings.Join(out, "; ")
 }

@@ -57,7 +57,7 @@ func look(ctx context.Context, t *telling) error {
 // rollbackKilled starts the rollback, kills astern while the first wave bakes, and has it resume.
 func rollbackKilled(ctx context.Context, t *telling) error {
 	asked := time.Now()
-	p, err := t.astern.start(ctx, "rollback", "shop", "--to", goodRelease, "--percent", "50", "--bake", "5s", "--yes", "--reason", "orders fail")
+	p, err := t.astern.start(ctx, "rollback", "shop", "--to", goodRelease, "--percent", "50", "--bake", "4s", "--yes", "--reason", "orders fail")
 	if err != nil {
 		return err
 	}
