@@ -101,6 +101,9 @@ type Options struct {
 	Sketch bool
 	// Flag is the change of a flag that a VerbOff asks for; nil otherwise.
 	Flag *FlagChange
+	// Before and After are how many components of the plan move before and after this one at the place that its state names at
+	// turn, where one is moved at a time: it must leave the place free for those after it.
+	Before, After int
 	// Object is the one object that a rollback is about, with the revision chosen; nil when it is about the whole.
 	Object *ObjectChange
 }

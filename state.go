@@ -70,7 +70,8 @@ func MemberPath(pattern, member string) string {
 // Every kind that keeps revisions shows the content hash of each at release/REVISION or, where each member has its own
 // copy, at MEMBER/release/REVISION; what runs at revision (mixed: joined by "+"); what a member would be started under at
 // MEMBER/link, what its process, identified at MEMBER/process, was started under at MEMBER/runs; where it is reached at MEMBER/address; what the cloud calls a
-// revision at version/REVISION; the highest fence that acted on it at MEMBER/fence, and who did at MEMBER/claim (see Claim).
+// revision at version/REVISION; the highest fence that acted on it at MEMBER/fence, and who did at MEMBER/claim (see Claim);
+// at turn the place where one is moved at a time, in words that are equal for all that take turns there.
 
 // Runs returns what a member runs: what its process was started under, unknown where that can't be told; what its link says
 // where no process runs, or none can be seen. ok is false when there is neither.

@@ -2,7 +2,7 @@
 // and no file, and drivers' routers that it calls are pure as well.
 //
 // Reading order: planner.go (what goes in), choose.go (which target), order.go (which component first, and whether the
-// pairs on the way can work), build.go (stages, gates, facts), undo.go (the reverse of an execution).
+// pairs on the way can work), turns.go (those that move one at a time), build.go (stages, gates, facts), undo.go (the reverse of an execution).
 package planner
 
 import (
@@ -76,6 +76,9 @@ func Plan(r Request) (astern.Plan, error) {
 	}
 	moves, orderNotes, err := order(r, moves)
 	if err != nil {
+		return astern.Plan{}, err
+	}
+	if notes, err = turns(r, moves, notes); err != nil {
 		return astern.Plan{}, err
 	}
 	b := newBuilder(r)

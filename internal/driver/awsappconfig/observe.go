@@ -30,7 +30,9 @@ const maxJudged = 50
 //	validators             types of the profile's validators; absent when it has none
 //	revision               what clients get; while a deployment grows that of before and the new one
 //	deployment             number of the profile's last deployment; absent when there was none
+//	standing               number of the last one whose version everybody got; absent when there was none
 //	progress               how far that is: "7 of v3, COMPLETE" and, where the cloud took it back, why
+//	turn                   the environment: it takes one deployment at a time
 //	busy                   "9 NAME STATE" of the deployment that occupies the environment; absent when none does
 //	revert                 "7 v2 DATE": taking deployment 7 back leads to v2, until then ("-" while it is under way); absent when
 //	                       the cloud can't
@@ -91,6 +93,7 @@ type look struct {
 func (l *look) base() {
 	c := l.configuration
 	l.Known("ids", c.ids.String())
+	l.Known("turn", c.application+"/"+c.environment)
 	l.Known("type", c.kind)
 	l.Known("location", awsapi.OneLine(c.location))
 	if len(c.validators) > 0 {
@@ -98,6 +101,9 @@ func (l *look) base() {
 	}
 	if r := c.serves(); r != "" {
 		l.Known("revision", r)
+	}
+	if d, ok := c.standing(); ok {
+		l.Known("standing", strconv.FormatInt(d.number, 10))
 	}
 	if c.latest.open() {
 		l.Known("busy", fmt.Sprintf("%d %s %s", c.latest.number, awsapi.OneLine(c.latest.profile), c.latest.state))
