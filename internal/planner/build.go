@@ -36,7 +36,9 @@ func (b *builder) build(moves []move) error {
 	back := b.r.Intent.Verb == astern.VerbRollback
 	forward := b.r.Intent.Verb == astern.VerbDeploy
 	off := b.r.Intent.Verb == astern.VerbOff
-	b.first(moves)
+	if err := b.first(moves); err != nil {
+		return err
+	}
 	if back {
 		b.latch(moves)
 	}

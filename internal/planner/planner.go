@@ -41,9 +41,9 @@ type Request struct {
 	Parts []Part
 	// Knowledge is the user's advice which way to prefer.
 	Knowledge []astern.Advice
-	// First are the addresses of the components in Intent.First that have the name of one asked for, and Since is how far back
-	// a proof there counts.
-	First []string
+	// First are the components in Intent.First that have the name of one asked for, and Since is how far back a proof there
+	// counts.
+	First []Part
 	Since time.Time
 	// Release is how the system was at Intent.Moment.
 	Release astern.Release

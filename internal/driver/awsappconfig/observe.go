@@ -39,6 +39,8 @@ const maxJudged = 50
 //	latest                 number of the newest version
 //	version/REV            the version's number
 //	content-type/REV       what it says that it is
+//	content                what tells versions of two accounts apart, in words
+//	content/REV            the version's label: of free-form configuration nothing else may be said; absent where it has none
 //	deployed/REV           "7 COMPLETE": its last deployment
 //	release-time/REV       when that ended, or began
 //	deployments/history    what was deployed when, a line of JSON each
@@ -94,6 +96,7 @@ func (l *look) base() {
 	c := l.configuration
 	l.Known("ids", c.ids.String())
 	l.Known("turn", c.application+"/"+c.environment)
+	l.Known("content", "a label of its version")
 	l.Known("type", c.kind)
 	l.Known("location", awsapi.OneLine(c.location))
 	if len(c.validators) > 0 {
@@ -152,6 +155,9 @@ func (l *look) base() {
 	for i, v := range c.versions {
 		if i < maxJudged || shown[v.number] {
 			l.Known("version/"+c.names[v.number], strconv.FormatInt(v.number, 10))
+			if c.names[v.number] == v.label {
+				l.Known("content/"+v.label, "label "+v.label)
+			}
 			if v.contentType != "" {
 				l.Known("content-type/"+c.names[v.number], awsapi.OneLine(v.contentType))
 			}
