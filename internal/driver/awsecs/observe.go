@@ -45,7 +45,8 @@ const (
 //	content               what tells revisions of two accounts apart, in words
 //	content/REV           its containers and the digests of their images, as they run or would run; absent where one has none
 //	release-time/REV      when a deployment of it last was successful
-//	needs/REV             a line for each role, secret, parameter and log group that its tasks need
+//	needs/REV             a line for each role, secret, parameter, log group and file that its tasks need
+//	misfit/REV            why ECS would refuse it for this service; absent when nothing speaks against it
 //	missing/REV           those of them that are gone; absent when all are there
 //	failures/REV          tasks of it that failed within the last hour, with reason and last words
 //	expires/REV           when the registry deletes an image of it: a date, a number of pushes, or "due"; and the rule
@@ -80,7 +81,7 @@ type look struct {
 }
 
 // perRevision are the prefixes of the paths that each revision has.
-var perRevision = []string{"definition/", "status/", "images/", "release/", "content/", "release-time/", "needs/", "missing/", "failures/", "expires/"}
+var perRevision = []string{"definition/", "status/", "images/", "release/", "content/", "release-time/", "needs/", "missing/", "failures/", "expires/", "misfit/"}
 
 // plain notes what the service says of itself.
 func (l *look) plain() {
@@ -362,6 +363,9 @@ func (l *look) judge(ctx context.Context, all []definition, records []record) {
 func (l *look) known(d *definition, records []record) {
 	l.Known("definition/"+d.name, d.arn())
 	l.Known("status/"+d.name, string(d.Status))
+	if why := misfit(*l.pair.service, d.TaskDefinition); why != "" {
+		l.Known("misfit/"+d.name, why)
+	}
 	best := -1
 	for i, r := range records {
 		if r.definition != d.arn() && r.definition != d.origin() {
