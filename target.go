@@ -28,8 +28,8 @@ type Door struct {
 	Deployments int `json:"deployments,omitempty"`
 	// Pushes says that Deployments counts images pushed to a registry: a deployment brings one or more, and so does every other
 	// build.
-	Pushes bool `json:"pushes,omitempty"`
-	What string `json:"what"` // "retention keeps 5 releases"
+	Pushes bool   `json:"pushes,omitempty"`
+	What   string `json:"what"` // "retention keeps 5 releases"
 	// Leaves is what the target is once it is closed; empty means broken. A door that leaves something closes a shorter way
 	// ("the cloud itself reverts it for 72 h") or a proof.
 	Leaves Readiness `json:"leaves,omitempty"`
