@@ -107,6 +107,8 @@ type JudgeCheck struct {
 // it: the planner makes it.
 type ProvenCheck struct {
 	Revision string `json:"revision"`
+	// Content is what the revision must hold, as the state of its component shows it; "" where its name says that.
+	Content string `json:"content,omitempty"`
 	// Since is how far back the proof counts.
 	Since time.Time `json:"since"`
 }

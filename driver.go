@@ -17,9 +17,11 @@ type Driver struct {
 	// Verbs lists what the driver's steps can do.
 	Verbs []VerbInfo
 
-	Observer   Observer
-	Router     Router
-	Actor      Actor
+	Observer Observer
+	Router   Router
+	Actor    Actor
+	// Stopper ends steps that run; a kind whose steps are stoppable has it.
+	Stopper    Stopper
 	Validator  Validator
 	Occupier   Occupier
 	Switcher   Switcher
@@ -99,6 +101,9 @@ type Options struct {
 	Sketch bool
 	// Flag is the change of a flag that a VerbOff asks for; nil otherwise.
 	Flag *FlagChange
+	// Before and After are how many components of the plan move before and after this one at the place that its state names at
+	// turn, where one is moved at a time: it must leave the place free for those after it.
+	Before, After int
 	// Object is the one object that a rollback is about, with the revision chosen; nil when it is about the whole.
 	Object *ObjectChange
 }
@@ -138,6 +143,14 @@ type Actor interface {
 	Find(ctx context.Context, call Call) Found
 	// Poll asks how far an operation is. It changes nothing and may be asked again.
 	Poll(ctx context.Context, call Call, op Op) Op
+}
+
+// Stopper ends a step of the kind's that is stoppable and runs, because a person or a check says stop. Whoever said so stands in
+// the journal before; the call and the operation name what is ended, so nothing else can be.
+type Stopper interface {
+	// Stop ends the operation. It answers failed when the step has had no effect in the end; running while it is being ended,
+	// or can't be, with the reason in its progress; done when it is too late, and the step is done. It may be asked again.
+	Stop(ctx context.Context, call Call, op Op) Op
 }
 
 // Validator judges settings beyond what their schema says.

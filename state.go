@@ -70,7 +70,10 @@ func MemberPath(pattern, member string) string {
 // Every kind that keeps revisions shows the content hash of each at release/REVISION or, where each member has its own
 // copy, at MEMBER/release/REVISION; what runs at revision (mixed: joined by "+"); what a member would be started under at
 // MEMBER/link, what its process, identified at MEMBER/process, was started under at MEMBER/runs; where it is reached at MEMBER/address; what the cloud calls a
-// revision at version/REVISION; the highest fence that acted on it at MEMBER/fence, and who did at MEMBER/claim (see Claim).
+// revision at version/REVISION; the highest fence that acted on it at MEMBER/fence, and who did at MEMBER/claim (see Claim);
+// at turn the place where one is moved at a time, in words that are equal for all that take turns there; where
+// a revision's name is counted by each account, at content what tells instead that two are the same thing, and that at content/REVISION
+// (see Same).
 
 // Runs returns what a member runs: what its process was started under, unknown where that can't be told; what its link says
 // where no process runs, or none can be seen. ok is false when there is neither.
@@ -92,6 +95,23 @@ func (s State) Version(revision string) string {
 		return ""
 	}
 	return v.Text
+}
+
+// Same returns what a revision holds, in words that are equal for revisions of other accounts that hold the same. Counted is false
+// for a kind whose revisions are told by their names. It returns an error that says why nothing tells it.
+func (s State) Same(revision string) (content string, counted bool, err error) {
+	what, counted := s.Get("content")
+	if !counted {
+		return "", false, nil
+	}
+	switch v, ok := s.Get("content/" + revision); {
+	case !ok:
+		return "", true, Errorf(Refused, "what %s of %s holds can't be told by its name, which is counted, nor by %s", revision, s.Address, what.Text)
+	case !v.Known():
+		return "", true, Errorf(Refused, "what %s of %s holds can't be compared: %s", revision, s.Address, v.Unknown)
+	default:
+		return v.Text, true, nil
+	}
 }
 
 // ContentHash returns the hash of a revision's content when it is known and the same everywhere.

@@ -39,6 +39,9 @@ type Step struct {
 	SettleSeconds int64 `json:"settle_seconds,omitempty"`
 	// HoldSeconds is how long the effect may stay unknown before a person is asked.
 	HoldSeconds int64 `json:"hold_seconds"`
+	// Stoppable says that the driver can end the step while it runs, so that it has had no effect: what the cloud goes on with
+	// by itself is stopped when the execution is paused or cancelled, or when a check of its stage's stop_when fails.
+	Stoppable bool `json:"stoppable,omitempty"`
 }
 
 // CommandFor returns what a person would type for the member; member is "" outside a fleet.

@@ -25,8 +25,11 @@ type Door struct {
 	// At is when it closes; nil when it closes by an event.
 	At *time.Time `json:"at,omitempty"`
 	// Deployments is how many further deployments close it; 0 when it closes by date.
-	Deployments int    `json:"deployments,omitempty"`
-	What        string `json:"what"` // "retention keeps 5 releases"
+	Deployments int `json:"deployments,omitempty"`
+	// Pushes says that Deployments counts images pushed to a registry: a deployment brings one or more, and so does every other
+	// build.
+	Pushes bool   `json:"pushes,omitempty"`
+	What   string `json:"what"` // "retention keeps 5 releases"
 	// Leaves is what the target is once it is closed; empty means broken. A door that leaves something closes a shorter way
 	// ("the cloud itself reverts it for 72 h") or a proof.
 	Leaves Readiness `json:"leaves,omitempty"`

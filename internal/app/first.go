@@ -17,7 +17,7 @@ const NotFirst = "none"
 const provenFor = time.Hour
 
 // first notes where the targets of a plan must be proven first.
-func (a *App) first(r *planner.Request, e astern.Environment, ask Ask) error {
+func (a *App) first(ctx context.Context, r *planner.Request, e astern.Environment, ask Ask) error {
 	moves := ask.Verb == astern.VerbRollback || ask.Verb == astern.VerbDeploy
 	where := ask.First
 	switch {
@@ -37,16 +37,18 @@ func (a *App) first(r *planner.Request, e astern.Environment, ask Ask) error {
 		return err
 	}
 	r.Intent.First, r.Since = where, r.Now.Add(-provenFor)
+	var named []astern.Component
 	for _, address := range r.Intent.Addresses {
 		_, name, _ := astern.SplitAddress(address)
-		if slices.ContainsFunc(there.Components, func(c astern.Component) bool { return c.Name == name }) {
-			r.First = append(r.First, where+"/"+name)
+		if i := slices.IndexFunc(there.Components, func(c astern.Component) bool { return c.Name == name }); i >= 0 {
+			named = append(named, there.Components[i])
 		}
 	}
-	if len(r.First) == 0 && ask.First != "" {
+	if len(named) == 0 && ask.First != "" {
 		return astern.Errorf(astern.NotFound, "%s has none of the components asked for", where)
 	}
-	return nil
+	r.First, err = a.partsOf(ctx, there, named)
+	return err
 }
 
 // Unproven is a component of another environment that a plan waits for.
@@ -91,9 +93,14 @@ func (a *App) MayFollow(ctx context.Context, environment, component, revision st
 // pass now.
 func (a *App) provenThere(ctx context.Context, c astern.Check) astern.CheckResult {
 	out := astern.CheckResult{Check: c.ID(), At: a.Now().UTC(), Attempts: 1}
-	out.Verdict, out.Evidence = a.takenThere(ctx, c.Address, *c.Proven)
+	parts, err := a.there(ctx, c.Address)
+	if err != nil {
+		out.Verdict, out.Evidence = astern.Unknown, err.Error()
+		return out
+	}
+	out.Verdict, out.Evidence = a.takenThere(ctx, parts, *c.Proven)
 	if out.Verdict == astern.Fail {
-		if verdict, why := a.worksThere(ctx, c.Address, c.Proven.Revision); verdict != astern.Unknown {
+		if verdict, why := a.worksThere(ctx, parts, *c.Proven); verdict != astern.Unknown {
 			out.Verdict, out.Evidence = verdict, why
 		}
 	}
@@ -101,8 +108,33 @@ func (a *App) provenThere(ctx context.Context, c astern.Check) astern.CheckResul
 	return out
 }
 
+// there looks at the component of another environment.
+func (a *App) there(ctx context.Context, address string) (planner.Part, error) {
+	component, ok := a.System.Component(address)
+	if !ok {
+		return planner.Part{}, astern.Errorf(astern.NotFound, "astern.yaml no longer declares %s", address)
+	}
+	e, _ := a.System.Environment(component.Environment)
+	parts, err := a.partsOf(ctx, e, []astern.Component{component})
+	if err != nil {
+		return planner.Part{}, err
+	}
+	return parts[0], nil
+}
+
+// isProven reports whether a revision is what is to be proven: that of the name, which must hold what is wanted, or another
+// one that does.
+func isProven(p planner.Part, revision string, want astern.ProvenCheck) bool {
+	if want.Content == "" {
+		return revision == want.Revision
+	}
+	content, _, err := p.State.Same(revision)
+	return err == nil && content == want.Content
+}
+
 // takenThere judges by the last execution that moved the component.
-func (a *App) takenThere(ctx context.Context, address string, want astern.ProvenCheck) (astern.Verdict, string) {
+func (a *App) takenThere(ctx context.Context, p planner.Part, want astern.ProvenCheck) (astern.Verdict, string) {
+	address := p.Component.Address()
 	all, err := a.Store.Executions(ctx, 0, false)
 	if err != nil {
 		return astern.Unknown, "what was done there is not known: " + err.Error()
@@ -127,7 +159,7 @@ func (a *App) takenThere(ctx context.Context, address string, want astern.Proven
 			return astern.Fail, fmt.Sprintf("%s, which took %s to %s, ended %s", e.ID, address, to, e.Outcome)
 		case !slices.ContainsFunc(s.plan.Checks, func(c astern.Check) bool { return c.Address == address && c.Proven == nil }):
 			return astern.Fail, fmt.Sprintf("%s took %s to %s, but %s has no check that proves it", e.ID, address, to, address)
-		case to != want.Revision:
+		case !isProven(p, to, want):
 			return astern.Fail, fmt.Sprintf("%s took %s to %s", e.ID, address, to)
 		case e.EndedAt.Before(want.Since):
 			return astern.Fail, fmt.Sprintf("%s took %s to %s and validated it, but at %s, which is too long ago", e.ID, address, to, e.EndedAt.UTC().Format("2006-01-02 15:04:05Z"))
@@ -138,18 +170,13 @@ func (a *App) takenThere(ctx context.Context, address string, want astern.Proven
 }
 
 // worksThere judges by what runs and the checks that can be made now; it is unknown where they would not prove it.
-func (a *App) worksThere(ctx context.Context, address, revision string) (astern.Verdict, string) {
-	component, ok := a.System.Component(address)
-	if !ok {
-		return astern.Unknown, "astern.yaml no longer declares " + address
-	}
-	e, _ := a.System.Environment(component.Environment)
-	parts, err := a.partsOf(ctx, e, []astern.Component{component})
-	if err != nil || parts[0].Trouble != "" || parts[0].State.Values["revision"].Text != revision {
+func (a *App) worksThere(ctx context.Context, p planner.Part, want astern.ProvenCheck) (astern.Verdict, string) {
+	address, revision := p.Component.Address(), p.State.Values["revision"].Text
+	if p.Trouble != "" || !isProven(p, revision, want) {
 		return astern.Unknown, ""
 	}
 	var c Checked
-	a.runChecks(ctx, &c, parts[0])
+	a.runChecks(ctx, &c, p)
 	if len(c.Results) == 0 || len(c.NotRun) > 0 {
 		return astern.Unknown, ""
 	}

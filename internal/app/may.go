@@ -227,7 +227,17 @@ func mayExpire(before, after planner.Part, place string) (string, error) {
 		return "", astern.Errorf(astern.NotReady, "under these rules the next deployment would take the last way back of %s, %s", address, back.Revision).
 			WithHint("let them keep more, or leave out what it needs: %s", strings.Join(back.Needs, ", "))
 	}
-	return fmt.Sprintf("the rules may be put on %s: %s can still go back to %s", place, address, back.Revision), nil
+	return fmt.Sprintf("the rules may be put on %s: %s can still go back to %s%s", place, address, back.Revision, byPushes(back)), nil
+}
+
+// byPushes says how long that holds where it is images pushed, and not deployments, that take the target.
+func byPushes(t astern.Target) string {
+	for _, d := range t.Doors {
+		if d.Pushes && d.Leaves == "" {
+			return fmt.Sprintf(", until %d more images are pushed, of whatever build", d.Deployments)
+		}
+	}
+	return ""
 }
 
 // runsOn refuses rules that take away what runs, at once, or later where there is nothing else to go back to: the next instance
@@ -244,7 +254,10 @@ func runsOn(before, after planner.Part, another bool) error {
 			return astern.Errorf(astern.NotReady, "%s runs %s, and under these rules it would be gone: %s", address, t.Revision, worst(after.Targets, t.Revision))
 		}
 		if d, ok := newDoor(earlier, t); ok && !another {
-			when := fmt.Sprintf("after %d more deployments or pushes", d.Deployments)
+			when := fmt.Sprintf("after %d more deployments", d.Deployments)
+			if d.Pushes {
+				when = fmt.Sprintf("after %d more images pushed, of whatever build", d.Deployments)
+			}
 			if d.At != nil {
 				when = "on " + d.At.UTC().Format("2 January 2006")
 			}

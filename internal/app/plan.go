@@ -120,7 +120,7 @@ func (a *App) request(ctx context.Context, e astern.Environment, ask Ask) (plann
 	if r.Parts, err = a.parts(ctx, e, objects...); err != nil {
 		return r, err
 	}
-	if err := a.first(&r, e, ask); err != nil {
+	if err := a.first(ctx, &r, e, ask); err != nil {
 		return r, err
 	}
 	if ask.Moment != nil {

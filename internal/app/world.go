@@ -18,6 +18,7 @@ import (
 func (a *App) world(p astern.Plan, child func(ctx context.Context, undo bool) (string, error)) engine.World {
 	return engine.World{
 		Observe: a.observe,
+		Stopper: stoppers(a.driver),
 		Actor: actors{of: func(kind string) (astern.Actor, bool) {
 			switch kind {
 			case "check":
@@ -128,6 +129,21 @@ func (s actors) Poll(ctx context.Context, call astern.Call, op astern.Op) astern
 		return op
 	}
 	return a.Poll(ctx, call, op)
+}
+
+// stoppers hands each call to the stopper of its kind.
+type stoppers func(kind string) (astern.Driver, bool)
+
+// Stop ends the operation; of a kind that can't it asks how far it is.
+func (s stoppers) Stop(ctx context.Context, call astern.Call, op astern.Op) astern.Op {
+	d, ok := s(call.Kind)
+	switch {
+	case !ok:
+		return op
+	case d.Stopper == nil:
+		return d.Actor.Poll(ctx, call, op)
+	}
+	return d.Stopper.Stop(ctx, call, op)
 }
 
 func noActor(call astern.Call) error {

@@ -11,13 +11,14 @@ import (
 type ActionKind string
 
 // The actions. Prepare reads the step's facts and before-image and writes its intent; Start begins what an intent says;
-// Find asks for an effect in doubt; Poll asks how far it is; CheckRound makes a stage's checks; MakePlan makes a child
+// Find asks for an effect in doubt; Poll asks how far it is; Stop ends a running step that is stoppable; CheckRound makes a stage's checks; MakePlan makes a child
 // plan; Wait says that nothing is due before At; Hold says that a person must decide; End writes the end.
 const (
 	Prepare    ActionKind = "prepare"
 	Start      ActionKind = "start"
 	Find       ActionKind = "find"
 	Poll       ActionKind = "poll"
+	Stop       ActionKind = "stop"
 	CheckRound ActionKind = "check"
 	MakePlan   ActionKind = "plan"
 	Wait       ActionKind = "wait"
@@ -32,9 +33,9 @@ type Action struct {
 	Attempt int    // of the step; for CheckRound which look at the stage's checks
 	// Within is how long performing it may take.
 	Within time.Duration
-	// Call is complete for Start, Find and Poll; for Prepare it has no image yet.
+	// Call is complete for Start, Find, Poll and Stop; for Prepare it has no image yet.
 	Call  *astern.Call
-	Op    *astern.Op     // Poll
+	Op    *astern.Op     // Poll and Stop
 	Facts []ExpectedFact // Prepare
 	// Stage counts from 1; for CheckRound.
 	Stage  int
@@ -80,7 +81,12 @@ const (
 	HoldPlan    HoldKind = "plan"    // the child plan could not be made: resume or cancel
 )
 
-// Key names the action so that a loop runs each once at a time.
+// Key names the action so that a loop runs each once at a time. A step is not stopped while it is asked how far it is: an
+// answer from before would say that it is done.
 func (a Action) Key() string {
-	return string(a.Kind) + " " + a.Step + " " + strconv.Itoa(a.Attempt) + " " + strconv.Itoa(a.Stage) + " " + strconv.FormatBool(a.Gate)
+	kind := a.Kind
+	if kind == Stop {
+		kind = Poll
+	}
+	return string(kind) + " " + a.Step + " " + strconv.Itoa(a.Attempt) + " " + strconv.Itoa(a.Stage) + " " + strconv.FormatBool(a.Gate)
 }

@@ -58,13 +58,17 @@ type decision struct {
 // the current stage can be.
 func (d *decision) inFlight() {
 	if st := d.f.stage(); st != nil {
+		stop := d.f.paused || d.f.cancelled || st.stopped != ""
 		for _, ln := range st.active {
-			d.goOn(ln.steps[ln.next])
+			d.goOn(ln.steps[ln.next], stop)
 		}
 	}
 }
 
-func (d *decision) goOn(s *step) {
+// stopPause is how long a running step that is to be stopped waits at most for the next time that it is asked.
+const stopPause = time.Second
+
+func (d *decision) goOn(s *step, stop bool) {
 	if !s.inFlight() {
 		return
 	}
@@ -73,6 +77,7 @@ func (d *decision) goOn(s *step) {
 		return
 	}
 	a := Action{Step: s.id, Attempt: s.attempt, Call: s.call, At: d.now, Within: within(s)}
+	when := s.wait
 	switch s.phase {
 	case intended:
 		a.Kind = Start
@@ -80,8 +85,14 @@ func (d *decision) goOn(s *step) {
 		a.Kind = Find
 	case running:
 		a.Kind, a.Op = Poll, s.op
+		if stop && s.plan.Stoppable {
+			a.Kind = Stop
+			if soon := when.set.Add(stopPause); soon.Before(when.at) {
+				when.at = soon
+			}
+		}
 	}
-	d.due(a, s.wait)
+	d.due(a, when)
 }
 
 // within is how long performing an action of the step may take: its own time, and some more for a driver that looks at the

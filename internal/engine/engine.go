@@ -37,6 +37,8 @@ type World struct {
 	Observe func(ctx context.Context, address string, paths []string) (astern.State, error)
 	// Actor acts for every kind of step.
 	Actor astern.Actor
+	// Stopper ends steps that are stoppable; nil when the plan has none.
+	Stopper astern.Stopper
 	// Check makes a bound check.
 	Check func(ctx context.Context, c astern.Check) astern.CheckResult
 	// Plan makes and stores the child plan that continues the execution (undo false) or reverses it (undo true), and

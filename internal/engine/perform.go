@@ -30,6 +30,9 @@ func Perform(ctx context.Context, w World, execution string, a Action) (records 
 	case Poll:
 		op := w.Actor.Poll(ctx, *a.Call, *a.Op)
 		r.Kind, r.Op = astern.RecordOp, &op
+	case Stop:
+		op := stop(ctx, w, a)
+		r.Kind, r.Op = astern.RecordOp, &op
 	case Find:
 		r = find(ctx, w, a, r)
 	case CheckRound:
@@ -61,7 +64,7 @@ func late(ctx context.Context, err error) (astern.Code, string) {
 func panicked(a Action, r astern.Record, p any) astern.Record {
 	text := fmt.Sprintf("the driver panicked: %v", p)
 	switch a.Kind {
-	case Start, Poll:
+	case Start, Poll, Stop:
 		r.Kind, r.Op = astern.RecordOp, &astern.Op{Status: astern.OpUnsure, Code: astern.Internal, Error: text}
 	case Find:
 		r.Kind, r.Text = astern.RecordDoubt, text
@@ -113,6 +116,14 @@ func ReadFacts(ctx context.Context, observe func(context.Context, string, []stri
 		states[address] = s
 	}
 	return Compare(facts, states)
+}
+
+// stop ends a running step. Where nobody can it goes on.
+func stop(ctx context.Context, w World, a Action) astern.Op {
+	if w.Stopper == nil {
+		return w.Actor.Poll(ctx, *a.Call, *a.Op)
+	}
+	return w.Stopper.Stop(ctx, *a.Call, *a.Op)
 }
 
 func find(ctx context.Context, w World, a Action, r astern.Record) astern.Record {

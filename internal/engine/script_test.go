@@ -36,6 +36,7 @@ type script struct {
 	observe func(context.Context, string) error
 	check   func(context.Context, astern.Check) astern.CheckResult
 	plan    func(context.Context, bool) (string, error)
+	stop    func(context.Context, astern.Call, astern.Op) astern.Op
 }
 
 func (w *script) note(what string) {
@@ -138,6 +139,11 @@ func (w *script) Poll(ctx context.Context, call astern.Call, op astern.Op) aster
 	return done()
 }
 
+func (w *script) Stop(ctx context.Context, call astern.Call, op astern.Op) astern.Op {
+	w.note("stop " + call.Step)
+	return w.stop(ctx, call, op)
+}
+
 func (w *script) Check(ctx context.Context, c astern.Check) astern.CheckResult {
 	w.note("check " + c.ID())
 	if w.check != nil {
@@ -191,7 +197,7 @@ func play(t *testing.T, p astern.Plan, f func(s *scene)) {
 // life runs the engine once.
 func (s *scene) life(ctx context.Context) (engine.Result, error) {
 	e := engine.Engine{Journal: s.log, Clock: s.clock, Execution: "ex-1", Plan: s.plan, Fence: s.journal.Take(s.clock.Now()),
-		World: engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check, Plan: s.world.Plan}}
+		World: engine.World{Observe: s.world.Observe, Actor: s.world, Stopper: s.world, Check: s.world.Check, Plan: s.world.Plan}}
 	return e.Run(ctx)
 }
 

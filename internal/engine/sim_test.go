@@ -26,14 +26,21 @@ const simRuns = 4000
 // order of stages, and leave the world as its journal says.
 func TestSimulation(t *testing.T) {
 	first, count := proof.Seeds(t, simRuns)
+	stopped.Store(0)
 	for seed := first; seed < first+count; seed++ {
 		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).once) })
 		if t.Failed() {
 			t.Fatalf("repeat it: ASTERN_PROOF_FIRST=%d ASTERN_PROOF_COUNT=1 go test -run '^TestSimulation$' ./internal/engine", seed)
 		}
 	}
-	proof.Figures(t, map[string]float64{"runs": float64(count)})
+	if stopped.Load() == 0 && count >= 1000 {
+		t.Error("no step was stopped in any run")
+	}
+	proof.Figures(t, map[string]float64{"runs": float64(count), "stopped": float64(stopped.Load())})
 }
+
+// stopped counts the steps of all runs that were ended while they ran.
+var stopped atomic.Int64
 
 // TestLoopSimulation does the same with the loop itself and its goroutines; the order of answers is the scheduler's.
 func TestLoopSimulation(t *testing.T) {
@@ -79,6 +86,7 @@ func simulate(t *testing.T, seed uint64, once func(*sim) (engine.Result, error))
 		return n < crashes/2, n >= crashes/2 && n < crashes
 	}
 	s.run(once)
+	stopped.Add(int64(len(s.world.Stopped)))
 	if t.Failed() {
 		t.Logf("seed %d", seed)
 		for _, r := range s.journal.Records() {
@@ -171,7 +179,7 @@ func (s *sim) act(fold *engine.Fold, busy map[string]bool, due *[]pending) (wake
 		case a.Kind == engine.Hold, a.Kind == engine.End, busy[a.Key()]:
 		default:
 			busy[a.Key()] = true
-			w := engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check, Plan: s.world.Plan}
+			w := engine.World{Observe: s.world.Observe, Actor: s.world, Stopper: s.world, Check: s.world.Check, Plan: s.world.Plan}
 			*due = append(*due, pending{a.Key(), time.Now().Add(time.Duration(s.rnd.IntN(2000)) * time.Millisecond),
 				engine.Perform(context.Background(), w, "ex-1", a)})
 		}
@@ -209,7 +217,7 @@ func (s *sim) deliver(fold *engine.Fold, busy map[string]bool, due *[]pending, w
 func (s *sim) loop() (engine.Result, error) {
 	e := engine.Engine{Journal: s.journal, Clock: &s.clock, Execution: "ex-1", Plan: s.plan,
 		Fence: s.journal.Take(s.clock.Now()), LookEvery: time.Second,
-		World: engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check, Plan: s.world.Plan}}
+		World: engine.World{Observe: s.world.Observe, Actor: s.world, Stopper: s.world, Check: s.world.Check, Plan: s.world.Plan}}
 	over, gone := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(gone)

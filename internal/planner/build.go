@@ -36,7 +36,9 @@ func (b *builder) build(moves []move) error {
 	back := b.r.Intent.Verb == astern.VerbRollback
 	forward := b.r.Intent.Verb == astern.VerbDeploy
 	off := b.r.Intent.Verb == astern.VerbOff
-	b.first(moves)
+	if err := b.first(moves); err != nil {
+		return err
+	}
 	if back {
 		b.latch(moves)
 	}
@@ -141,6 +143,9 @@ func (b *builder) move(m move) error {
 		if err != nil {
 			return err
 		}
+		if st.StopWhen, err = b.stopWhen(m, st); err != nil {
+			return err
+		}
 		if b.r.Intent.Judge && m.route.Fleet != nil && len(moved) > 0 && len(moved) < len(m.route.Fleet.Members) {
 			gate = b.judged(m, &st, gate)
 		}
@@ -172,6 +177,19 @@ func (b *builder) move(m move) error {
 		b.plan.Facts = append(b.plan.Facts, f)
 	}
 	return nil
+}
+
+// stopWhen returns the checks that stop a stage in which the cloud goes on by itself: those that hold while two revisions share
+// the calls.
+func (b *builder) stopWhen(m move, st astern.Stage) ([]string, error) {
+	if m.route.Fleet != nil || !slices.ContainsFunc(st.Steps, func(s astern.Step) bool { return s.Stoppable }) {
+		return nil, nil
+	}
+	g, err := b.gateOf(m, nil, b.holdsForShare)
+	if err != nil || g == nil {
+		return nil, err
+	}
+	return g.Checks, nil
 }
 
 // leftOut notes the members that are left out: what they run is a fact that nobody knows, on which no step rests, and

@@ -93,8 +93,12 @@ func choose(r Request) (moves []move, notes []string, err error) {
 }
 
 func route(r Request, p Part, t astern.Target) (astern.Route, error) {
-	return p.Router.Route(p.Component, p.State, t, astern.Options{Verb: r.Intent.Verb, Percent: r.Intent.Percent,
-		BakeSeconds: r.Intent.BakeSeconds, GateSeconds: gateSeconds, Now: r.Now, Flag: r.Intent.Flag, Object: r.Intent.Object})
+	return p.Router.Route(p.Component, p.State, t, options(r))
+}
+
+func options(r Request) astern.Options {
+	return astern.Options{Verb: r.Intent.Verb, Percent: r.Intent.Percent, BakeSeconds: r.Intent.BakeSeconds, GateSeconds: gateSeconds,
+		Now: r.Now, Flag: r.Intent.Flag, Object: r.Intent.Object}
 }
 
 func stays(p Part, revision string) string {

@@ -2,7 +2,7 @@
 // and no file, and drivers' routers that it calls are pure as well.
 //
 // Reading order: planner.go (what goes in), choose.go (which target), order.go (which component first, and whether the
-// pairs on the way can work), build.go (stages, gates, facts), undo.go (the reverse of an execution).
+// pairs on the way can work), turns.go (those that move one at a time), build.go (stages, gates, facts), undo.go (the reverse of an execution).
 package planner
 
 import (
@@ -41,9 +41,9 @@ type Request struct {
 	Parts []Part
 	// Knowledge is the user's advice which way to prefer.
 	Knowledge []astern.Advice
-	// First are the addresses of the components in Intent.First that have the name of one asked for, and Since is how far back
-	// a proof there counts.
-	First []string
+	// First are the components in Intent.First that have the name of one asked for, and Since is how far back a proof there
+	// counts.
+	First []Part
 	Since time.Time
 	// Release is how the system was at Intent.Moment.
 	Release astern.Release
@@ -76,6 +76,9 @@ func Plan(r Request) (astern.Plan, error) {
 	}
 	moves, orderNotes, err := order(r, moves)
 	if err != nil {
+		return astern.Plan{}, err
+	}
+	if notes, err = turns(r, moves, notes); err != nil {
 		return astern.Plan{}, err
 	}
 	b := newBuilder(r)

@@ -215,6 +215,10 @@ func (st Style) door(d astern.Door) string {
 		when = "closed " + st.age(*d.At)
 	case d.At != nil:
 		when = st.age(*d.At)
+	case d.Deployments == 1 && d.Pushes:
+		when = "with the next image pushed"
+	case d.Pushes:
+		when = fmt.Sprintf("after %d more images pushed", d.Deployments)
 	case d.Deployments == 1:
 		when = "with the next deployment"
 	case d.Deployments > 1:

@@ -366,6 +366,14 @@ func (c configuration) before(i int) (deployment, bool) {
 	return deployment{}, false
 }
 
+// standing returns the last deployment whose version everybody got. One that was stopped on its way changes it as little as none.
+func (c configuration) standing() (deployment, bool) {
+	if len(c.all) > 0 && c.all[0].stands() {
+		return c.all[0], true
+	}
+	return c.before(-1)
+}
+
 // serves returns the revisions that clients have, "" when nothing was ever deployed: two while a deployment grows, that
 // of before first.
 func (c configuration) serves() string {

@@ -145,6 +145,9 @@ func (a *actor) Before(ctx context.Context, call astern.Call) (astern.Image, err
 		out[imageLast] = strconv.FormatInt(seen.all[0].number, 10)
 	}
 	if call.Verb != verbRevert {
+		if n, ok := seen.numberOf(seen.serves()); ok {
+			out[imageVersion] = strconv.FormatInt(n, 10)
+		}
 		return out, nil
 	}
 	if b, ok := seen.revertible(); ok && b.number == o.deployment {
@@ -209,10 +212,35 @@ func (a *actor) Poll(ctx context.Context, call astern.Call, op astern.Op) astern
 		return running(err)
 	case call.Verb == verbRevert:
 		return o.reverted(ctx, c)
+	case call.Verb == verbDeploy && o.begun(op):
+		return o.growing(ctx, c)
 	case call.Verb == verbAwait || call.Verb == verbBake:
 		return o.arrivedOrBaked(ctx, c, config)
 	}
 	return astern.Op{Status: astern.OpUnsure, Code: astern.Internal, Error: "step " + call.Step + " was still under way"}
+}
+
+// Stop ends a deployment that grows, so that clients get the version of before, and the waiting for the end of one that bakes.
+func (a *actor) Stop(ctx context.Context, call astern.Call, op astern.Op) astern.Op {
+	o, c, _, err := a.begin(ctx, call)
+	switch {
+	case err != nil:
+		return running(err)
+	case call.Verb == verbDeploy && o.begun(op):
+		return o.stop(ctx, c)
+	case call.Verb == verbBake:
+		return awsapi.Failed(astern.Errorf(astern.Interrupted, "%s: it is not waited for; it bakes on, and alarms may still take it back", o.doing()))
+	}
+	return a.Poll(ctx, call, op)
+}
+
+// begun reads which deployment a step that runs began.
+func (o *order) begun(op astern.Op) bool {
+	if !numberShape.MatchString(op.Handle["deployment"]) {
+		return false
+	}
+	o.deployment, _ = strconv.ParseInt(op.Handle["deployment"], 10, 64) // nine digits
+	return true
 }
 
 func (o order) arrivedOrBaked(ctx context.Context, c *appconfig.Client, config aws.Config) astern.Op {

@@ -209,39 +209,124 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// A way that grows is no step under way while it does, and ends when everybody gets the version.
+// A deployment is under way as long as it grows, and says how far it is.
 func TestGrowing(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{since: 80 * time.Hour, quick: true, minutes: 20})
 	route := l.route("1", astern.Options{Percent: 50})
-	if len(route.Stages) != 2 || route.Stages[0].Gate == nil || route.Stages[0].Gate.BakeSeconds != 1200 {
+	if got := steps(route); got != "deploy await" || len(route.Stages) != 1 || !route.Stages[0].Steps[0].Stoppable {
 		t.Fatalf("the way is %+v", route.Stages)
 	}
-	if !slices.ContainsFunc(route.Notes, func(n string) bool { return strings.Contains(n, "and not 50 %") }) {
-		t.Errorf("the notes do not say whose the share is: %v", route.Notes)
+	for _, want := range []string{"and not 50 %", "a pause or a cancel stops the deployment: clients get 2 again"} {
+		if !slices.ContainsFunc(route.Notes, func(n string) bool { return strings.Contains(n, want) }) {
+			t.Errorf("the notes do not say %q: %v", want, route.Notes)
+		}
 	}
 	deploy := l.before(l.call(route.Stages[0].Steps[0], nil))
 	op := l.driver.Actor.Start(t.Context(), deploy)
-	if op.Status != astern.OpDone {
-		t.Fatalf("%+v", op)
-	}
 	l.step(10 * time.Minute)
 	if got := l.observe("revision").Values["revision"].Text; got != "2+1" {
 		t.Errorf("half-way the revision is %q, want both", got)
 	}
-	await := l.call(route.Stages[1].Steps[0], map[string]astern.Arg{"deploy.deployment": op.Outputs["deployment"]})
-	if op := l.driver.Actor.Start(t.Context(), await); op.Status != astern.OpRunning || !strings.Contains(op.Progress, "% of the clients get 1") {
-		t.Errorf("half-way: %+v", op)
+	for what, got := range map[string]astern.Op{"Poll": l.driver.Actor.Poll(t.Context(), deploy, op), "Find": *l.driver.Actor.Find(t.Context(), deploy).Op} {
+		if got.Status != astern.OpRunning || got.Handle["deployment"] != "3" || got.Progress != "50 % of the clients get 1, deployment 3 is DEPLOYING" {
+			t.Errorf("half-way %s answers %+v", what, got)
+		}
 	}
-	undo, err := l.driver.Router.Undo(l.c, deploy, op.Outputs)
-	l.must(err)
 	l.step(10 * time.Minute)
+	if op = l.driver.Stopper.Stop(t.Context(), deploy, op); op.Status != astern.OpDone || op.Outputs["deployment"].String() != "3" {
+		t.Errorf("stopped when everybody has it: %+v", op)
+	}
+	await := l.call(route.Stages[0].Steps[1], map[string]astern.Arg{"deploy.deployment": op.Outputs["deployment"]})
 	if op := l.driver.Actor.Start(t.Context(), await); op.Status != astern.OpDone {
 		t.Errorf("in the end: %+v", op)
 	}
+	undo, err := l.driver.Router.Undo(l.c, deploy, op.Outputs)
+	l.must(err)
 	call := l.before(l.call(undo[0], nil))
 	if op := l.finish(call, l.driver.Actor.Start(t.Context(), call)); op.Status != astern.OpDone || l.clientGets() != secretNew {
 		t.Errorf("undone: %+v, clients get %s", op, l.clientGets())
+	}
+}
+
+// A deployment that is stopped in the middle has had no effect: the facts of its step hold, and another attempt deploys anew. What
+// goes wrong with the call on the way does not end the step, and it is asked again.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault emulated.Fault
+		says  string
+		again bool // the first call had no effect
+	}{
+		"at once":           {},
+		"denied":            {emulated.Fault{Status: 403, Code: "AccessDeniedException"}, "allow appconfig:StopDeployment", true},
+		"throttled":         {emulated.Fault{Status: 429, Code: "ThrottlingException"}, "ThrottlingException", true},
+		"the request lost":  {emulated.Fault{Effect: emulated.DropRequest}, "stopping deployment 3 of limits", true},
+		"the reply is lost": {fault: emulated.Fault{Effect: emulated.DropReply}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, setup{since: 80 * time.Hour, quick: true, minutes: 20})
+			route := l.route("1", astern.Options{})
+			deploy := l.before(l.call(route.Stages[0].Steps[0], nil))
+			op := l.driver.Actor.Start(t.Context(), deploy)
+			l.step(10 * time.Minute)
+			if c.fault != (emulated.Fault{}) {
+				c.fault.Service, c.fault.Operation, c.fault.Count = "appconfig", "StopDeployment", 1
+				l.fault(c.fault)
+			}
+			op = l.driver.Stopper.Stop(t.Context(), deploy, op)
+			if op.Status != astern.OpRunning || op.Handle["deployment"] != "3" || !strings.Contains(op.Progress, c.says) {
+				t.Errorf("the first time: %+v", op)
+			}
+			if c.again != strings.Contains(op.Progress, "DEPLOYING") {
+				t.Errorf("the first time: %+v", op)
+			}
+			for range 10 {
+				if op.Status != astern.OpRunning {
+					break
+				}
+				op = l.driver.Stopper.Stop(t.Context(), deploy, op)
+				l.step(time.Second)
+			}
+			if op.Status != astern.OpFailed || !strings.Contains(op.Error, "deployment 3 is ROLLED_BACK: Rollback initiated by") {
+				t.Errorf("in the end: %+v", op)
+			}
+			if n := l.effects("StopDeployment"); n != 1 || l.clientGets() != secretNew {
+				t.Errorf("it was stopped %d times, and clients get %s", n, l.clientGets())
+			}
+			now := l.observe()
+			for _, f := range route.Facts {
+				if v, ok := now.Get(f.Path); ok == f.Absent || v.Text != f.Value {
+					t.Errorf("the fact %s was %q, and is %q: another attempt would be refused", f.Path, f.Value, v.Text)
+				}
+			}
+			deploy.Token = "token-2"
+			deploy = l.before(deploy)
+			op = l.driver.Actor.Start(t.Context(), deploy)
+			l.step(21 * time.Minute)
+			if op = l.driver.Actor.Poll(t.Context(), deploy, op); op.Status != astern.OpDone || op.Outputs["deployment"].String() != "4" || l.clientGets() != secretOld {
+				t.Errorf("another attempt: %+v", op)
+			}
+		})
+	}
+}
+
+// One that bakes is left alone: only the waiting ends.
+func TestStoppedWhileItBakes(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{since: 80 * time.Hour, quick: true, bake: 10, monitors: 1})
+	route := l.route("1", astern.Options{})
+	op := l.driver.Actor.Start(t.Context(), l.before(l.call(route.Stages[0].Steps[0], nil)))
+	l.step(time.Second)
+	bake := l.call(route.Stages[0].Steps[2], map[string]astern.Arg{"deploy.deployment": astern.Text("3")})
+	op = l.driver.Actor.Start(t.Context(), bake)
+	if op.Status != astern.OpRunning || op.Progress != "deployment 3 is BAKING" {
+		t.Errorf("while it bakes: %+v", op)
+	}
+	op = l.driver.Stopper.Stop(t.Context(), bake, op)
+	if op.Status != astern.OpFailed || op.Code != astern.Interrupted || l.effects("StopDeployment") != 0 || l.clientGets() != secretOld {
+		t.Errorf("stopped: %+v, clients get %s", op, l.clientGets())
 	}
 }
 
@@ -286,7 +371,8 @@ func TestAwaitWithoutLabels(t *testing.T) {
 	}
 }
 
-// An alarm that goes off takes the deployment back: while it grows, and while it bakes. Both waiting steps say so.
+// An alarm that goes off takes the deployment back: while it grows, and while it bakes. The step under way says so in the cloud's
+// words, once it is over.
 func TestAlarmTakesItBack(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string]time.Duration{"while it grows": 5 * time.Minute, "while it bakes": 21 * time.Minute} {
@@ -294,19 +380,24 @@ func TestAlarmTakesItBack(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, setup{since: 80 * time.Hour, quick: true, minutes: 20, bake: 10, monitors: 1})
 			route := l.route("1", astern.Options{})
-			if got := steps(route); got != "deploy await bake" || route.Stages[1].Gate.BakeSeconds != 600 {
+			if got := steps(route); got != "deploy await bake" {
 				t.Fatalf("the way is %s", got)
 			}
-			op := l.driver.Actor.Start(t.Context(), l.before(l.call(route.Stages[0].Steps[0], nil)))
+			call := l.before(l.call(route.Stages[0].Steps[0], nil))
+			op := l.driver.Actor.Start(t.Context(), call)
 			l.step(after)
+			op = l.driver.Actor.Poll(t.Context(), call, op)
+			if op.Status == astern.OpDone { // everybody has it
+				call = l.call(route.Stages[0].Steps[2], map[string]astern.Arg{"deploy.deployment": op.Outputs["deployment"]})
+				op = l.driver.Actor.Start(t.Context(), call)
+			}
+			if op.Status != astern.OpRunning {
+				t.Fatalf("before the alarm: %+v", op)
+			}
 			l.goOff()
 			l.step(time.Second)
-			for _, stage := range route.Stages[1:] {
-				call := l.call(stage.Steps[0], map[string]astern.Arg{"deploy.deployment": op.Outputs["deployment"]})
-				got := l.driver.Actor.Start(t.Context(), call)
-				if got.Status != astern.OpFailed || got.Code != astern.Refused || !strings.Contains(got.Error, "errors-0") {
-					t.Errorf("step %s: %+v", call.Step, got)
-				}
+			if op = l.finish(call, op); op.Status != astern.OpFailed || op.Code != astern.Refused || !strings.Contains(op.Error, "errors-0") || !strings.Contains(op.Error, "is ROLL") {
+				t.Errorf("step %s: %+v", call.Step, op)
 			}
 			l.step(time.Minute)
 			if got := l.observe("revision", "progress").Values; got["revision"].Text != "2" || !strings.Contains(got["progress"].Text, "ROLLED_BACK") {

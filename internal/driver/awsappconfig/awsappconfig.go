@@ -11,6 +11,13 @@
 // https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-deploying-reverting.html. Every other version is deployed
 // again, and grows as the deployment strategy says. The step is done when clients get it, as the data plane answers.
 //
+// A deployment grows by itself, whatever becomes of who began it. So the step that begins it lasts until all of it has grown: it
+// says how far it is, fails with the cloud's own words as soon as the cloud has taken it back, and is stopped (StopDeployment) when
+// the execution is paused or cancelled or a check fails meanwhile. That is a failure without effect, for clients then have the
+// version of before: there is nothing to undo, and going on deploys it anew. It is no further step of the plan, for that could
+// only come when the one before is over, and no undo, for that is a plan of its own that somebody must ask for. While it bakes
+// nothing moves any more: a pause or cancel leaves it, and undo takes it back.
+//
 // A flag is switched off by a new version that has it disabled and differs in nothing else.
 //
 // Reading order: settings.go (what is declared), account.go and observe.go (what is seen), targets.go (what speaks for and against a
@@ -64,7 +71,7 @@ func New(accounts *awsapi.Accounts, lookup func(address string) (astern.Componen
 				Undo: astern.UndoInverse, Exclusion: astern.Conditional, Found: "state"},
 			{Verb: verbCreate, What: "adds a version in which one feature flag is off; nobody gets it yet",
 				Undo: astern.UndoNone, Exclusion: astern.Conditional, Found: "name"},
-			{Verb: verbDeploy, What: "starts the deployment of a version",
+			{Verb: verbDeploy, What: "deploys a version, until everybody is to get it; stopped on the way, clients have the version of before again",
 				Undo: astern.UndoInverse, Exclusion: astern.Window, Found: "token"},
 			{Verb: verbAwait, What: "waits until clients get the version, as the data plane answers",
 				Undo: astern.UndoNone, Exclusion: astern.Window, Found: "state"},
@@ -75,6 +82,7 @@ func New(accounts *awsapi.Accounts, lookup func(address string) (astern.Componen
 		Router:     router{},
 		Switcher:   router{},
 		Actor:      &actor{d},
+		Stopper:    &actor{d},
 		Validator:  validator{},
 		Occupier:   validator{},
 		Discoverer: d,

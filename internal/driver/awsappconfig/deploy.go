@@ -157,23 +157,86 @@ func (o order) deploy(ctx context.Context, c *appconfig.Client) astern.Op {
 		}
 		return op
 	}
-	op := begun(int64(out.DeploymentNumber))
+	op := o.grown(growth{number: int64(out.DeploymentNumber), state: out.State, percent: aws.ToFloat32(out.PercentageComplete), minutes: out.DeploymentDurationInMinutes})
 	if before := strconv.FormatInt(int64(out.DeploymentNumber)-1, 10); before != o.call.Image[imageNewest] {
 		op.Progress += "; deployment " + before + " of somebody else came just before it"
 	}
 	return op
 }
 
-func begun(number int64) astern.Op {
-	text := strconv.FormatInt(number, 10)
-	return astern.Op{Status: astern.OpDone, Progress: "deployment " + text + " has begun", Outputs: map[string]astern.Arg{"deployment": astern.Text(text)}}
+// growth is how far a deployment is.
+type growth struct {
+	number  int64
+	state   types.DeploymentState
+	percent float32
+	minutes int32
+	back    string // who took it back, and why
+}
+
+func growthOf(d *appconfig.GetDeploymentOutput) growth {
+	return growth{int64(d.DeploymentNumber), d.State, aws.ToFloat32(d.PercentageComplete), d.DeploymentDurationInMinutes, tookBack(d)}
+}
+
+// grown says what the deployment's state makes of the step that began it: it is done when all of it has grown, and failed without
+// effect when it was taken back.
+func (o order) grown(g growth) astern.Op {
+	text := strconv.FormatInt(g.number, 10)
+	op := astern.Op{Status: astern.OpRunning, Handle: map[string]string{"deployment": text}, PollSeconds: 0.5}
+	switch g.state {
+	case types.DeploymentStateBaking, types.DeploymentStateComplete:
+		return astern.Op{Status: astern.OpDone, Progress: "deployment " + text + " is " + string(g.state), Outputs: map[string]astern.Arg{"deployment": astern.Text(text)}}
+	case types.DeploymentStateRolledBack, types.DeploymentStateReverted:
+		return awsapi.Failed(o.lost(g))
+	case types.DeploymentStateRollingBack:
+		op.Progress = fmt.Sprintf("deployment %s is being taken back: %s", text, g.back)
+	default:
+		op.Progress = fmt.Sprintf("%.0f %% of the clients get %s, deployment %s is %s", g.percent, o.revision, text, g.state)
+		op.PollSeconds = min(max(1.2*float64(g.minutes), 0.5), 15)
+	}
+	return op
+}
+
+// growing asks how far the deployment is that the step began.
+func (o order) growing(ctx context.Context, c *appconfig.Client) astern.Op {
+	d, err := o.askDeployment(ctx, c, o.deployment)
+	if err != nil {
+		return o.unread(err)
+	}
+	return o.grown(growthOf(d))
+}
+
+// unread is a deployment under way that could not be asked for now.
+func (o order) unread(err error) astern.Op {
+	op := running(err)
+	op.Handle = map[string]string{"deployment": strconv.FormatInt(o.deployment, 10)}
+	return op
+}
+
+// stop ends the deployment while it grows: the call is refused for one that has grown already, for it does not allow to revert.
+// https://docs.aws.amazon.com/appconfig/2019-10-09/APIReference/API_StopDeployment.html
+func (o order) stop(ctx context.Context, c *appconfig.Client) astern.Op {
+	d, err := o.askDeployment(ctx, c, o.deployment)
+	switch {
+	case err != nil:
+		return o.unread(err)
+	case d.State != types.DeploymentStateDeploying && d.State != types.DeploymentStateValidating:
+		return o.grown(growthOf(d))
+	}
+	_, err = c.StopDeployment(ctx, &appconfig.StopDeploymentInput{ApplicationId: &o.ids.application, EnvironmentId: &o.ids.environment,
+		DeploymentNumber: aws.Int32(int32(o.deployment))})
+	now := o.growing(ctx, c)
+	if err != nil && !awsapi.Is(err, "BadRequestException") && now.Status == astern.OpRunning {
+		err = awsapi.Explain(err, fmt.Sprintf("stopping deployment %d of %s", o.deployment, o.place.Configuration), o.ids.environment)
+		now.Progress, now.PollSeconds = awsapi.OneLine(fmt.Sprintf("%v (%s); %s", err, astern.HintOf(err), now.Progress)), 2
+	}
+	return now
 }
 
 // among returns the deployment that the call began.
 func (o order) among(newer []*appconfig.GetDeploymentOutput) (astern.Op, bool) {
 	for _, d := range newer {
 		if o.call.Token != "" && aws.ToString(d.Description) == o.description() {
-			return begun(int64(d.DeploymentNumber)), true
+			return o.grown(growthOf(d)), true
 		}
 	}
 	return astern.Op{}, false
@@ -281,7 +344,7 @@ func (o order) arrived(ctx context.Context, c *appconfig.Client, config aws.Conf
 		case err != nil:
 			return o.waits(err)
 		case isBack(d.State):
-			return awsapi.Failed(o.lost(d))
+			return awsapi.Failed(o.lost(growthOf(d)))
 		case d.State != types.DeploymentStateBaking && d.State != types.DeploymentStateComplete:
 			return astern.Op{Status: astern.OpRunning, Progress: fmt.Sprintf("%.0f %% of the clients get %s, %s", aws.ToFloat32(d.PercentageComplete), o.revision, d.State),
 				PollSeconds: min(max(1.2*float64(d.DeploymentDurationInMinutes), 0.5), 15)}
@@ -298,8 +361,8 @@ func (o order) arrived(ctx context.Context, c *appconfig.Client, config aws.Conf
 }
 
 // lost says that the cloud, or somebody, took the deployment back.
-func (o order) lost(d *appconfig.GetDeploymentOutput) error {
-	return astern.Errorf(astern.Refused, "%s: deployment %d is %s: %s", o.doing(), d.DeploymentNumber, d.State, tookBack(d)).
+func (o order) lost(g growth) error {
+	return astern.Errorf(astern.Refused, "%s: deployment %d is %s: %s", o.doing(), g.number, g.state, g.back).
 		WithHint("clients get the version of before: astern status %s", o.place.component.Name)
 }
 
@@ -355,7 +418,7 @@ func (o order) baked(ctx context.Context, c *appconfig.Client) astern.Op {
 	case err != nil:
 		return o.waits(err)
 	case isBack(d.State):
-		return awsapi.Failed(o.lost(d))
+		return awsapi.Failed(o.lost(growthOf(d)))
 	case d.State == types.DeploymentStateComplete:
 		return astern.Op{Status: astern.OpDone, Progress: fmt.Sprintf("deployment %d is complete", o.deployment)}
 	}

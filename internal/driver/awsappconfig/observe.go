@@ -30,13 +30,17 @@ const maxJudged = 50
 //	validators             types of the profile's validators; absent when it has none
 //	revision               what clients get; while a deployment grows that of before and the new one
 //	deployment             number of the profile's last deployment; absent when there was none
+//	standing               number of the last one whose version everybody got; absent when there was none
 //	progress               how far that is: "7 of v3, COMPLETE" and, where the cloud took it back, why
+//	turn                   the environment: it takes one deployment at a time
 //	busy                   "9 NAME STATE" of the deployment that occupies the environment; absent when none does
 //	revert                 "7 v2 DATE": taking deployment 7 back leads to v2, until then ("-" while it is under way); absent when
 //	                       the cloud can't
 //	latest                 number of the newest version
 //	version/REV            the version's number
 //	content-type/REV       what it says that it is
+//	content                what tells versions of two accounts apart, in words
+//	content/REV            the version's label: of free-form configuration nothing else may be said; absent where it has none
 //	deployed/REV           "7 COMPLETE": its last deployment
 //	release-time/REV       when that ended, or began
 //	deployments/history    what was deployed when, a line of JSON each
@@ -91,6 +95,8 @@ type look struct {
 func (l *look) base() {
 	c := l.configuration
 	l.Known("ids", c.ids.String())
+	l.Known("turn", c.application+"/"+c.environment)
+	l.Known("content", "a label of its version")
 	l.Known("type", c.kind)
 	l.Known("location", awsapi.OneLine(c.location))
 	if len(c.validators) > 0 {
@@ -98,6 +104,9 @@ func (l *look) base() {
 	}
 	if r := c.serves(); r != "" {
 		l.Known("revision", r)
+	}
+	if d, ok := c.standing(); ok {
+		l.Known("standing", strconv.FormatInt(d.number, 10))
 	}
 	if c.latest.open() {
 		l.Known("busy", fmt.Sprintf("%d %s %s", c.latest.number, awsapi.OneLine(c.latest.profile), c.latest.state))
@@ -146,6 +155,9 @@ func (l *look) base() {
 	for i, v := range c.versions {
 		if i < maxJudged || shown[v.number] {
 			l.Known("version/"+c.names[v.number], strconv.FormatInt(v.number, 10))
+			if c.names[v.number] == v.label {
+				l.Known("content/"+v.label, "label "+v.label)
+			}
 			if v.contentType != "" {
 				l.Known("content-type/"+c.names[v.number], awsapi.OneLine(v.contentType))
 			}

@@ -1,6 +1,7 @@
 package awsappconfig
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -42,7 +43,7 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	if why, ok := judge(p, s, astern.Deployment{}, t.Revision).Against(); ok {
 		return refuse("%s", why.What)
 	}
-	if b, ok := backOf(s); ok && b.revision == t.Revision && o.Verb == astern.VerbRollback {
+	if b, ok := backOf(s); ok && b.revision == t.Revision && o.Verb == astern.VerbRollback && o.Before == 0 {
 		return w.back(b, o), nil
 	}
 	e := &evidence{awsapi.Findings{Seen: s.Newest()}}
@@ -93,7 +94,7 @@ func (w way) back(b back, o astern.Options) astern.Route {
 		b.number, w.revision)
 	out := astern.Route{From: w.state.Values["revision"].Text, Facts: w.facts([]astern.Step{step}, "ids", "revision", "deployment"), Notes: []string{why},
 		Stages: []astern.Stage{{Title: "take deployment " + strconv.FormatInt(b.number, 10) + " back", OnFailure: astern.OnFailureHold,
-			Steps: []astern.Step{step, w.await(astern.Text(w.state.Values["version/"+w.revision].Text), astern.Arg{}, 0)}}}}
+			Steps: []astern.Step{step, w.await(astern.Text(w.state.Values["version/"+w.revision].Text), astern.Arg{})}}}}
 	if !b.until.IsZero() {
 		out.Notes = append(out.Notes, "the cloud can do that until "+b.until.UTC().Format("2006-01-02 15:04Z"))
 	}
@@ -126,46 +127,46 @@ func (w way) again(version astern.Arg, o astern.Options, before []astern.Step) a
 	}
 	bake := number(w.state, "strategy/bake")
 	deploy := w.deploy(version)
+	if o.Before+o.After > 0 {
+		deploy.Args["before"], deploy.Args["after"], deploy.Args["bake"] = astern.Int(int64(o.Before)), astern.Int(int64(o.After)), astern.Int(bake)
+	}
 	if version.Ref != nil {
 		deploy.Guards = []string{verbCreate}
 	}
 	steps := append(append(stop, before...), deploy)
-	out.Facts = w.facts(steps[:1], "revision", "deployment")
+	if len(stop) > 0 {
+		out.Facts = w.facts(stop, "revision", "deployment")
+	} else { // another attempt finds the deployment that was stopped before, which changed nothing
+		out.Facts = w.facts(steps[:1], "revision", "standing")
+	}
 	out.Facts = append(out.Facts, w.facts([]astern.Step{deploy}, "ids", "strategy")...)
 	if version.Ref == nil {
 		out.Facts = append(out.Facts, w.facts([]astern.Step{deploy}, "version/"+w.revision)...)
 	}
-	await := w.await(version, astern.OutputOf(verbDeploy, "deployment"), 0)
-	title := "deploy " + w.revision
-	if w.minutes == 0 {
-		steps = append(steps, await)
-		out.Stages = []astern.Stage{{Title: title, Steps: steps, OnFailure: astern.OnFailureHold}}
-	} else { // while it grows no step is under way: checks are made, and it can be paused, cancelled and undone
-		out.Stages = []astern.Stage{{Title: title + ", " + w.state.Values["strategy/growth"].Text, Steps: steps, OnFailure: astern.OnFailureHold, Gate: gate(60*w.minutes, o)},
-			{Title: w.revision + " for everybody", Steps: []astern.Step{await}, OnFailure: astern.OnFailureHold}}
+	steps = append(steps, w.await(version, astern.OutputOf(verbDeploy, "deployment")))
+	stage := astern.Stage{Title: "deploy " + w.revision, OnFailure: astern.OnFailureHold}
+	if w.minutes > 0 {
+		stage.Title += ", " + w.state.Values["strategy/growth"].Text
+		out.Notes = append(out.Notes, fmt.Sprintf("while it grows, a pause or a cancel stops the deployment: clients get %s again, and resume deploys it anew", cmp.Or(out.From, "nothing")))
 	}
 	alarms, watched := w.state.Get("alarms")
 	if strings.Contains("\n"+alarms.Text, "\nALARM ") {
 		out.Notes = append(out.Notes, "an alarm of the environment is going off: the cloud may take this deployment back at once (aws cloudwatch disable-alarm-actions keeps it from that)")
 	}
 	switch {
-	case bake > 0 && watched && o.Verb != astern.VerbOff:
-		out.Stages[len(out.Stages)-1].Gate = gate(60*bake, o)
-		out.Stages = append(out.Stages, astern.Stage{Title: "see that no alarm took it back", Steps: []astern.Step{w.bake(bake)}, OnFailure: astern.OnFailureHold})
+	case bake > 0 && (watched && o.Verb != astern.VerbOff || o.After > 0):
+		steps = append(steps, w.bake(bake))
 	case bake > 0 && watched:
 		out.Notes = append(out.Notes, fmt.Sprintf("it bakes for %d min: until then the environment takes no other deployment, and its alarms take this one back if they go off; that is not waited for", bake))
 	case bake > 0:
 		out.Notes = append(out.Notes, fmt.Sprintf("it bakes for %d min: until then the environment takes no other deployment", bake))
 	}
+	stage.Steps = steps
+	out.Stages = []astern.Stage{stage}
 	if o.Percent < 100 {
 		out.Notes = append(out.Notes, fmt.Sprintf("how many clients get it at a time is what the strategy %s says, and not %d %%: %s", w.Strategy, o.Percent, w.state.Values["strategy/growth"].Text))
 	}
 	return out
-}
-
-// gate waits while the cloud goes on by itself.
-func gate(seconds int64, o astern.Options) *astern.Gate {
-	return &astern.Gate{Checks: []string{}, BakeSeconds: seconds, IntervalSeconds: 5, TimeoutSeconds: max(o.GateSeconds, 60)}
 }
 
 // number reads a value of a state that is one; 0 where it is absent.
@@ -174,13 +175,15 @@ func number(s astern.State, path string) int64 {
 	return n
 }
 
-// deploy is the step that starts the deployment of a version.
+// deploy is the step that deploys a version, until all of the deployment has grown.
 func (w way) deploy(version astern.Arg) astern.Step {
 	s := w.step(verbDeploy, fmt.Sprintf("deploy %s of %s by %s", w.revision, w.Configuration, w.Strategy),
 		map[string]astern.Arg{"version": version, "strategy": astern.Text(w.strategy), "minutes": astern.Int(w.minutes)})
-	s.Undo, s.SettleSeconds = astern.UndoInverse, 5
+	s.Undo, s.SettleSeconds, s.Stoppable = astern.UndoInverse, 5, w.minutes > 0
+	s.Estimate.MedianSeconds += float64(60 * w.minutes)
+	s.TimeoutSeconds = 60*w.minutes + spareSeconds
 	s.Outputs = map[string]string{"deployment": "string"}
-	s.Sets = []astern.Set{{Path: "deployment", Value: astern.OutputOf(verbDeploy, "deployment")}}
+	s.Sets = []astern.Set{{Path: "standing", Value: astern.OutputOf(verbDeploy, "deployment")}}
 	typed := w.revision // a label will do where the number is not known yet
 	if version.Ref == nil {
 		typed = version.String()
@@ -190,15 +193,14 @@ func (w way) deploy(version astern.Arg) astern.Step {
 }
 
 // await is the step that waits until clients get the version. Deployment is empty where one was taken back instead.
-func (w way) await(version, deployment astern.Arg, minutes int64) astern.Step {
+func (w way) await(version, deployment astern.Arg) astern.Step {
 	args := map[string]astern.Arg{"version": version}
 	if !deployment.IsZero() {
 		args["deployment"] = deployment
 	}
 	s := w.step(verbAwait, "wait until clients get "+w.revision, args)
 	s.Sets = []astern.Set{{Path: "revision", Value: astern.Text(w.revision)}}
-	s.Estimate.MedianSeconds += float64(60 * minutes)
-	s.TimeoutSeconds = 60*minutes + spareSeconds
+	s.TimeoutSeconds = spareSeconds
 	data := append([]string{"aws", "appconfigdata"}, w.Options()...)
 	s.Command = host.QuoteAll(append(data, "get-latest-configuration", "--configuration-token")...) + ` "$(` +
 		host.QuoteAll(append(data, "start-configuration-session", "--application-identifier", w.ids.application, "--environment-identifier", w.ids.environment,
@@ -209,7 +211,8 @@ func (w way) await(version, deployment astern.Arg, minutes int64) astern.Step {
 // bake is the step that waits until alarms can't take the deployment back any more.
 func (w way) bake(minutes int64) astern.Step {
 	s := w.step(verbBake, "wait until alarms can't take the deployment back any more", map[string]astern.Arg{"deployment": astern.OutputOf(verbDeploy, "deployment")})
-	s.TimeoutSeconds = 60*minutes + spareSeconds
+	s.Estimate.MedianSeconds = float64(60 * minutes)
+	s.TimeoutSeconds, s.Stoppable = 60*minutes+spareSeconds, true
 	s.Command = w.command("wait deployment-complete", "--deployment-number") + ` "$(` +
 		w.command("list-deployments", "--no-paginate", "--max-results", "1", "--query", "Items[0].DeploymentNumber", "--output", "text") + `)"`
 	return s
@@ -266,7 +269,9 @@ func (w way) command(operation string, words ...string) string {
 	return host.QuoteAll(append(append(all, "--application-id", w.ids.application, "--environment-id", w.ids.environment), words...)...)
 }
 
-// Undo takes a deployment back, or deploys again what was taken back. A version that was added harms nobody.
+// Undo takes a deployment back, or deploys again what was taken back. Of the deployments of one plan to one environment the cloud
+// takes back the last alone: the version before each of the others is deployed again, one after the other. A version that was
+// added harms nobody.
 func (router) Undo(c astern.Component, call astern.Call, outputs map[string]astern.Arg) ([]astern.Step, error) {
 	if call.Verb != verbDeploy && call.Verb != verbRevert {
 		return nil, nil
@@ -290,7 +295,8 @@ func (router) Undo(c astern.Component, call astern.Call, outputs map[string]aste
 	case !astern.ValidRevision(before):
 		return refuse("%q is nothing that clients could have got", awsapi.OneLine(before))
 	}
-	if call.Verb == verbDeploy {
+	count := func(name string) int64 { n, _ := strconv.ParseInt(call.Text(name), 10, 64); return n } // the driver wrote it
+	if call.Verb == verbDeploy && count("after") == 0 {
 		n, err := strconv.ParseInt(outputs["deployment"].String(), 10, 64)
 		if err != nil || n < 1 {
 			return refuse("which deployment it began is not known")
@@ -301,5 +307,9 @@ func (router) Undo(c astern.Component, call astern.Call, outputs map[string]aste
 	if !numberShape.MatchString(version.String()) || w.strategy == "" {
 		return refuse("the version that clients got before, or the strategy to deploy it by, is not known")
 	}
-	return []astern.Step{w.deploy(version), w.await(version, astern.OutputOf(verbDeploy, "deployment"), w.minutes)}, nil
+	steps := []astern.Step{w.deploy(version), w.await(version, astern.OutputOf(verbDeploy, "deployment"))}
+	if count("before") > 0 && count("bake") > 0 {
+		steps = append(steps, w.bake(count("bake")))
+	}
+	return steps, nil
 }

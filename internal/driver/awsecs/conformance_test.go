@@ -36,7 +36,7 @@ func TestConformance(t *testing.T) {
 	}.Run(t)
 	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // for its calls
 	law.Holds(t, map[string]string{"ecs:RegisterTaskDefinition": "TestRegisteredAgain does", "ecs:CreateService": "TestShare does", "ecs:DeleteService": "TestShare does",
-		"cloudwatch:DescribeAlarms": "TestAlarms does", "logs:GetLogEvents": "TestBreaker does", "ssm:DescribeParameters": "no task here has a parameter for a secret",
+		"cloudwatch:DescribeAlarms": "TestAlarms does", "logs:GetLogEvents": "TestBreaker does", "s3:ListBucket": "TestFiles does", "ssm:DescribeParameters": "no task here has a parameter for a secret",
 		"ecs:TagResource": "ECS asks for it where what is made has tags", "iam:PassRole": "ECS asks for it where a task definition has roles"})
 }
 

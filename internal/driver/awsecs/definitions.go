@@ -133,3 +133,23 @@ func contentHash(origin string, images []image) string {
 	}
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(b.String())))
 }
+
+// misfit says why ECS refuses a definition for the service, "" where nothing speaks against it: its load balancers lead to a
+// container and a port by name and number, and UpdateService leaves them as they are.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_LoadBalancer.html
+func misfit(s types.Service, d types.TaskDefinition) string {
+	for _, b := range s.LoadBalancers {
+		name, port := aws.ToString(b.ContainerName), aws.ToInt32(b.ContainerPort)
+		i := slices.IndexFunc(d.ContainerDefinitions, func(c types.ContainerDefinition) bool { return aws.ToString(c.Name) == name })
+		switch {
+		case name == "": // a Classic Load Balancer may leave it to the port
+		case i < 0:
+			return awsapi.OneLine(fmt.Sprintf("its load balancer leads to the container %s, and it has none of that name", name))
+		case !slices.ContainsFunc(d.ContainerDefinitions[i].PortMappings, func(m types.PortMapping) bool {
+			return aws.ToInt32(m.ContainerPort) == port || m.ContainerPortRange != nil // what a range holds is left to ECS
+		}):
+			return awsapi.OneLine(fmt.Sprintf("its load balancer leads to port %d of the container %s, which does not have it", port, name))
+		}
+	}
+	return ""
+}

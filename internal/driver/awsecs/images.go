@@ -81,6 +81,19 @@ func readImages(text string) []image {
 	return out
 }
 
+// contentOf says what the images are wherever they run: each container's name and its image's digest.
+func contentOf(images []image) (text string, ok bool) {
+	var out []string
+	for _, i := range images {
+		if i.digest == "" {
+			return "", false
+		}
+		out = append(out, i.container+" "+i.digest)
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", "), len(out) > 0
+}
+
 // ecrReference is a reference to an image in ECR: account, region, repository, tag and digest.
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/docker-pull-ecr-image.html
 var ecrReference = pattern.New(`^([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|amazonaws\.com\.cn|on\.aws)/([a-z0-9][a-z0-9._/-]*)(?::([A-Za-z0-9_][A-Za-z0-9._-]*))?(?:@(sha256:[0-9a-f]{64}))?$`)

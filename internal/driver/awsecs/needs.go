@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
@@ -21,7 +22,7 @@ import (
 	"github.com/astern-dev/astern/internal/awsapi"
 )
 
-// need is something that a task needs in order to start: a role, a secret, a parameter, a log group.
+// need is something that a task needs in order to start: a role, a secret, a parameter, a log group, a file.
 type need struct{ kind, name, region string }
 
 // What the kinds of needs are called.
@@ -30,6 +31,8 @@ const (
 	needSecret    = "secret"
 	needParameter = "parameter"
 	needLogs      = "log group"
+	needFile      = "environment file" // by ARN: arn:aws:s3:::BUCKET/KEY
+	needFiles     = "file system"      // of EFS, by its id
 )
 
 // needsOf lists what tasks of a definition need, each once.
@@ -42,7 +45,15 @@ func needsOf(d types.TaskDefinition) []need {
 	}
 	add(need{kind: needRole, name: aws.ToString(d.ExecutionRoleArn)})
 	add(need{kind: needRole, name: aws.ToString(d.TaskRoleArn)})
+	for _, v := range d.Volumes {
+		if f := v.EfsVolumeConfiguration; f != nil {
+			add(need{kind: needFiles, name: aws.ToString(f.FileSystemId)})
+		}
+	}
 	for _, c := range d.ContainerDefinitions {
+		for _, f := range c.EnvironmentFiles {
+			add(need{kind: needFile, name: aws.ToString(f.Value)})
+		}
 		secrets := slices.Clone(c.Secrets)
 		if l := c.LogConfiguration; l != nil {
 			secrets = append(secrets, l.SecretOptions...)
@@ -76,6 +87,9 @@ type provider struct {
 func (p *provider) missing(ctx context.Context, needs []need) (gone []string, err error) {
 	var errs []error
 	for _, n := range needs {
+		if n.kind == needFiles { // see mounts
+			continue
+		}
 		switch err := p.look(ctx, n)(); {
 		case astern.CodeOf(err) == astern.NotFound:
 			gone = append(gone, n.kind+" "+n.name)
@@ -93,7 +107,7 @@ func (p *provider) look(ctx context.Context, n need) func() error {
 		p.known = map[need]func() error{}
 	}
 	if p.known[n] == nil {
-		ask := map[string]func(context.Context, need) error{needRole: p.role, needSecret: p.secret, needParameter: p.parameter, needLogs: p.logs}[n.kind]
+		ask := map[string]func(context.Context, need) error{needRole: p.role, needSecret: p.secret, needParameter: p.parameter, needLogs: p.logs, needFile: p.file}[n.kind]
 		p.known[n] = sync.OnceValue(func() error { return ask(ctx, n) })
 	}
 	return p.known[n]
@@ -186,6 +200,28 @@ func (p *provider) logs(ctx context.Context, n need) error {
 	return astern.Errorf(astern.NotFound, "%s: there is none", doing)
 }
 
+// file asks whether an environment file is there, without reading it: it may hold secrets.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/use-environment-file.html
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+func (p *provider) file(ctx context.Context, n need) error {
+	doing := "looking for the environment file " + n.name
+	parts := strings.SplitN(n.name, ":", 6)
+	if len(parts) != 6 || parts[2] != "s3" {
+		return astern.Errorf(astern.Invalid, "%s: that is no ARN of an object", doing)
+	}
+	bucket, key, _ := strings.Cut(parts[5], "/")
+	out, err := s3.NewFromConfig(p.config, awsapi.PathStyle).ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &key, MaxKeys: aws.Int32(1)})
+	switch {
+	case awsapi.Is(err, "NoSuchBucket"):
+		return astern.Errorf(astern.NotFound, "%s: there is no such bucket", doing)
+	case err != nil:
+		return awsapi.Explain(err, doing, "arn:"+parts[1]+":s3:::"+bucket)
+	case len(out.Contents) == 0 || aws.ToString(out.Contents[0].Key) != key: // what begins with it comes after it
+		return astern.Errorf(astern.NotFound, "%s: there is none", doing)
+	}
+	return nil
+}
+
 func logsIn(config aws.Config, region string) *cloudwatchlogs.Client {
 	return cloudwatchlogs.NewFromConfig(config, func(o *cloudwatchlogs.Options) {
 		if region != "" {
@@ -198,7 +234,7 @@ func logsIn(config aws.Config, region string) *cloudwatchlogs.Client {
 func counted(lines string) string {
 	n := map[string]int{}
 	for line := range strings.Lines(lines) {
-		for _, kind := range []string{needRole, needSecret, needParameter, needLogs} {
+		for _, kind := range []string{needRole, needSecret, needParameter, needLogs, needFile} {
 			if strings.HasPrefix(line, kind+" ") {
 				n[kind]++
 			}

@@ -42,8 +42,11 @@ const (
 //	status/REV            ACTIVE or INACTIVE
 //	images/REV            a line for each image: container, what became of it, reference, digest (see image)
 //	release/REV           hash of the description's ARN and of the images by digest
+//	content               what tells revisions of two accounts apart, in words
+//	content/REV           its containers and the digests of their images, as they run or would run; absent where one has none
 //	release-time/REV      when a deployment of it last was successful
-//	needs/REV             a line for each role, secret, parameter and log group that its tasks need
+//	needs/REV             a line for each role, secret, parameter, log group and file that its tasks need
+//	misfit/REV            why ECS would refuse it for this service; absent when nothing speaks against it
 //	missing/REV           those of them that are gone; absent when all are there
 //	failures/REV          tasks of it that failed within the last hour, with reason and last words
 //	expires/REV           when the registry deletes an image of it: a date, a number of pushes, or "due"; and the rule
@@ -78,12 +81,13 @@ type look struct {
 }
 
 // perRevision are the prefixes of the paths that each revision has.
-var perRevision = []string{"definition/", "status/", "images/", "release/", "release-time/", "needs/", "missing/", "failures/", "expires/"}
+var perRevision = []string{"definition/", "status/", "images/", "release/", "content/", "release-time/", "needs/", "missing/", "failures/", "expires/", "misfit/"}
 
 // plain notes what the service says of itself.
 func (l *look) plain() {
 	s := l.pair.service
 	l.Known("arn", aws.ToString(s.ServiceArn))
+	l.Known("content", "the digests of its images")
 	l.Known("status", aws.ToString(s.Status))
 	controller := types.DeploymentControllerTypeEcs
 	if s.DeploymentController != nil && s.DeploymentController.Type != "" {
@@ -336,7 +340,7 @@ func (l *look) judge(ctx context.Context, all []definition, records []record) {
 	var jobs []func()
 	for _, d := range all {
 		l.known(&d, records)
-		if l.Wants("images/"+d.name, "release/"+d.name, "expires/"+d.name) {
+		if l.Wants("images/"+d.name, "release/"+d.name, "content/"+d.name, "expires/"+d.name) {
 			jobs = append(jobs, func() { l.images(ctx, images, d) })
 		}
 		if l.Wants("needs/"+d.name, "missing/"+d.name) {
@@ -359,6 +363,9 @@ func (l *look) judge(ctx context.Context, all []definition, records []record) {
 func (l *look) known(d *definition, records []record) {
 	l.Known("definition/"+d.name, d.arn())
 	l.Known("status/"+d.name, string(d.Status))
+	if why := misfit(*l.pair.service, d.TaskDefinition); why != "" {
+		l.Known("misfit/"+d.name, why)
+	}
 	best := -1
 	for i, r := range records {
 		if r.definition != d.arn() && r.definition != d.origin() {
@@ -381,7 +388,7 @@ func (l *look) known(d *definition, records []record) {
 func (l *look) images(ctx context.Context, g *registry, d definition) {
 	found, err := g.images(ctx, d)
 	if err != nil {
-		for _, path := range []string{"images/", "release/"} {
+		for _, path := range []string{"images/", "release/", "content/"} {
 			l.Unknown(path+d.name, err)
 		}
 		return
@@ -391,6 +398,9 @@ func (l *look) images(ctx context.Context, g *registry, d definition) {
 		lines = append(lines, i.String())
 	}
 	l.Known("images/"+d.name, strings.Join(lines, "\n"))
+	if text, ok := contentOf(found); ok {
+		l.Known("content/"+d.name, text)
+	}
 	if !slices.ContainsFunc(found, func(i image) bool { return i.state == imageGone && i.digest == "" }) {
 		l.Known("release/"+d.name, contentHash(d.origin(), found))
 	}

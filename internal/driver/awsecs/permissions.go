@@ -28,6 +28,7 @@ func (validator) Permissions(c astern.Component) []astern.Permission {
 		awsapi.Permissions(astern.UseRead, "what tasks need", []string{p.GlobalARN("iam", "role/*")}, "iam:GetRole"),
 		awsapi.Permissions(astern.UseRead, "what tasks need", []string{p.ARN("secretsmanager", "secret:*")}, "secretsmanager:DescribeSecret"),
 		awsapi.Permissions(astern.UseRead, "what tasks need", []string{"*"}, "ssm:DescribeParameters", "logs:DescribeLogGroups"),
+		awsapi.Permissions(astern.UseRead, "environment files of tasks", []string{p.BucketARN("*", "")}, "s3:ListBucket"),
 		awsapi.Permissions(astern.UseRead, "alarms of the deployment", []string{"*"}, "cloudwatch:DescribeAlarms"),
 		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "deploying a task definition", services, "ecs:UpdateService"), verbUpdate, verbForce),
 		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "registering a task definition again", []string{p.ARN("ecs", "task-definition/*:*")}, "ecs:RegisterTaskDefinition"), verbRegister),

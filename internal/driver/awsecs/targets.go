@@ -91,8 +91,11 @@ func needed(s astern.State, rev string) []string {
 		}
 	}
 	for line := range strings.Lines(s.Values["needs/"+rev].Text) {
-		if _, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-			out = append(out, namesOf(s.Values["arn"].Text, strings.TrimPrefix(name, "group "))...) // of a log group
+		line = strings.TrimSpace(line)
+		for _, kind := range []string{needRole, needSecret, needParameter, needLogs, needFile, needFiles} {
+			if name, ok := strings.CutPrefix(line, kind+" "); ok {
+				out = append(out, namesOf(s.Values["arn"].Text, name)...)
+			}
 		}
 	}
 	return out
@@ -105,6 +108,8 @@ func namesOf(service, name string) []string {
 	switch {
 	case strings.HasPrefix(name, "arn:") && len(parts) > 7 && parts[2] == "secretsmanager": // arn:…:secret:NAME:KEY:STAGE:VERSION
 		return []string{name, strings.Join(parts[:7], ":")}
+	case strings.HasPrefix(name, "arn:") && len(parts) > 5 && parts[2] == "s3": // an environment file
+		return []string{name, "s3://" + strings.Join(parts[5:], ":")}
 	case strings.HasPrefix(name, "arn:"):
 		return []string{name}
 	}
@@ -165,6 +170,9 @@ func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
 	default:
 		e.Add(astern.Broken, "its task definition is %s", status.Text)
 	}
+	if v, ok := s.Get("misfit/" + rev); ok && v.Known() {
+		e.Add(astern.Broken, "the service can't be updated to it: %s", v.Text)
+	}
 	e.images(s, d, rev)
 	e.others(s, rev)
 	return e
@@ -224,7 +232,7 @@ func (e *evidence) expires(s astern.State, rev string) {
 		}
 	case "after":
 		if n, err := strconv.Atoi(when); err == nil && n > 0 {
-			e.Doors = append(e.Doors, astern.Door{Deployments: n, What: "the registry's " + rule + " deletes its image"})
+			e.Doors = append(e.Doors, astern.Door{Deployments: n, Pushes: true, What: "the registry's " + rule + " deletes its image"})
 		}
 	case "due":
 		e.Add(astern.AtRisk, "the registry's %s deletes its image within a day", rest)
@@ -241,10 +249,11 @@ func (e *evidence) others(s astern.State, rev string) {
 			e.Add(astern.ReadyUnknown, "whether what its tasks need is there is not known: %s", missing.Unknown)
 		case gone:
 			e.Add(astern.Broken, "its tasks can't start without what is gone: %s", strings.ReplaceAll(missing.Text, "\n", ", "))
-		default:
+		case counted(v.Text) != "":
 			e.Add(astern.Ready, "what its tasks need is there: %s", counted(v.Text))
 		}
 	}
+	e.mounts(s, rev)
 	if v, ok := s.Get("failures/" + rev); ok && v.Known() {
 		e.Add(astern.AtRisk, "%s", v.Text)
 	}
@@ -252,6 +261,22 @@ func (e *evidence) others(s astern.State, rev string) {
 		e.Add(astern.AtRisk, "the service is to run no task: nothing will show whether it works")
 	}
 }
+
+// mounts judges the file systems that its tasks mount. They are not asked for: one that what runs mounts as well is there.
+func (e *evidence) mounts(s astern.State, rev string) {
+	runs := linesOf(s, "needs/"+s.Values["revision"].Text)
+	for _, line := range linesOf(s, "needs/"+rev) {
+		switch {
+		case !strings.HasPrefix(line, needFiles+" "):
+		case slices.Contains(runs, line):
+			e.Add(astern.Ready, "the %s is mounted by what runs", line)
+		default:
+			e.Add(astern.ReadyUnknown, "whether the %s is there is not known: EFS is not asked, and what runs does not mount it", line)
+		}
+	}
+}
+
+func linesOf(s astern.State, path string) []string { return strings.Split(s.Values[path].Text, "\n") }
 
 // short is a digest as a person compares it.
 func short(digest string) string {

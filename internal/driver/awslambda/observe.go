@@ -28,6 +28,7 @@ const sideBySide = 8
 //	latest              hash of the code in $LATEST
 //	version/REV         the version's number
 //	release/REV         hash of its package
+//	content/REV         the same, and content that it is what tells two functions' versions apart
 //	release-time/REV    when it was published
 //	package/REV         "Zip, 1234 bytes, python3.13"
 //	state/REV           "Active", or what is in the way
@@ -79,6 +80,7 @@ type look struct {
 func (l *look) base() {
 	f := l.function
 	l.Known("arn", f.arn)
+	l.Known("content", "the digest of its package")
 	l.Known("latest", f.latest.hash)
 	if !f.alias.absent {
 		l.Known("revision", f.serves())
@@ -89,6 +91,7 @@ func (l *look) base() {
 	for _, v := range f.judged() {
 		l.Known("version/"+v.revision, strconv.FormatInt(v.number, 10))
 		l.Known("release/"+v.revision, v.hash)
+		l.Known("content/"+v.revision, "code "+v.hash)
 		if at := v.modified(); !at.IsZero() {
 			l.Known("release-time/"+v.revision, at.Format(time.RFC3339))
 		}

@@ -24,6 +24,7 @@ const maxVersions = 1000
 //
 //	arn             the secret: with it account and region
 //	revision        the version that has the label AWSCURRENT
+//	content         why no two secrets' versions can be compared
 //	stages/REV      labels of a version, "" for one without
 //	created/REV     when it was made
 //	key/REV         "Enabled", or what is with the key that encrypts it; key-dies/REV when the key is deleted
@@ -79,6 +80,7 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 // base notes what the description says.
 func base(sight *awsapi.Sight, s secret, region string) {
 	sight.Known("arn", s.arn)
+	sight.Known("content", "its value, which is never compared")
 	if current := s.holder(labelCurrent); current != "" {
 		sight.Known("revision", current)
 	}

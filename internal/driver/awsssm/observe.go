@@ -18,6 +18,7 @@ import (
 //
 //	arn             the parameter: with it account and region
 //	revision        the revision whose value it has
+//	content         why no two parameters' revisions can be compared
 //	latest          number of the newest version, whatever its value
 //	version/REV     number of a version that has the revision's value
 //	created/REV     when that was written
@@ -49,6 +50,7 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 		return sight.State(), nil
 	}
 	sight.Known("arn", whole)
+	sight.Known("content", "its value, which is never compared")
 	sight.Known("revision", all[0].revision())
 	sight.Known("latest", strconv.FormatInt(all[0].number, 10))
 	for _, v := range all {

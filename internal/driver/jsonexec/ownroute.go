@@ -218,6 +218,7 @@ func (c *routeCheck) step(at string, s astern.Step) {
 	c.fault(s.Command != "", at+".command", "it is missing, and astern can't make it up for this step")
 	c.fault(s.Attempts >= 1 && s.TimeoutSeconds > 0 && s.SettleSeconds >= 0 && s.HoldSeconds >= 0, at,
 		"attempts is at least 1, and no time can be negative")
+	c.fault(!s.Stoppable, at+".stoppable", "the protocol has no question that ends a step")
 	c.fault(slices.Contains(undos, s.Undo), at+".undo", "%q is none of %q", s.Undo, undos)
 	c.fault(s.Undo != astern.UndoImpossible || s.UndoBecause != "", at+".undo_because", "it is missing")
 	c.fault(s.Kind != Kind || s.Undo != astern.UndoInverse || s.Verb == verbSet || c.p.answers("undo"), at+".undo",

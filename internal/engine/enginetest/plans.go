@@ -9,8 +9,8 @@ import (
 )
 
 // RandomPlan makes a plan of one to four stages: plain lanes, parallel lanes and fleets, with outputs, guards, gates,
-// bakes, facts that follow each other, accepted unknown facts, limited outputs, checks that stop a stage, stages that are undone
-// when they fail, tolerated failures, and plans that are planned anew at their end.
+// bakes, facts that follow each other, accepted unknown facts, limited outputs, checks that stop a stage, steps that are stopped
+// with it, stages that are undone when they fail, tolerated failures, and plans that are planned anew at their end.
 func RandomPlan(rnd *rand.Rand) astern.Plan {
 	g := planMaker{rnd: rnd, plan: astern.Plan{Kind: "Plan", Version: astern.PlanVersion, ID: "sim", System: "sim",
 		Checks: []astern.Check{{Name: "ok", Attempts: 1, TimeoutSeconds: 1, Effects: astern.EffectsNone}}}}
@@ -86,6 +86,7 @@ func (g *planMaker) step(n, k int, address string, fleet, parallel bool) astern.
 	if !parallel && k > 0 && g.rnd.IntN(4) == 0 {
 		s.Guards = append(s.Guards, fmt.Sprintf("%d.s%d", n, k-1))
 	}
+	s.Stoppable = g.rnd.IntN(3) == 0
 	if g.rnd.IntN(6) == 0 {
 		s.Limits = map[string]string{"kind": "plain"}
 	}

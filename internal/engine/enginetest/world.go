@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,14 +45,17 @@ type World struct {
 	state   map[string]map[string]string
 	byToken map[string]time.Time // when an effect happened, or will have
 	sets    map[string][]astern.Set
-	rests   map[string][]string  // the paths that a step rests on, by step without @MEMBER
-	blind   map[string]bool      // "ADDRESS PATH" that can't be read
-	strange map[string]time.Time // "ADDRESS PATH" that somebody else changed, and when
-	before  map[string]string    // what it was before; absent when it could not be read
+	rests   map[string][]string          // the paths that a step rests on, by step without @MEMBER
+	blind   map[string]bool              // "ADDRESS PATH" that can't be read
+	strange map[string]time.Time         // "ADDRESS PATH" that somebody else changed, and when
+	before  map[string]string            // what it was before; absent when it could not be read
+	were    map[string]map[string]string // what each effect overwrote, by token and "ADDRESS PATH"
 	Faults  Faults
 	// Delay is how long an effect stays invisible to Find: eventual consistency.
 	Delay   time.Duration
 	Effects []Effect
+	// Stopped are the tokens of effects that were taken back while they were under way.
+	Stopped map[string]bool
 	// Wrong lists what the engine did that it must never do.
 	Wrong []string
 }
@@ -59,7 +63,8 @@ type World struct {
 // NewWorld makes the world that the plan expects to find.
 func NewWorld(p astern.Plan, seed uint64, f Faults) *World {
 	w := &World{seed: seed, asked: map[string]uint64{}, state: map[string]map[string]string{}, byToken: map[string]time.Time{}, sets: map[string][]astern.Set{},
-		rests: map[string][]string{}, blind: map[string]bool{}, strange: map[string]time.Time{}, before: map[string]string{}, Faults: f}
+		rests: map[string][]string{}, blind: map[string]bool{}, strange: map[string]time.Time{}, before: map[string]string{},
+		were: map[string]map[string]string{}, Stopped: map[string]bool{}, Faults: f}
 	for _, fact := range p.Facts {
 		for _, id := range fact.Steps {
 			w.rests[id] = append(w.rests[id], fact.Address+" "+fact.Path)
@@ -209,6 +214,7 @@ func (w *World) Start(ctx context.Context, call astern.Call) astern.Op {
 func (w *World) effect(call astern.Call, took time.Duration) {
 	w.Effects = append(w.Effects, Effect{Step: call.Step, Token: call.Token, At: time.Now()})
 	w.byToken[call.Token] = time.Now().Add(took)
+	w.were[call.Token] = map[string]string{}
 	id := call.Step
 	if call.Member != "" {
 		id = id[:len(id)-len(call.Member)-1]
@@ -228,6 +234,7 @@ func (w *World) effect(call astern.Call, took time.Duration) {
 			value = call.Text("value")
 		}
 		path := astern.MemberPath(s.Path, call.Member)
+		w.were[call.Token][address+" "+path] = w.state[address][path]
 		w.set(address, path, value)
 		delete(w.strange, address+" "+path)
 		delete(w.before, address+" "+path)
@@ -250,6 +257,9 @@ func (w *World) Outputs(call astern.Call) map[string]astern.Arg {
 
 func (w *World) op(call astern.Call) astern.Op {
 	end := w.byToken[call.Token]
+	if w.Stopped[call.Token] {
+		return astern.Op{Status: astern.OpFailed, Code: astern.Interrupted, Error: "simulated: stopped"}
+	}
 	if time.Now().Before(end) {
 		return astern.Op{Status: astern.OpRunning, Handle: map[string]string{"token": call.Token}, PollSeconds: 1,
 			Progress: fmt.Sprintf("until %s", end.Format(time.TimeOnly))}
@@ -279,6 +289,33 @@ func (w *World) Poll(_ context.Context, call astern.Call, _ astern.Op) astern.Op
 	defer w.mu.Unlock()
 	if w.hit("LostBefore "+call.Step, w.Faults.LostBefore) {
 		return astern.Op{Status: astern.OpUnsure, Code: astern.Unavailable, Error: "simulated: no reply to a poll"}
+	}
+	return w.op(call)
+}
+
+// Stop ends an operation that is under way: its effect is taken back, unless the reply says nothing of it. One that is over is
+// done.
+func (w *World) Stop(_ context.Context, call astern.Call, _ astern.Op) astern.Op {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	end, ok := w.byToken[call.Token]
+	switch {
+	case !ok && !w.Stopped[call.Token]:
+		w.Wrong = append(w.Wrong, fmt.Sprintf("%s was stopped, and nothing of it was under way", call.Step))
+	case w.Stopped[call.Token], !time.Now().Before(end):
+		return w.op(call)
+	case w.hit("stop "+call.Step, 30):
+		return w.op(call) // not yet
+	}
+	delete(w.byToken, call.Token)
+	w.Effects = slices.DeleteFunc(w.Effects, func(e Effect) bool { return e.Token == call.Token })
+	for key, was := range w.were[call.Token] {
+		address, path, _ := strings.Cut(key, " ")
+		w.set(address, path, was)
+	}
+	w.Stopped[call.Token] = true
+	if w.hit("LostAfter "+call.Step, w.Faults.LostAfter) {
+		return astern.Op{Status: astern.OpUnsure, Code: astern.Unavailable, Error: "simulated: no reply to a stop"}
 	}
 	return w.op(call)
 }
