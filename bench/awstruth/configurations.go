@@ -74,7 +74,7 @@ func configurations() *kind {
 		}
 		return id, "1", err
 	})
-	return &kind{name: "aws.appconfig", shapes: []string{atOnce, strategy, watched}, make: makeConfiguration, rows: []row{
+	return &kind{name: "aws.appconfig", shapes: []string{atOnce, strategy, watched}, make: makeConfiguration, rows: append(startedRows(), []row{
 		{name: "version deleted", read: "ListHostedConfigurationVersions", one: true, do: deleteVersion},
 		{name: "strategy deleted", read: "GetDeploymentStrategy", passes: true, shapes: []string{strategy}, do: deleteStrategy},
 		{name: "alarm going off", read: "DescribeAlarms", shapes: []string{watched}, do: goesOff},
@@ -103,6 +103,16 @@ func configurations() *kind {
 		{name: "versions can't be listed", read: "ListHostedConfigurationVersions", do: denied("appconfig", "ListHostedConfigurationVersions")},
 		{name: "deployments can't be listed", read: "ListDeployments", do: denied("appconfig", "ListDeployments")},
 		{name: "reading is throttled", read: "ListDeployments", do: throttled("appconfig", "ListDeployments")},
+		{name: "after the check: version deleted", read: "ListHostedConfigurationVersions", after: true, one: true, do: deleteVersion},
+		{name: "after the check: strategy deleted", read: "GetDeploymentStrategy", after: true, shapes: []string{strategy}, do: deleteStrategy},
+		{name: "after the check: alarm going off", read: "DescribeAlarms", after: true, shapes: []string{watched}, do: goesOff},
+		{name: "after the check: deployment of another profile in progress", read: "ListDeployments", passes: true, after: true, do: another},
+	}...)}
+}
+
+// startedRows are the rows about the calls by which deployments begin and end.
+func startedRows() []row {
+	return []row{
 		{name: "StartDeployment denied", passes: true, read: simulated, do: denies("appconfig:StartDeployment")},
 		{name: "no policy allows StartDeployment", passes: true, read: simulated, do: allowsAllBut("appconfig:StartDeployment")},
 		{name: "StartDeployment denied by the organization", do: denied("appconfig", "StartDeployment")},
@@ -113,11 +123,7 @@ func configurations() *kind {
 			}
 			return throttled("appconfig", "StartDeployment")(ctx, d)
 		}},
-		{name: "after the check: version deleted", read: "ListHostedConfigurationVersions", after: true, one: true, do: deleteVersion},
-		{name: "after the check: strategy deleted", read: "GetDeploymentStrategy", after: true, shapes: []string{strategy}, do: deleteStrategy},
-		{name: "after the check: alarm going off", read: "DescribeAlarms", after: true, shapes: []string{watched}, do: goesOff},
-		{name: "after the check: deployment of another profile in progress", read: "ListDeployments", passes: true, after: true, do: another},
-	}}
+	}
 }
 
 func makeConfiguration(ctx context.Context, w *world) (subject, error) {
