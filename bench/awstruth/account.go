@@ -107,11 +107,11 @@ func (s *slot) session(account string) aws.Config {
 	return c
 }
 
-// haste is how much faster the trial's time goes while nobody is at work, at first; leap is how far it goes at once when that
-// lasts.
+// glance is what a wait takes of this machine's time, however long it is; leap is how far the trial's time goes at once when
+// waiting lasts. The engine looks into its journal five times a second: waits are mostly a little shorter than that.
 const (
-	haste = 60
-	leap  = 5 * time.Second
+	glance = 10 * time.Millisecond
+	leap   = 5 * time.Second
 )
 
 // clock is the lab's, which goes faster while everybody waits for it: what takes minutes in the cloud is no reason to wait as
@@ -127,11 +127,11 @@ type clock struct {
 
 // After steps the lab by what was waited less than asked for, and further each time that nothing happens in between.
 func (c *clock) After(d time.Duration) <-chan time.Time {
-	if d < time.Second/5 {
+	if d <= glance {
 		return time.After(d)
 	}
 	out, due := make(chan time.Time, 1), c.Now().Add(d)
-	time.AfterFunc(d/haste, func() {
+	time.AfterFunc(glance, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		calls := c.slot.calls.Load()

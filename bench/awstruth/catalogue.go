@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/lab"
@@ -35,8 +39,37 @@ type damage struct {
 	target string // the one that was drawn
 }
 
-// denied is a call that the account's policies refuse, or that is throttled, for as long as the trial lasts. The lab was told so
-// and no policy says it: there is nothing to be read.
+// simulated is the read that shows what policies refuse.
+const simulated = "SimulatePrincipalPolicy"
+
+// denies has a policy of the operator's role deny actions; the lab holds all calls of the role to it.
+func denies(denied ...string) func(context.Context, *damage) error {
+	return statements(map[string]any{"Effect": "Allow", "Action": "*", "Resource": "*"}, map[string]any{"Effect": "Deny", "Action": denied, "Resource": "*"})
+}
+
+// allowsAllBut has the operator's role allowed everything but these actions.
+func allowsAllBut(actions ...string) func(context.Context, *damage) error {
+	return statements(map[string]any{"Effect": "Allow", "NotAction": actions, "Resource": "*"})
+}
+
+func statements(all ...map[string]any) func(context.Context, *damage) error {
+	return func(ctx context.Context, d *damage) error {
+		text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": all})
+		if err != nil {
+			return err
+		}
+		directory, name := iam.NewFromConfig(d.aws), aws.String("operator") // as roleIn has it
+		if _, err := directory.CreateRole(ctx, &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`)}); err != nil {
+			return err
+		}
+		_, err = directory.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: name, PolicyName: name, PolicyDocument: aws.String(string(text))})
+		d.judged = true
+		return err
+	}
+}
+
+// denied is a call that something else than the operator's policies refuses, as a policy of the organization that no simulation
+// is told of, or that is throttled, for as long as the trial lasts. No policy says it: only the call itself shows it.
 func denied(service, operation string) func(context.Context, *damage) error {
 	return fails(service, operation, http.StatusForbidden, deniedCode(service))
 }

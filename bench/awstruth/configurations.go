@@ -74,7 +74,7 @@ func configurations() *kind {
 		}
 		return id, "1", err
 	})
-	return &kind{name: "aws.appconfig", shapes: []string{atOnce, strategy, watched}, make: makeConfiguration, rows: []row{
+	return &kind{name: "aws.appconfig", shapes: []string{atOnce, strategy, watched}, make: makeConfiguration, rows: append(startedRows(), []row{
 		{name: "version deleted", read: "ListHostedConfigurationVersions", one: true, do: deleteVersion},
 		{name: "strategy deleted", read: "GetDeploymentStrategy", passes: true, shapes: []string{strategy}, do: deleteStrategy},
 		{name: "alarm going off", read: "DescribeAlarms", shapes: []string{watched}, do: goesOff},
@@ -103,19 +103,27 @@ func configurations() *kind {
 		{name: "versions can't be listed", read: "ListHostedConfigurationVersions", do: denied("appconfig", "ListHostedConfigurationVersions")},
 		{name: "deployments can't be listed", read: "ListDeployments", do: denied("appconfig", "ListDeployments")},
 		{name: "reading is throttled", read: "ListDeployments", do: throttled("appconfig", "ListDeployments")},
-		{name: "StartDeployment denied", do: denied("appconfig", "StartDeployment")},
-		{name: "StopDeployment denied", do: denied("appconfig", "StopDeployment")},
+		{name: "after the check: version deleted", read: "ListHostedConfigurationVersions", after: true, one: true, do: deleteVersion},
+		{name: "after the check: strategy deleted", read: "GetDeploymentStrategy", after: true, shapes: []string{strategy}, do: deleteStrategy},
+		{name: "after the check: alarm going off", read: "DescribeAlarms", after: true, shapes: []string{watched}, do: goesOff},
+		{name: "after the check: deployment of another profile in progress", read: "ListDeployments", passes: true, after: true, do: another},
+	}...)}
+}
+
+// startedRows are the rows about the calls by which deployments begin and end.
+func startedRows() []row {
+	return []row{
+		{name: "StartDeployment denied", passes: true, read: simulated, do: denies("appconfig:StartDeployment")},
+		{name: "no policy allows StartDeployment", passes: true, read: simulated, do: allowsAllBut("appconfig:StartDeployment")},
+		{name: "StartDeployment denied by the organization", do: denied("appconfig", "StartDeployment")},
+		{name: "StopDeployment denied", read: simulated, passes: true, do: denies("appconfig:StopDeployment")},
 		{name: "StartDeployment and StopDeployment throttled", do: func(ctx context.Context, d *damage) error {
 			if err := throttled("appconfig", "StopDeployment")(ctx, d); err != nil {
 				return err
 			}
 			return throttled("appconfig", "StartDeployment")(ctx, d)
 		}},
-		{name: "after the check: version deleted", read: "ListHostedConfigurationVersions", after: true, one: true, do: deleteVersion},
-		{name: "after the check: strategy deleted", read: "GetDeploymentStrategy", after: true, shapes: []string{strategy}, do: deleteStrategy},
-		{name: "after the check: alarm going off", read: "DescribeAlarms", after: true, shapes: []string{watched}, do: goesOff},
-		{name: "after the check: deployment of another profile in progress", read: "ListDeployments", passes: true, after: true, do: another},
-	}}
+	}
 }
 
 func makeConfiguration(ctx context.Context, w *world) (subject, error) {
@@ -213,7 +221,17 @@ func (c *configuration) back(ctx context.Context) error {
 	return c.later(ctx, 30*time.Minute)
 }
 
+// byHand takes the last deployment back where the cloud can, as astern would, or deploys the version again.
 func (c *configuration) byHand(ctx context.Context, target string) error {
+	out, err := c.config.ListDeployments(ctx, &appconfig.ListDeploymentsInput{ApplicationId: &c.app, EnvironmentId: &c.environment})
+	if err != nil {
+		return err
+	}
+	if all := out.Items; len(all) == 4 && all[0].State == types.DeploymentStateComplete && target == c.targets[2] { // the newest first
+		_, err := c.config.StopDeployment(ctx, &appconfig.StopDeploymentInput{ApplicationId: &c.app, EnvironmentId: &c.environment,
+			DeploymentNumber: &all[0].DeploymentNumber, AllowRevert: aws.Bool(true)})
+		return err
+	}
 	return c.deploy(ctx, c.profile, target, c.strategy)
 }
 

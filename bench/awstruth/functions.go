@@ -20,11 +20,15 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// The shapes of a function: versions that are all published, and such of which the earlier ones are there as archives alone.
+// The shapes of a function: versions that are all published, the same with a layer, and such of which the earlier ones are there
+// as archives alone.
 const (
 	published = "versions"
+	layered   = "versions, layer"
 	archived  = "archive"
 )
+
+var keepsPublished = []string{published, layered}
 
 // function is a function with four revisions; its callers use the alias live, which serves the last.
 type function struct {
@@ -33,6 +37,7 @@ type function struct {
 	iam    *iam.Client
 	s3     *s3.Client
 	role   string            // ARN
+	layers []string          // ARNs
 	number map[string]string // of a revision's version
 	hash   map[string]string // of its package
 }
@@ -54,9 +59,13 @@ func functions() *kind {
 		_, err := f.lambda.DeleteAlias(ctx, &lambda.DeleteAliasInput{FunctionName: &f.name, Name: alias})
 		return err
 	})
-	return &kind{name: "aws.lambda", shapes: []string{published, archived}, make: makeFunction, rows: append(archiveRows(), []row{
-		{name: "version deleted", read: "ListVersionsByFunction", one: true, shapes: []string{published}, do: deleteVersion},
+	return &kind{name: "aws.lambda", shapes: []string{published, layered, archived}, make: makeFunction, rows: append(archiveRows(), []row{
+		{name: "version deleted", read: "ListVersionsByFunction", one: true, shapes: keepsPublished, do: deleteVersion},
 		{name: "role deleted", read: "GetRole", do: deleteRole},
+		{name: "layer deleted", read: "GetLayerVersion", shapes: []string{layered}, do: needs(func(ctx context.Context, f *function, _ *damage) error {
+			_, err := f.lambda.DeleteLayerVersion(ctx, &lambda.DeleteLayerVersionInput{LayerName: &f.name, VersionNumber: aws.Int64(1)})
+			return err
+		})},
 		{name: "alias deleted", read: "GetAlias", do: deleteAlias},
 		{name: "function deleted", read: "GetFunction", do: needs(func(ctx context.Context, f *function, _ *damage) error {
 			if err := deleteAlias(ctx, &damage{world: f.world}); err != nil {
@@ -69,13 +78,13 @@ func functions() *kind {
 			_, err := f.lambda.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &f.name, Description: aws.String("being changed")})
 			return err
 		})},
-		{name: "a second operator's weights on the alias", read: "GetAlias", shapes: []string{published}, do: needs(func(ctx context.Context, f *function, d *damage) error {
+		{name: "a second operator's weights on the alias", read: "GetAlias", shapes: keepsPublished, do: needs(func(ctx context.Context, f *function, d *damage) error {
 			other := f.number["r3"]
 			_, err := f.lambda.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: &f.name, Name: alias,
 				RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: map[string]float64{other: 0.1}}})
 			return err
 		})},
-		{name: "alias moved by a second operator", read: "GetAlias", shapes: []string{published}, do: needs(func(ctx context.Context, f *function, _ *damage) error {
+		{name: "alias moved by a second operator", read: "GetAlias", shapes: keepsPublished, do: needs(func(ctx context.Context, f *function, _ *damage) error {
 			return f.point(ctx, "r3")
 		})},
 		{name: "reserved concurrency is 0", read: "GetFunctionConcurrency", do: needs(func(ctx context.Context, f *function, _ *damage) error {
@@ -89,9 +98,11 @@ func functions() *kind {
 		{name: "the state of versions can't be read", read: "GetFunctionConfiguration", do: denied("lambda", "GetFunctionConfiguration")},
 		{name: "the function can't be read", read: "ListVersionsByFunction", do: denied("lambda", "ListVersionsByFunction")},
 		{name: "reading is throttled", read: "GetFunctionConfiguration", do: throttled("lambda", "GetFunctionConfiguration")},
-		{name: "UpdateAlias denied", do: denied("lambda", "UpdateAlias")},
+		{name: "UpdateAlias denied", read: simulated, do: denies("lambda:UpdateAlias")},
+		{name: "no policy allows UpdateAlias", read: simulated, do: allowsAllBut("lambda:UpdateAlias")},
+		{name: "UpdateAlias denied by the organization", do: denied("lambda", "UpdateAlias")},
 		{name: "UpdateAlias throttled", do: throttled("lambda", "UpdateAlias")},
-		{name: "after the check: version deleted", read: "ListVersionsByFunction", after: true, one: true, shapes: []string{published}, do: deleteVersion},
+		{name: "after the check: version deleted", read: "ListVersionsByFunction", after: true, one: true, shapes: keepsPublished, do: deleteVersion},
 		{name: "after the check: role deleted", read: "GetRole", after: true, do: deleteRole},
 		{name: "after the check: alias deleted", read: "GetAlias", after: true, do: deleteAlias},
 	}...)}
@@ -172,6 +183,11 @@ func makeFunction(ctx context.Context, w *world) (subject, error) {
 		return nil, err
 	}
 	f.role = *role.Role.Arn
+	if w.shape == layered {
+		if err := f.layer(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if w.shape == archived {
 		if _, err := f.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &w.name}); err != nil {
 			return nil, err
@@ -221,7 +237,7 @@ func (f *function) release(ctx context.Context, rev string, first bool) error {
 		}
 	}
 	if first {
-		_, err = f.lambda.CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: &f.name, Role: &f.role, Runtime: types.RuntimePython313,
+		_, err = f.lambda.CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: &f.name, Role: &f.role, Runtime: types.RuntimePython313, Layers: f.layers,
 			Handler: aws.String("main.handler"), Code: &types.FunctionCode{ZipFile: code}})
 	} else {
 		_, err = f.lambda.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &f.name, ZipFile: code})
@@ -242,6 +258,19 @@ func (f *function) release(ctx context.Context, rev string, first bool) error {
 		return err
 	}
 	return f.record(ctx, rev, f.hash[rev])
+}
+
+// layer makes the layer that all versions use.
+func (f *function) layer(ctx context.Context) error {
+	code, err := packed("a layer")
+	if err != nil {
+		return err
+	}
+	out, err := f.lambda.PublishLayerVersion(ctx, &lambda.PublishLayerVersionInput{LayerName: &f.name, Content: &types.LayerVersionContentInput{ZipFile: code}})
+	if err == nil {
+		f.layers = []string{*out.LayerVersionArn}
+	}
+	return err
 }
 
 // packed is the code of a revision.

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
 // The shapes of a service: with a circuit breaker and without.
@@ -32,6 +34,7 @@ type service struct {
 	iam     *iam.Client
 	secrets *secretsmanager.Client
 	logs    *cloudwatchlogs.Client
+	ssm     *ssm.Client
 	role    string
 	secret  string
 	arn     map[string]string // of the task definition of a revision
@@ -98,6 +101,7 @@ func services() *kind {
 			_, err := s.logs.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &s.name})
 			return err
 		})},
+		{name: "the image begins to crash", one: true, shapes: []string{breakerOn}, do: needs(func(ctx context.Context, s *service, d *damage) error { return s.exits(ctx, d.target, "1") })},
 		{name: "deployment in progress", read: "DescribeServices", passes: true, do: update(func(in *ecs.UpdateServiceInput) { in.ForceNewDeployment = true })},
 		{name: "service is to run no task", read: "DescribeServices", do: update(func(in *ecs.UpdateServiceInput) { in.DesiredCount = aws.Int32(0) })},
 		{name: "service deleted", read: "DescribeServices", do: needs(func(ctx context.Context, s *service, _ *damage) error {
@@ -108,7 +112,9 @@ func services() *kind {
 		{name: "the service can't be read", read: "DescribeServices", do: denied("ecs", "DescribeServices")},
 		{name: "the registry can't be read", read: "DescribeImages", do: denied("ecr", "DescribeImages")},
 		{name: "reading is throttled", read: "DescribeTaskDefinition", do: throttled("ecs", "DescribeTaskDefinition")},
-		{name: "UpdateService denied", do: denied("ecs", "UpdateService")},
+		{name: "UpdateService denied", read: simulated, do: denies("ecs:UpdateService")},
+		{name: "no policy allows UpdateService", read: simulated, do: allowsAllBut("ecs:UpdateService")},
+		{name: "UpdateService denied by the organization", do: denied("ecs", "UpdateService")},
 		{name: "UpdateService throttled", do: throttled("ecs", "UpdateService")},
 		{name: "after the check: image gone by digest", read: "DescribeImages", after: true, one: true, do: deleteImage},
 		{name: "after the check: revision INACTIVE", read: "DescribeTaskDefinition", after: true, one: true, do: deregister},
@@ -118,7 +124,7 @@ func services() *kind {
 
 func makeService(ctx context.Context, w *world) (subject, error) {
 	s := &service{world: w, ecs: ecs.NewFromConfig(w.aws), ecr: ecr.NewFromConfig(w.aws), iam: iam.NewFromConfig(w.aws), secrets: secretsmanager.NewFromConfig(w.aws),
-		logs: cloudwatchlogs.NewFromConfig(w.aws), arn: map[string]string{}, digest: map[string]string{}}
+		logs: cloudwatchlogs.NewFromConfig(w.aws), ssm: ssm.NewFromConfig(w.aws), arn: map[string]string{}, digest: map[string]string{}}
 	if err := s.surroundings(ctx); err != nil {
 		return nil, err
 	}
@@ -187,11 +193,14 @@ func (s *service) release(ctx context.Context, rev string, first bool) (err erro
 	if s.digest[rev], err = s.push(ctx, s.tag(rev), rev); err != nil {
 		return err
 	}
+	if err := s.exits(ctx, rev, "as it should"); err != nil {
+		return err
+	}
 	ref := s.account + ".dkr.ecr." + region + ".amazonaws.com/" + s.name + ":" + s.tag(rev)
 	out, err := s.ecs.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{Family: &s.name, Cpu: aws.String("256"), Memory: aws.String("512"),
 		NetworkMode: types.NetworkModeAwsvpc, RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate}, ExecutionRoleArn: &s.role,
 		ContainerDefinitions: []types.ContainerDefinition{{Name: aws.String("app"), Image: &ref, Essential: aws.Bool(true),
-			Secrets: []types.Secret{{Name: aws.String("DB"), ValueFrom: &s.secret}},
+			Secrets: []types.Secret{{Name: aws.String("DB"), ValueFrom: &s.secret}, {Name: aws.String("LAB_EXIT"), ValueFrom: aws.String(s.exit(rev))}},
 			LogConfiguration: &types.LogConfiguration{LogDriver: types.LogDriverAwslogs,
 				Options: map[string]string{"awslogs-group": s.name, "awslogs-region": region, "awslogs-stream-prefix": "app"}}}}})
 	if err != nil {
@@ -213,6 +222,16 @@ func (s *service) release(ctx context.Context, rev string, first bool) (err erro
 		return err
 	}
 	return s.recordSeen(ctx, rev)
+}
+
+// exit is the parameter that tells the image of a revision how it ends.
+func (s *service) exit(rev string) string { return s.name + "-exit-" + s.tag(rev) }
+
+// exits has the image of a revision end with a code from now on, or run where that is no number: as an image does that finds a
+// database which it does not understand any more.
+func (s *service) exits(ctx context.Context, rev, code string) error {
+	_, err := s.ssm.PutParameter(ctx, &ssm.PutParameterInput{Name: aws.String(s.exit(rev)), Value: &code, Type: ssmtypes.ParameterTypeString, Overwrite: aws.Bool(true)})
+	return err
 }
 
 // point has the service run a revision.

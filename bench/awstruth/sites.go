@@ -82,6 +82,15 @@ func sites() *kind {
 		}
 		return s.later(ctx, 72*time.Hour)
 	})
+	archive := needs(func(ctx context.Context, s *site, _ *damage) error {
+		if err := s.put(ctx, entry, "another release's"); err != nil { // so that every release is an earlier one
+			return err
+		}
+		if err := s.colder(ctx); err != nil {
+			return err
+		}
+		return s.later(ctx, 72*time.Hour)
+	})
 	return &kind{name: "aws.s3site", shapes: []string{versionsAlone, versionsEdge, plainAlone, plainEdge}, make: makeSite, rows: append(edgeRows(), []row{
 		{name: "record of the release deleted", read: "list the records", one: true, do: deleteRecord},
 		{name: "record of the release altered", read: "read the record", one: true, do: needs(func(ctx context.Context, s *site, d *damage) error {
@@ -116,14 +125,20 @@ func sites() *kind {
 			return s.rule(ctx)
 		})},
 		{name: "a lifecycle rule has acted", read: "ListObjectVersions", shapes: keepsVersions, do: expire},
+		{name: "a lifecycle rule is about to archive earlier versions", read: "GetBucketLifecycleConfiguration", shapes: keepsVersions,
+			do: needs(func(ctx context.Context, s *site, _ *damage) error { return s.colder(ctx) })},
+		{name: "a lifecycle rule has archived earlier versions", read: "ListObjectVersions: StorageClass", shapes: keepsVersions, do: archive},
 		{name: "the bucket can't be listed", read: "ListObjectVersions", do: denied("s3", "ListObjectVersions")},
 		{name: "objects can't be read", read: "GetObject", do: denied("s3", "GetObject")},
 		{name: "lifecycle rules can't be read", read: "GetBucketLifecycleConfiguration", do: denied("s3", "GetBucketLifecycleConfiguration")},
 		{name: "reading is throttled", read: "ListObjectVersions", do: throttled("s3", "ListObjectVersions")},
-		{name: "CopyObject denied", do: denied("s3", "CopyObject")},
+		{name: "PutObject denied", read: simulated, do: denies("s3:PutObject")},
+		{name: "no policy allows PutObject", read: simulated, do: allowsAllBut("s3:PutObject")},
+		{name: "CopyObject denied by the organization", do: denied("s3", "CopyObject")},
 		{name: "CopyObject throttled", do: throttled("s3", "CopyObject")},
 		{name: "after the check: record of the release deleted", read: "list the records", after: true, one: true, do: deleteRecord},
 		{name: "after the check: version of an entry point deleted", read: "ListObjectVersions", after: true, one: true, shapes: keepsVersions, do: loses(isEntry)},
+		{name: "after the check: a lifecycle rule has archived earlier versions", read: "ListObjectVersions: StorageClass", after: true, shapes: keepsVersions, do: archive},
 		{name: "after the check: a lifecycle rule has acted", read: "ListObjectVersions", after: true, shapes: keepsVersions, do: expire},
 	}...)}
 }
@@ -165,7 +180,9 @@ func edgeRows() []row {
 			return d.redeclare("edge: "+s.edge, "edge: http://127.0.0.1:9")
 		})},
 		{name: "the distribution can't be read", read: "GetDistribution", shapes: hasEdge, do: denied("cloudfront", "GetDistribution")},
-		{name: "CreateInvalidation denied", shapes: hasEdge, do: denied("cloudfront", "CreateInvalidation")},
+		{name: "CreateInvalidation denied", read: simulated, shapes: hasEdge, do: denies("cloudfront:CreateInvalidation")},
+		{name: "no policy allows CreateInvalidation", read: simulated, shapes: hasEdge, do: allowsAllBut("cloudfront:CreateInvalidation")},
+		{name: "CreateInvalidation denied by the organization", shapes: hasEdge, do: denied("cloudfront", "CreateInvalidation")},
 		{name: "after the check: distribution disabled", read: "GetDistribution", after: true, shapes: hasEdge, do: disable},
 	}
 }
@@ -262,9 +279,19 @@ func (s *site) versioning(ctx context.Context, status types.BucketVersioningStat
 
 // rule deletes earlier versions of all objects after a day.
 func (s *site) rule(ctx context.Context) error {
+	return s.ruled(ctx, types.LifecycleRule{NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{NoncurrentDays: aws.Int32(1)}})
+}
+
+// colder moves them to an archive after a day.
+func (s *site) colder(ctx context.Context) error {
+	return s.ruled(ctx, types.LifecycleRule{NoncurrentVersionTransitions: []types.NoncurrentVersionTransition{
+		{NoncurrentDays: aws.Int32(1), StorageClass: types.TransitionStorageClassGlacier}}})
+}
+
+func (s *site) ruled(ctx context.Context, rule types.LifecycleRule) error {
+	rule.ID, rule.Status, rule.Filter = aws.String("tidy"), types.ExpirationStatusEnabled, &types.LifecycleRuleFilter{Prefix: aws.String("")}
 	_, err := s.s3.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{Bucket: &s.name,
-		LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{{ID: aws.String("tidy"), Status: types.ExpirationStatusEnabled,
-			Filter: &types.LifecycleRuleFilter{Prefix: aws.String("")}, NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{NoncurrentDays: aws.Int32(1)}}}}})
+		LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{rule}}})
 	return err
 }
 
@@ -311,6 +338,9 @@ func (s *site) back(ctx context.Context) error {
 	err := errors.Join(s.upload(ctx, s.current), s.put(ctx, recordsKept+"_current.json", string(s.marker)))
 	if err == nil && s.distribution != "" {
 		err = s.forget(ctx, fmt.Sprint("back at ", s.clock.Now()))
+	}
+	if err == nil && s.edge != "" {
+		_, err = ask(ctx, s.edge+"/"+entry) // a visitor has the edge hold it
 	}
 	return err
 }

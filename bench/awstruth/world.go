@@ -57,6 +57,7 @@ type world struct {
 	targets     []string // known-good and proven
 	current     string
 	faults      []lab.Fault // in force while astern is asked and acts
+	judged      bool        // calls are held to policies then
 }
 
 // newWorld makes a healthy component.
@@ -194,9 +195,10 @@ func carryOut(ctx context.Context, a *app.App, doc []byte) error {
 	return err
 }
 
-// failing puts the faults in force, or takes them away.
+// failing puts faults and policies in force, or takes them away.
 func (w *world) failing(on bool) error {
 	w.lab.ClearFaults()
+	w.lab.HoldToPolicies(on && w.judged)
 	for _, f := range w.faults {
 		if !on {
 			break

@@ -18,7 +18,9 @@ import (
 // No code runs, so an image or a task definition says itself how it behaves: LAB_EXIT (exit code of the essential
 // container), LAB_EXIT_AFTER (a duration for which it runs before; without, it exits before the task is seen RUNNING),
 // LAB_UNHEALTHY (any value: its health check fails), LAB_LOG (its last words). They are read from the container's
-// environment, from its docker labels, and from the annotations of the image's manifest, the first that has one.
+// environment, from its docker labels, and from the annotations of the image's manifest, the first that has one. What is
+// injected into the environment from a parameter counts when a task starts, as it does in the cloud: so the same image can begin
+// to crash. A parameter that holds no number says nothing of LAB_EXIT.
 
 // ecsWorld is the account as service s sees it.
 func (l *Lab) ecsWorld(ctx context.Context, s *ecsService) ecsWorld {
@@ -75,8 +77,10 @@ func failedToStart(container, reason string) fate {
 
 func (l *Lab) fateOf(ctx context.Context, s *ecsService, r *serviceRevision, taskID string, at time.Time) fate {
 	defs := objectsOf(r.Definition["containerDefinitions"])
-	for _, def := range defs {
-		if why := l.secretsOf(ctx, s.scope, def); why != "" {
+	injected := make([]map[string]string, len(defs))
+	for i, def := range defs {
+		injected[i] = map[string]string{}
+		if why := l.secretsOf(ctx, s.scope, def, injected[i]); why != "" {
 			return failedToStart("", why)
 		}
 	}
@@ -87,7 +91,7 @@ func (l *Lab) fateOf(ctx context.Context, s *ecsService, r *serviceRevision, tas
 	}
 	f := fate{Digests: map[string]string{}}
 	marks := map[string]map[string]string{} // container -> how it behaves
-	for _, def := range defs {
+	for i, def := range defs {
 		name := textOf(def["name"])
 		pinned := r.Images[name]
 		if textOf(def["versionConsistency"]) == "disabled" {
@@ -102,6 +106,7 @@ func (l *Lab) fateOf(ctx context.Context, s *ecsService, r *serviceRevision, tas
 		}
 		f.Containers = append(f.Containers, containerState{Name: name, Image: textOf(def["image"]), Digest: digest})
 		marks[name] = behaviour(def, annotations)
+		maps.Copy(marks[name], injected[i])
 	}
 	for i, def := range defs {
 		f.behave(i, def, marks[textOf(def["name"])], taskID, intOf(s.settings["healthCheckGracePeriodSeconds"], 0))
@@ -195,8 +200,9 @@ func (l *Lab) pullImage(image, pinned string, now time.Time) (digest string, ann
 	return img.Digest, manifest.Annotations, ""
 }
 
-// secretsOf checks that what the container's secrets name exists; the values are never kept.
-func (l *Lab) secretsOf(ctx context.Context, scope *Call, def map[string]any) string {
+// secretsOf checks that what the container's secrets name exists. It notes in injected how the container is told to behave by
+// a parameter; no other value is kept.
+func (l *Lab) secretsOf(ctx context.Context, scope *Call, def map[string]any, injected map[string]string) string {
 	const unable = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
 	for _, secret := range objectsOf(def["secrets"]) {
 		from := textOf(secret["valueFrom"])
@@ -218,8 +224,12 @@ func (l *Lab) secretsOf(ctx context.Context, scope *Call, def map[string]any) st
 			}
 		}
 		out, err := l.ask(ctx, "ssm", "GetParameters", &there, map[string]any{"Names": []any{name}})
-		if err != nil || len(objectsOf(out["Parameters"])) == 0 {
+		found := objectsOf(out["Parameters"])
+		if err != nil || len(found) == 0 {
 			return unable + "unable to retrieve secrets from ssm: service call has been retried 1 time(s): invalid parameters: " + name
+		}
+		if value := textOf(found[0]["Value"]); textOf(secret["name"]) == "LAB_EXIT" && intOf(value, -1) >= 0 {
+			injected["LAB_EXIT"] = value
 		}
 	}
 	return ""

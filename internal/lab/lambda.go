@@ -265,6 +265,11 @@ func (l *Lab) fetched(ctx context.Context, c *Call, code map[string]any, put fun
 		in["VersionId"] = v
 	}
 	r, err := l.send(ctx, "s3", "GetObject", c, in)
+	if err == nil && asleep(l.states.s3.class(c, bucket, object, r.Header.Get("X-Amz-Version-Id"))) {
+		r = xmlReply(c, http.StatusForbidden, "<Error><Code>InvalidObjectState</Code><Message>The operation is not valid for the object's storage class</Message></Error>")
+		no := noArchive(c, r)
+		return nil, &no
+	}
 	if err != nil {
 		no := noArchive(c, r)
 		return nil, &no

@@ -29,6 +29,7 @@ type lifecycleRule struct {
 		Days  int `xml:"NoncurrentDays"`
 		Newer int `xml:"NewerNoncurrentVersions"`
 	} `xml:"NoncurrentVersionExpiration"`
+	Moves []lifecycleMove `xml:"NoncurrentVersionTransition"`
 }
 
 // lifecycleFilter says which objects a rule is about. All of it must be true.

@@ -24,6 +24,8 @@ type s3State struct {
 	written map[string]time.Time
 	// rules are those of ACCOUNT/BUCKET. moto forgets parts of them, so they are kept as they were put.
 	rules map[string]bucketRules
+	// classes are the storage classes to which rules have moved versions; keys as those of written.
+	classes map[string]string
 }
 
 type bucketRules struct {
@@ -34,7 +36,7 @@ type bucketRules struct {
 func (s *s3State) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.written, s.rules = nil, nil
+	s.written, s.rules, s.classes = nil, nil, nil
 }
 
 // tick lets the rules do what is due after a step of the clock.
@@ -62,6 +64,11 @@ func (l *Lab) s3Overlays() map[string]Overlay {
 	out := map[string]Overlay{}
 	for _, o := range []string{"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject"} {
 		out["s3:"+o] = func(ctx context.Context, c *Call, next Next) Reply {
+			if c.Operation == "CopyObject" {
+				if no := l.copied(ctx, c); no != nil {
+					return *no
+				}
+			}
 			r := next(ctx, c)
 			if r.Status >= 300 {
 				return r
@@ -71,7 +78,9 @@ func (l *Lab) s3Overlays() map[string]Overlay {
 			if s.written == nil {
 				s.written = map[string]time.Time{}
 			}
-			s.written[versionKey(c, c.Text("Bucket"), c.Text("Key"), r.Header.Get("X-Amz-Version-Id"))] = at
+			version := versionKey(c, c.Text("Bucket"), c.Text("Key"), r.Header.Get("X-Amz-Version-Id"))
+			s.written[version] = at
+			delete(s.classes, version)
 			s.mu.Unlock()
 			if c.Operation != "DeleteObject" {
 				size := cmp.Or(c.Header.Get("X-Amz-Decoded-Content-Length"), strconv.Itoa(len(c.Body)))
@@ -82,7 +91,7 @@ func (l *Lab) s3Overlays() map[string]Overlay {
 	}
 	for _, o := range []string{"GetObject", "HeadObject"} {
 		out["s3:"+o] = func(ctx context.Context, c *Call, next Next) Reply {
-			r := next(ctx, c)
+			r := l.states.s3.of(c, next(ctx, c))
 			stamped, err := http.ParseTime(r.Header.Get("Last-Modified"))
 			if r.Status >= 300 || err != nil || c.Text("VersionId") != "" {
 				return r
@@ -95,6 +104,7 @@ func (l *Lab) s3Overlays() map[string]Overlay {
 	for _, o := range []string{"PutBucketLifecycleConfiguration", "GetBucketLifecycleConfiguration", "DeleteBucketLifecycle", "DeleteBucket"} {
 		out["s3:"+o] = l.bucketLifecycle
 	}
+	out["s3:ListObjectVersions"], out["s3:RestoreObject"] = l.listedVersions, l.restored
 	return out
 }
 
@@ -339,7 +349,7 @@ func (l *Lab) versionsOf(ctx context.Context, c *Call, bucket string) (keys map[
 	}
 }
 
-// expireKey says which versions of a key, newest first, the rules take away now. A current version in a bucket with
+// expireKey says which versions of a key, newest first, the rules take away now, and notes which they move. A current version in a bucket with
 // versions gets a delete marker: VersionID is "" for it.
 func (l *Lab) expireKey(ctx context.Context, c *Call, bucket string, versions []versionEntry, lc lifecycle) (out []Expired) {
 	now := l.Now()
@@ -373,6 +383,8 @@ func (l *Lab) expireKey(ctx context.Context, c *Call, bucket string, versions []
 		default:
 			if rule, ok := lc.dead(o, superseded, i-1, now); ok {
 				out = append(out, Expired{VersionID: v.VersionID, Rule: rule})
+			} else if class := lc.moved(o, superseded, i-1, now); class != "" && !v.marker {
+				l.states.s3.move(versionKey(c, bucket, v.Key, v.VersionID), class)
 			}
 		}
 		superseded = o.created

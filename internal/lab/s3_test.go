@@ -2,6 +2,8 @@ package lab
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -117,5 +119,44 @@ func TestLifecycleRules(t *testing.T) {
 	}
 	if got := midnight(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), 1); fmt.Sprint(got) != "2026-03-02 00:00:00 +0000 UTC" {
 		t.Errorf("a day after midnight is %s", got)
+	}
+}
+
+// A version that a rule has archived is there, and can't be read or copied.
+func TestArchivedVersions(t *testing.T) {
+	a := start(t)
+	a.python(`
+s3 = client("s3"); s3.create_bucket(Bucket="site")
+s3.put_bucket_versioning(Bucket="site", VersioningConfiguration={"Status": "Enabled"})
+s3.put_bucket_lifecycle_configuration(Bucket="site", LifecycleConfiguration={"Rules": [{"ID": "cold", "Status": "Enabled", "Filter": {"Prefix": ""},
+  "NoncurrentVersionTransitions": [{"NoncurrentDays": 2, "StorageClass": "STANDARD_IA"}, {"NoncurrentDays": 5, "StorageClass": "GLACIER"}]}]})
+for i in range(2): s3.put_object(Bucket="site", Key="in dex.html", Body=b"%d" % i)`)
+	show := `
+s3 = client("s3"); v = s3.list_object_versions(Bucket="site", Prefix="in dex")["Versions"][1]
+def said(call, **k):
+    try: r = call(Bucket="site", **k); return r.get("StorageClass") or "done"
+    except Exception as e: return e.response["Error"]["Code"] if e.response["Error"]["Code"] != "404" else "gone"
+named = {"Key": v["Key"], "VersionId": v["VersionId"]}
+print(v["StorageClass"], said(s3.head_object, **named), said(s3.get_object, **named), said(s3.copy_object, Key="copy", CopySource={"Bucket": "site", **named}))
+print(said(s3.get_object, Key=v["Key"]))`
+	for _, c := range []struct {
+		step time.Duration
+		want string
+	}{
+		{day, "STANDARD done done done\ndone"},
+		{3 * day, "STANDARD_IA STANDARD_IA STANDARD_IA done\ndone"},
+		{3 * day, "GLACIER GLACIER InvalidObjectState ObjectNotInActiveTierError\ndone"},
+	} {
+		if _, err := a.Step(t.Context(), c.step); err != nil {
+			t.Fatal(err)
+		}
+		a.wantPython(c.want, show)
+	}
+	version := a.aws("s3api", "list-object-versions", "--bucket", "site", "--prefix", "in dex", "--query", "Versions[?StorageClass=='GLACIER'].VersionId", "--output", "text")
+	if _, err := a.tryAWS("s3api", "get-object", "--bucket", "site", "--key", "in dex.html", "--version-id", version, os.DevNull); err == nil || !strings.Contains(err.Error(), "InvalidObjectState") {
+		t.Errorf("the CLI gets an archived version %q: %v", version, err)
+	}
+	if _, err := a.tryAWS("s3api", "restore-object", "--bucket", "site", "--key", "in dex.html", "--version-id", version, "--restore-request", "Days=1"); err == nil || !strings.Contains(err.Error(), "LabNotImplemented") {
+		t.Errorf("restoring is not refused loudly: %v", err)
 	}
 }

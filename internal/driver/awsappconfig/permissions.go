@@ -32,7 +32,7 @@ func (validator) Permissions(c astern.Component) []astern.Permission {
 		awsapi.Permissions(astern.UseRead, "versions of the configuration", on(application, profile), "appconfig:GetConfigurationProfile", "appconfig:ListHostedConfigurationVersions"),
 		awsapi.Permissions(astern.UseRead, "which flags are on", on(application, profile, profile+"/hostedconfigurationversion/*"), "appconfig:GetHostedConfigurationVersion"),
 		awsapi.Permissions(astern.UseRead, "alarms of the environment", []string{"*"}, "cloudwatch:DescribeAlarms"),
-		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "taking a deployment back", on(application, environment, environment+"/deployment/*"), "appconfig:StopDeployment"), verbRevert, verbDeploy),
+		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "taking a deployment back", on(application, environment, environment+"/deployment/*"), "appconfig:StopDeployment"), verbRevert),
 		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "deploying a version", on(application, environment, profile, "deploymentstrategy/*"), "appconfig:StartDeployment"), verbDeploy),
 		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "a version in which a flag is off", on(application, profile), "appconfig:CreateHostedConfigurationVersion"), verbCreate),
 		awsapi.ForVerbs(awsapi.Permissions(astern.UseRecover, "asking what clients get", clients, "appconfig:StartConfigurationSession", "appconfig:GetLatestConfiguration"), verbAwait, verbDeploy, verbRevert),
