@@ -217,6 +217,7 @@ func (c someCase) held(t *testing.T, e *execution, holds []engine.HoldReason) {
 }
 
 // disturbed is somebody else who does something just before the call: that is kept, and the plan ends or can be cancelled.
+// (Where a call has no condition, that window is measured elsewhere; here it must be told.)
 func (c someCase) disturbed(t *testing.T, a *Account, w World, d astern.Driver) string {
 	e := planned(t, a, w, d)
 	since := a.last()
@@ -244,7 +245,10 @@ func (c someCase) disturbed(t *testing.T, a *Account, w World, d astern.Driver) 
 			t.Errorf("%s was done %d times:\n%s", what, n, e.story())
 		}
 	}
-	if other.Window == c.call.operation {
+	if other.Window == c.call.operation { // there is no condition: the step says what it met
+		if outcome == astern.OutcomeDone && !strings.Contains(e.story(), "somebody else") {
+			t.Errorf("what somebody did in the window is not told:\n%s", e.story())
+		}
 		return "in_the_window"
 	}
 	if is := other.Kept(); is != "" {
