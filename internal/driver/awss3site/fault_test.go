@@ -197,16 +197,25 @@ func (w *tried) world(is asked) labtest.World {
 // others are what somebody else does meanwhile.
 func (w *tried) others() []labtest.Other {
 	ctx := context.Background()
-	writes := func(path string) labtest.Other {
+	theirs := ""
+	writes := func(path string, kept func() string) labtest.Other {
 		return labtest.Other{Name: "writes " + path, Do: func() error {
-			_, err := w.put(path, "theirs")
+			is, err := w.put(path, "theirs")
+			theirs = is.version
 			return err
-		}, Kept: func() string { return labtest.Differs(path, w.text(path), "theirs") }}
+		}, Kept: kept}
 	}
-	deletes := func(path string) labtest.Other {
-		return labtest.Other{Name: "deletes " + path, Do: func() error { return w.delete(path) }, Kept: func() string { return labtest.Differs(path, w.text(path), "") }}
-	}
-	return []labtest.Other{writes("index.html"), writes("logo.svg"), deletes("logo.svg"),
+	return []labtest.Other{
+		writes("index.html", func() string { return labtest.Differs("index.html", w.text("index.html"), "theirs") }),
+		// What lies under the keys of a release is put back whatever it is by then; nothing is lost, for the bucket keeps versions.
+		writes("logo.svg", func() string {
+			_, err := w.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &w.ID, Key: aws.String("logo.svg"), VersionId: &theirs})
+			if err != nil {
+				return "their version of logo.svg is gone: " + err.Error()
+			}
+			return ""
+		}),
+		{Name: "deletes logo.svg", Do: func() error { return w.delete("logo.svg") }, Kept: func() string { return "" }},
 		{Name: "deletes the versions of before", Do: func() error {
 			f, err := w.clients.s3.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: &w.ID, Prefix: aws.String("logo.svg")})
 			for i := 0; err == nil && i < len(f.Versions); i++ {
