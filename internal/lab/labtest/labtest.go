@@ -122,22 +122,21 @@ func Run(t *testing.T, moto string, parts uint64, plans ...Plan) {
 	x := &table{T: t, moto: moto, counts: map[string]float64{}}
 	x.open()
 	first, count := proof.Seeds(t, 1)
+	var all []someCase
+	for _, p := range plans {
+		all = append(all, x.undisturbed(p).cases(p)...)
+	}
 	var wait sync.WaitGroup
 	width := make(chan struct{}, sideBySide)
-	n := uint64(0)
-	for _, p := range plans {
-		calm := x.undisturbed(p)
-		for _, c := range calm.cases(p) {
-			n++
-			if part := n % parts; part < first || part >= first+count {
-				continue
-			}
-			width <- struct{}{}
-			wait.Go(func() {
-				defer func() { <-width }()
-				x.T.Run(c.name(), func(t *testing.T) { x.meets(t, c) })
-			})
+	for n, c := range all {
+		if part := uint64(n) % parts; part < first || part >= first+count {
+			continue
 		}
+		width <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-width }()
+			x.T.Run(c.name(), func(t *testing.T) { x.meets(t, c) })
+		})
 	}
 	wait.Wait()
 	x.counts["cases"] = 0
