@@ -107,8 +107,9 @@ func (w *tried) put(content string) (version string, err error) {
 	return aws.ToString(out.VersionId), nil
 }
 
-// update puts other code into the function.
+// update puts other code into the function, as soon as Lambda takes it.
 func (w *tried) update(content string) error {
+	w.later()
 	_, err := w.lambda.UpdateFunctionCode(context.Background(), &lambda.UpdateFunctionCodeInput{FunctionName: &w.ID, ZipFile: archive(w, content)})
 	return err
 }

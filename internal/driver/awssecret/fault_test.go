@@ -104,6 +104,15 @@ func (w *tried) others() []labtest.Other {
 			}
 			return ""
 		}},
+		{Name: "deletes the secret for good", Do: func() error {
+			_, err := w.secrets.DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &w.ID, ForceDeleteWithoutRecovery: aws.Bool(true)})
+			return err
+		}, Kept: func() string {
+			if _, err := w.describe(); err == nil {
+				return "it is there again"
+			}
+			return ""
+		}},
 		{Name: "begins a rotation", Do: func() (err error) {
 			out, err := w.secrets.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &w.ID, SecretString: aws.String("theirs"),
 				VersionStages: []string{labelPending}})
