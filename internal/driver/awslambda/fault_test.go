@@ -23,7 +23,7 @@ import (
 
 // Every call of every plan meets every fault, and somebody else.
 func TestEveryFault(t *testing.T) {
-	labtest.Run(t, awstest.Start(t).Moto, 40,
+	labtest.Run(t, awstest.Start(t).Moto, 80,
 		labtest.Plan{Name: "alias at once", New: func(t testing.TB, a *labtest.Account) labtest.World {
 			return newTried(t, a, false).world(100)
 		}},

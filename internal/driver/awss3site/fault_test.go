@@ -23,7 +23,7 @@ import (
 
 // Every call of every plan meets every fault, and somebody else.
 func TestEveryFault(t *testing.T) {
-	labtest.Run(t, awstest.Start(t).Moto, 80,
+	labtest.Run(t, awstest.Start(t).Moto, 160,
 		labtest.Plan{Name: "whole release", New: func(t testing.TB, a *labtest.Account) labtest.World {
 			w := newTried(t, a, true)
 			return w.world(asked{verb: astern.VerbRollback, revision: "v1", leaves: w.one})
