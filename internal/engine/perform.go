@@ -74,23 +74,27 @@ func panicked(a Action, r astern.Record, p any) astern.Record {
 	return r
 }
 
-// prepare reads the step's facts and its before-image. Its record is the intent, or says why there is none.
+// prepare reads the step's before-image and its facts. Its record is the intent, or says why there is none. The image comes
+// first: it is what conditional calls are conditional on, so whoever changes something after it is met by the facts or by the
+// condition. The other way round, what came between the two would be taken for what the plan has seen.
 func prepare(ctx context.Context, w World, execution string, a Action, r astern.Record) astern.Record {
+	call := *a.Call
+	call.Execution = execution
+	image, unread := w.Actor.Before(ctx, call)
 	diffs, err := ReadFacts(ctx, w.Observe, a.Facts)
-	if err == nil && len(diffs) > 0 {
+	if err == nil && len(diffs) > 0 { // which tells more than why there is no image
 		r.Kind, r.Differences = astern.RecordRefused, diffs
 		return r
 	}
-	call := *a.Call
-	call.Execution = execution
 	if err == nil {
-		call.Image, err = w.Actor.Before(ctx, call)
+		err = unread
 	}
 	if err != nil {
 		r.Kind = astern.RecordUnprepared
 		r.Code, r.Text = late(ctx, err)
 		return r
 	}
+	call.Image = image
 	r.Kind, r.Call = astern.RecordIntent, &call
 	return r
 }

@@ -476,7 +476,7 @@ func TestChangedFactsRefuseTheStepsThatRestOnThem(t *testing.T) {
 		s.world.set("e/c", "other", astern.Value{Text: "nobody rests on it"})
 		s.holds("refused 1.b: e/c link: expected v1, found v9; e/c gone: expected nothing, found back")
 		s.wantStatus("1.a done", "1.b refused")
-		s.wantCount("before 1.b", 0)
+		s.wantCount("start 1.b", 0)
 		s.world.set("e/c", "link", astern.Value{Text: "v1"})
 		delete(s.world.state, "e/c gone")
 		s.says(astern.RecordResumed, "")

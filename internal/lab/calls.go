@@ -123,7 +123,7 @@ func readOnly(operation string) bool {
 var hidden = map[string]bool{"secretstring": true, "secretbinary": true, "zipfile": true, "environment": true, "environmentvariables": true,
 	"password": true, "masteruserpassword": true, "newpassword": true, "oldpassword": true, "clientrequesttokensecret": true,
 	"ssecustomerkey": true, "copysourcessecustomerkey": true, "secretaccesskey": true, "webidentitytoken": true, "samlassertion": true,
-	"tokencode": true, "payload": true, "parametervalue": true, "logevents": true, "configurationtoken": true, "content": true}
+	"tokencode": true, "payload": true, "plaintext": true, "parametervalue": true, "logevents": true, "configurationtoken": true, "content": true}
 
 const omitted = "HIDDEN_DUE_TO_SECURITY_REASONS" // as CloudTrail writes it
 

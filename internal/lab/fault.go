@@ -43,6 +43,8 @@ type Fault struct {
 	// Delay is waited before the call reaches the account.
 	Delay  Span   `json:"delay,omitempty"`
 	Effect Effect `json:"effect,omitempty"`
+	// Meanwhile is what somebody else does just before the call reaches the account. It may call the account.
+	Meanwhile func() `json:"-"`
 
 	Seen int `json:"seen"` // calls that matched
 	Hits int `json:"hits"` // of them hit
@@ -112,7 +114,7 @@ func (f Fault) checked(m *modelSet) (Fault, error) {
 		return wrong("has no effect %s", strconv.Quote(string(f.Effect)))
 	case f.Status != 0 && f.Effect != "" && f.Effect != Truncate:
 		return wrong("answers an error or drops the connection, not both")
-	case f.Status == 0 && f.Effect == "" && f.Delay == 0:
+	case f.Status == 0 && f.Effect == "" && f.Delay == 0 && f.Meanwhile == nil:
 		return wrong("needs something that happens: a status, a delay, or a connection that breaks")
 	}
 	f.ID, f.Seen, f.Hits = 0, 0, 0

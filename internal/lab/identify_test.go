@@ -107,7 +107,7 @@ var elsewhere = map[string]bool{"s3 ListDirectoryBuckets": true, "s3 WriteGetObj
 // Each operation of each service, as botocore itself sends it, is identified right, and its members are read.
 func TestEachOperationIsIdentified(t *testing.T) {
 	text, err := interpret(t, map[string]string{"url": "http://127.0.0.1:9", "script": eachOperation, "services": "appconfig appconfigdata " +
-		"application-autoscaling backup cloudformation cloudfront cloudtrail cloudwatch dynamodb ecr ecs elbv2 events iam lambda logs rds route53 s3 secretsmanager ssm sts"})
+		"application-autoscaling backup cloudformation cloudfront cloudtrail cloudwatch dynamodb ecr ecs elbv2 events iam kms lambda logs rds route53 s3 secretsmanager ssm sts"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,6 +170,9 @@ func (l *Lab) answer(ctx context.Context, c *Call, hit *Fault) (reply Reply, rea
 	if !hit.wait(ctx) || hit != nil && hit.Effect == DropRequest {
 		return Reply{Header: http.Header{}}, false
 	}
+	if hit != nil && hit.Meanwhile != nil {
+		hit.Meanwhile()
+	}
 	if hit != nil && hit.Status != 0 {
 		return errorReply(c, hit.Status, hit.Code, hit.Message), true
 	}

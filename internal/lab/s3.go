@@ -68,6 +68,9 @@ func (l *Lab) s3Overlays() map[string]Overlay {
 				if no := l.copied(ctx, c); no != nil {
 					return *no
 				}
+				if no := l.copyRefused(ctx, c); no != nil {
+					return *no
+				}
 			}
 			r := next(ctx, c)
 			if r.Status >= 300 {
@@ -390,4 +393,21 @@ func (l *Lab) expireKey(ctx context.Context, c *Call, bucket string, versions []
 		superseded = o.created
 	}
 	return out
+}
+
+// copyRefused refuses a CopyObject whose condition on what is at its key does not hold: moto asks it of PutObject alone.
+//
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html#API_CopyObject_RequestSyntax
+func (l *Lab) copyRefused(ctx context.Context, c *Call) *Reply {
+	match, none := c.Header.Get("If-Match"), c.Header.Get("If-None-Match")
+	if c.Operation != "CopyObject" || match == "" && none == "" {
+		return nil
+	}
+	is, err := l.send(ctx, "s3", "HeadObject", c, map[string]any{"Bucket": c.Text("Bucket"), "Key": c.Text("Key")})
+	there := err == nil
+	if none != "" && there || match != "" && (!there || is.Header.Get("ETag") != match) {
+		r := errorReply(c, http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+		return &r
+	}
+	return nil
 }

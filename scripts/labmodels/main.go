@@ -19,7 +19,7 @@ import (
 
 // services are the folders of botocore's data that the lab knows.
 var services = []string{"appconfig", "appconfigdata", "application-autoscaling", "backup", "cloudformation", "cloudfront", "cloudtrail",
-	"cloudwatch", "dynamodb", "ecr", "ecs", "elbv2", "events", "iam", "lambda", "logs", "rds", "route53", "s3", "secretsmanager", "ssm", "sts"}
+	"cloudwatch", "dynamodb", "ecr", "ecs", "elbv2", "events", "iam", "kms", "lambda", "logs", "rds", "route53", "s3", "secretsmanager", "ssm", "sts"}
 
 // published is what is read of a service-2.json.
 type published struct {

@@ -34,10 +34,11 @@ var account *Account
 
 // Account is an emulated account.
 type Account struct {
+	// Moto is where moto itself answers.
+	Moto string
 	// URL is what AWS_ENDPOINT_URL is set to.
 	URL string
 
-	moto   string
 	server *httptest.Server
 	client *http.Client
 	mu     sync.Mutex
@@ -138,7 +139,7 @@ func Begin(folder string) (a *Account, stop func(), err error) {
 		_ = c.Wait() // it is ended by us
 		close(ended)
 	}()
-	a = &Account{moto: "http://" + address, revs: map[string]int{}, dates: map[string]any{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+	a = &Account{Moto: "http://" + address, revs: map[string]int{}, dates: map[string]any{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	stop = func() {
 		cancel()
@@ -165,7 +166,7 @@ func (a *Account) ready(ended chan struct{}) error {
 	defer every.Stop()
 	late := time.After(startWithin)
 	for {
-		if r, err := a.client.Get(a.moto + "/moto-api/seed?a=1"); err == nil {
+		if r, err := a.client.Get(a.Moto + "/moto-api/seed?a=1"); err == nil {
 			r.Body.Close()
 			return nil
 		}
@@ -198,7 +199,7 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		(&Fault{Status: status, Code: name, Message: message}).answer(w, r)
 		return
 	}
-	next, err := http.NewRequestWithContext(r.Context(), r.Method, a.moto+r.URL.RequestURI(), bytes.NewReader(body))
+	next, err := http.NewRequestWithContext(r.Context(), r.Method, a.Moto+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -12,7 +12,7 @@ func (a *Account) copyRefused(r *http.Request) bool {
 	if r.Method != http.MethodPut || r.Header.Get("X-Amz-Copy-Source") == "" || match == "" && none == "" {
 		return false
 	}
-	ask, err := http.NewRequestWithContext(r.Context(), http.MethodHead, a.moto+r.URL.EscapedPath(), nil)
+	ask, err := http.NewRequestWithContext(r.Context(), http.MethodHead, a.Moto+r.URL.EscapedPath(), nil)
 	if err != nil {
 		return false
 	}

@@ -49,8 +49,11 @@ func (o order) update(ctx context.Context, c *lambda.Client, config aws.Config) 
 // updated waits until the new code is in place.
 func (o order) updated(ctx context.Context, c *lambda.Client) astern.Op {
 	out, err := c.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &o.place.Function})
+	if err = awsapi.Explain(err, o.doing(), o.call.Text("arn")); astern.CodeOf(err) == astern.NotFound {
+		return notStarted(o, err) // somebody deleted the function: whatever was put there is nowhere
+	}
 	if err != nil {
-		return running(nil, awsapi.Explain(err, o.doing(), o.call.Text("arn")))
+		return running(nil, err)
 	}
 	switch hash := hashOf(out.CodeSha256); {
 	case out.LastUpdateStatus == types.LastUpdateStatusInProgress:
@@ -72,6 +75,8 @@ func (o order) findUpdate(ctx context.Context, c *lambda.Client) astern.Found {
 	switch {
 	case op.Status == astern.OpRunning && wanted != "" && op.Handle["hash"] == wanted:
 		return astern.Found{Answer: astern.FoundYes, Op: &op}
+	case op.Status == astern.OpFailed:
+		return astern.Found{Answer: astern.FoundNo, Because: awsapi.OneLine(op.Error)}
 	case op.Status != astern.OpDone:
 		return astern.Found{Answer: astern.FoundUnknown, Because: awsapi.OneLine(op.Progress + op.Error)}
 	case wanted != "" && hash == wanted:
@@ -113,8 +118,11 @@ func (o order) published(ctx context.Context, c *lambda.Client, version string) 
 		return astern.Op{Status: astern.OpUnsure, Code: astern.Internal, Error: fmt.Sprintf("%s: %q is no version", o.doing(), awsapi.OneLine(version))}
 	}
 	out, err := c.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &o.place.Function, Qualifier: &version})
+	if err = awsapi.Explain(err, o.doing(), o.call.Text("arn")+":"+version); astern.CodeOf(err) == astern.NotFound {
+		return astern.Op{Status: astern.OpUnsure, Code: astern.NotFound, Error: err.Error()} // it may not be everywhere yet, or is gone
+	}
 	if err != nil {
-		return running(handle, awsapi.Explain(err, o.doing(), o.call.Text("arn")+":"+version))
+		return running(handle, err)
 	}
 	switch {
 	case out.State == types.StatePending:
@@ -128,7 +136,10 @@ func (o order) published(ctx context.Context, c *lambda.Client, version string) 
 // findPublish looks for a version that was not there before, with this name and this code.
 func (o order) findPublish(ctx context.Context, c *lambda.Client) astern.Found {
 	f, err := ask(ctx, c, o.place)
-	if err != nil {
+	switch {
+	case astern.CodeOf(err) == astern.NotFound:
+		return astern.Found{Answer: astern.FoundNo, Because: awsapi.OneLine(err.Error())}
+	case err != nil:
 		return astern.Found{Answer: astern.FoundUnknown, Because: awsapi.OneLine(err.Error())}
 	}
 	before, err := strconv.ParseInt(o.call.Image[imageHighest], 10, 64)

@@ -30,6 +30,11 @@ func (o *order) putRelease(ctx context.Context, m marker, etag string) astern.Op
 	if missing := r.missing(); len(missing) > 0 {
 		return failed(astern.Errorf(astern.Refused, "%s: %s", o.doing(), few(missing)).WithHint("astern targets %s shows what can be put again", o.p.component.Name))
 	}
+	if entries {
+		if err := o.overtaken(ctx, r, s.now, m.Same); err != nil {
+			return failed(err)
+		}
+	}
 	made, done, err := o.copyAll(ctx, r, s.now, entries)
 	if err != nil {
 		op := opOf(fmt.Errorf("%s: %w", o.doing(), err))
@@ -46,6 +51,30 @@ func (o *order) putRelease(ctx context.Context, m marker, etag string) astern.Op
 		revision = o.from
 	}
 	return o.finish(ctx, m, etag, revision, fmt.Sprintf("%d objects put, %d were there", done, len(r.manifest.Files)-done))
+}
+
+// overtaken refuses to put entry points in the place of what the plan has not seen: each that is there must be that of the release
+// which was served. (What comes after this look the condition of the call itself refuses.)
+func (o *order) overtaken(ctx context.Context, r *release, there map[string]object, same copies) error {
+	var before manifest // of nothing, where nothing was served
+	ok, err := true, error(nil)
+	if o.from != "" {
+		before, ok, err = o.manifest(ctx, o.from)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.doing(), err)
+	}
+	if !ok {
+		return nil // nobody knows what it had
+	}
+	for k, f := range r.manifest.Files {
+		was, had := before.find(f.Path)
+		is, live := there[f.Path]
+		if !r.ways[k].live && (live != had || live && !same.holds(was, is)) {
+			return astern.Errorf(astern.Conflict, "%s: somebody else changed %s in the meantime", o.doing(), o.p.url(o.p.Prefix+f.Path)).WithHint("look at it, then plan again")
+		}
+	}
+	return nil
 }
 
 // findObjects tells by the objects themselves whether all of a step are there, where its marker does not say so: the reply to the

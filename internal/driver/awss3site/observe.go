@@ -160,10 +160,23 @@ func (v *viewing) narrow(ctx context.Context, last marker) error {
 			return v.whole(ctx, last, v.state.Values["versioning"].Text) // several may be it
 		}
 	}
-	if name := nameOf(live, v.p.Entries); name != "" {
-		v.known("revision", name)
-	}
+	v.unrecorded(live, releases)
 	return nil
+}
+
+// unrecorded names what is served and none of the releases has. Where one of these could not be read it may be that one.
+func (v *viewing) unrecorded(live map[string]object, releases []*release) {
+	name := nameOf(live, v.p.Entries)
+	if name == "" {
+		return
+	}
+	for _, r := range releases {
+		if r.trouble != nil && astern.CodeOf(r.trouble) != astern.Refused { // a record that is no record is none
+			v.unknown("revision", r.trouble)
+			return
+		}
+	}
+	v.known("revision", name)
 }
 
 func (v *viewing) ofManifest(m manifest, objects ...string) {
@@ -216,9 +229,7 @@ func (v *viewing) whole(ctx context.Context, last marker, versioning string) err
 			v.known("kept", strconv.Itoa(kept))
 		}
 	default:
-		if name := nameOf(s.live, v.p.Entries); name != "" {
-			v.known("revision", name)
-		}
+		v.unrecorded(s.live, releases)
 		if s.shared > 0 {
 			v.known("kept", strconv.Itoa(s.shared))
 		}

@@ -151,6 +151,8 @@ func (o order) done() astern.Op {
 func (o order) readBack(ctx context.Context, c *secretsmanager.Client) astern.Op {
 	s, err := ask(ctx, c, o.place)
 	switch {
+	case astern.CodeOf(err) == astern.NotFound: // somebody deleted it: no label is anywhere
+		return notStarted(fmt.Errorf("%s: %w", o.doing(), err))
 	case err != nil:
 		return astern.Op{Status: astern.OpRunning, Progress: awsapi.OneLine(err.Error()), PollSeconds: 2}
 	case s.holder(labelCurrent) == o.to:
@@ -167,6 +169,8 @@ func (a *actor) Find(ctx context.Context, call astern.Call) astern.Found {
 		s, err = ask(ctx, c, o.place)
 	}
 	switch {
+	case astern.CodeOf(err) == astern.NotFound:
+		return astern.Found{Answer: astern.FoundNo, Because: awsapi.OneLine(err.Error())}
 	case err != nil:
 		return astern.Found{Answer: astern.FoundUnknown, Because: awsapi.OneLine(err.Error())}
 	case s.holder(labelCurrent) == o.to:

@@ -147,12 +147,16 @@ func (o order) from(all []version) (version, bool) {
 	return all[i], true
 }
 
-// written is the operation that made the version. One that does not follow the one before tells of somebody else's write in
-// between, which is not the newest now.
+// written is the operation that made the version. One that does not follow the one before tells of somebody else in between:
+// of a write, which is not the newest now, or of a deletion, after which the parameter was made anew.
 func (o order) written(number int64) astern.Op {
 	n := strconv.FormatInt(number, 10)
 	op := astern.Op{Status: astern.OpDone, Outputs: map[string]astern.Arg{"version": astern.Text(n)}, Progress: "it is version " + n}
-	if before, err := strconv.ParseInt(o.call.Image[imageVersion], 10, 64); err == nil && number > before+1 {
+	switch before, err := strconv.ParseInt(o.call.Image[imageVersion], 10, 64); {
+	case err != nil:
+	case number <= before:
+		op.Progress += "; somebody else deleted the parameter in the meantime, and it is made anew: its earlier versions are gone"
+	case number > before+1:
 		op.Progress += fmt.Sprintf("; somebody else wrote version %d in the meantime, which it replaces", before+1)
 	}
 	return op
