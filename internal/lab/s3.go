@@ -400,7 +400,7 @@ func (l *Lab) expireKey(ctx context.Context, c *Call, bucket string, versions []
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html#API_CopyObject_RequestSyntax
 func (l *Lab) copyRefused(ctx context.Context, c *Call) *Reply {
 	match, none := c.Header.Get("If-Match"), c.Header.Get("If-None-Match")
-	if c.Operation != "CopyObject" || match == "" && none == "" {
+	if match == "" && none == "" {
 		return nil
 	}
 	is, err := l.send(ctx, "s3", "HeadObject", c, map[string]any{"Bucket": c.Text("Bucket"), "Key": c.Text("Key")})

@@ -271,7 +271,7 @@ func TestStopped(t *testing.T) {
 			deploy := l.before(l.call(route.Stages[0].Steps[0], nil))
 			op := l.driver.Actor.Start(t.Context(), deploy)
 			l.step(10 * time.Minute)
-			if c.fault != (emulated.Fault{}) {
+			if c.fault.Status != 0 || c.fault.Effect != "" {
 				c.fault.Service, c.fault.Operation, c.fault.Count = "appconfig", "StopDeployment", 1
 				l.fault(c.fault)
 			}
