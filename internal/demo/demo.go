@@ -45,7 +45,7 @@ const (
 	expressRelease     = "v1.2.4"
 	expressFlag        = "express-checkout"
 	shortWatch         = 2 * time.Second // of a revision, before it is known-good
-	longWatch          = 8 * time.Second // the same while astern watches: time enough to find it bad
+	longWatch          = 6 * time.Second // the same while astern watches: time enough to find it bad
 )
 
 // demo is one run, or one of its shops.

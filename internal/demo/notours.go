@@ -99,7 +99,7 @@ func paymentBack(ctx context.Context, t *telling) error {
 }
 
 // settleTime is how long the watch may go on to speak of a fault that is over.
-const settleTime = 5 * time.Second
+const settleTime = 3 * time.Second
 
 // quietAgain finds out whether astern has nothing more to say, and a person closes the incident.
 func quietAgain(ctx context.Context, t *telling) error {

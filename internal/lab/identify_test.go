@@ -160,7 +160,7 @@ func TestEachOperationIsIdentified(t *testing.T) {
 		}
 	}
 	t.Logf("%d requests of %d services", len(all), len(seen))
-	if len(all) < 2300 || len(seen) != 22+2 {
+	if len(all) < 2300 || len(seen) != 23+2 {
 		t.Errorf("only %d requests of %d services", len(all), len(seen))
 	}
 }
