@@ -119,7 +119,7 @@ func runBig(t testing.TB, p astern.Plan) float64 {
 	j := &enginetest.Journal{}
 	w := enginetest.NewWorld(p, 1, enginetest.Faults{})
 	e := engine.Engine{Journal: j, Clock: engine.SystemClock{}, Execution: "ex-1", Plan: p, Fence: j.Take(time.Now()),
-		World: engine.World{Observe: w.Observe, Actor: w, Check: w.Check}}
+		World: engine.World{Observe: w.Observe, Actor: w, Stopper: w, Check: w.Check}}
 	r, err := e.Run(context.Background())
 	if err != nil || r.Outcome != astern.OutcomeDone {
 		t.Fatal(r, err)

@@ -93,7 +93,7 @@ func TestSpokenInBetween(t *testing.T) {
 				var told []int64
 				e := engine.Engine{Journal: s.log, Clock: s.clock, Execution: "ex-1", Plan: s.plan, Fence: s.journal.Take(s.clock.Now()),
 					Observe: func(r astern.Record) { told = append(told, r.Seq) },
-					World:   engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check, Plan: s.world.Plan}}
+					World:   engine.World{Observe: s.world.Observe, Actor: s.world, Stopper: s.world, Check: s.world.Check, Plan: s.world.Plan}}
 				r, err := e.Run(context.Background())
 				if err != nil || r.Outcome != c.ends || len(s.world.order("start")) != c.started {
 					t.Errorf("%+v, %v, started %v", r, err, s.world.order("start"))

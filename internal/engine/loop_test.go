@@ -303,7 +303,7 @@ func TestObserverSeesEveryRecordOnceInOrder(t *testing.T) {
 		var seen []int64
 		e := engine.Engine{Journal: s.journal, Clock: s.clock, Execution: "ex-1", Plan: s.plan, Fence: s.journal.Take(s.clock.Now()),
 			LookEvery: 50 * time.Millisecond, Observe: func(r astern.Record) { seen = append(seen, r.Seq) },
-			World: engine.World{Observe: s.world.Observe, Actor: s.world, Check: s.world.Check, Plan: s.world.Plan}}
+			World: engine.World{Observe: s.world.Observe, Actor: s.world, Stopper: s.world, Check: s.world.Check, Plan: s.world.Plan}}
 		if _, err := e.Run(context.Background()); err != nil {
 			t.Fatal(err)
 		}

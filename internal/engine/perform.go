@@ -31,7 +31,7 @@ func Perform(ctx context.Context, w World, execution string, a Action) (records 
 		op := w.Actor.Poll(ctx, *a.Call, *a.Op)
 		r.Kind, r.Op = astern.RecordOp, &op
 	case Stop:
-		op := stop(ctx, w, a)
+		op := w.Stopper.Stop(ctx, *a.Call, *a.Op)
 		r.Kind, r.Op = astern.RecordOp, &op
 	case Find:
 		r = find(ctx, w, a, r)
@@ -120,14 +120,6 @@ func ReadFacts(ctx context.Context, observe func(context.Context, string, []stri
 		states[address] = s
 	}
 	return Compare(facts, states)
-}
-
-// stop ends a running step. Where nobody can it goes on.
-func stop(ctx context.Context, w World, a Action) astern.Op {
-	if w.Stopper == nil {
-		return w.Actor.Poll(ctx, *a.Call, *a.Op)
-	}
-	return w.Stopper.Stop(ctx, *a.Call, *a.Op)
 }
 
 func find(ctx context.Context, w World, a Action, r astern.Record) astern.Record {

@@ -74,6 +74,23 @@ func TestStop(t *testing.T) {
 			s.holds("failed 1.a: it failed as interrupted", "gate: ok: errors")
 		})
 	})
+	t.Run("at once, also where it would be asked again much later", func(t *testing.T) {
+		play(t, grows(true), func(s *scene) {
+			growing(s)
+			s.world.start["1.a"] = func(context.Context, astern.Call) astern.Op {
+				op := underWay("10 %")
+				op.PollSeconds = 600
+				return op
+			}
+			said(s, astern.RecordCancelled)
+			began := time.Now()
+			s.ends(astern.OutcomeCancelled)
+			s.wantCount("poll 1.a", 0)
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	})
 	t.Run("not one that can't be", func(t *testing.T) {
 		play(t, grows(false), func(s *scene) {
 			growing(s)
