@@ -43,7 +43,8 @@ func (s *session) noted(ctx context.Context, a *app.App, f *changeFlags, id, wha
 
 func (s *session) pause() *cobra.Command {
 	f := &changeFlags{}
-	return s.stepCommand("pause ID", "let an execution start nothing new", `Asks an execution to start nothing new; what is under way is finished.
+	return s.stepCommand("pause ID", "let an execution start nothing new", `Asks an execution to start nothing new; what is under way is finished, but
+for what the cloud goes on with by itself and can stop: that is stopped, and resume begins it anew.
 
   astern pause ex-1 --reason 'looking at the errors'`, takes(1, 1), f, false,
 		func(ctx context.Context, a *app.App, args []string) error {
