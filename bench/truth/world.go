@@ -518,8 +518,12 @@ func (s *server) start() error {
 }
 
 func (s *server) stop() {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
 	syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) // it may have ended by itself
 	s.cmd.Wait()                                      // its end by our signal is no failure
+	s.cmd = nil
 }
 
 func newKey(file string) (ssh.PublicKey, error) {

@@ -73,7 +73,7 @@ func crowd(t *testing.T) *crowded {
 	return c
 }
 
-// ServeHTTP lets the lab answer, once a page that is held back may go on.
+// ServeHTTP lets the lab answer, but for a page that is held back.
 func (c *crowded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DescribeParameters") {
 		c.mu.Lock()
@@ -84,6 +84,7 @@ func (c *crowded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if wait {
 			close(held)
 			<-goOn
+			panic(http.ErrAbortHandler) // who asked has ended
 		}
 	}
 	c.Lab.ServeHTTP(w, r)

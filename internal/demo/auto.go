@@ -73,6 +73,9 @@ func quietBegins(ctx context.Context, t *telling) error {
 
 // watched waits for what is left of the quiet time.
 func watched(ctx context.Context, t *telling) error {
+	if t.vigil == nil {
+		return astern.Errorf(astern.Internal, "astern does not watch")
+	}
 	rest := quietTime - time.Since(t.quietSince)
 	err := until(ctx, max(rest, 0)+5*time.Second, "nothing happens", func() bool { return time.Since(t.quietSince) >= quietTime || t.vigil.over() != nil })
 	if err != nil {

@@ -3,9 +3,11 @@ package demo
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -72,6 +74,9 @@ func (s *awsStory) endLab(ctx context.Context) error {
 	}
 	s.down = true
 	_, err := s.astern.ask(context.WithoutCancel(ctx), "lab", "down")
+	for _, p := range marked(s.cloud.folder) {
+		err = errors.Join(err, fmt.Errorf("process %d was left over and is killed: %s", p.pid, p.command), syscall.Kill(p.pid, syscall.SIGKILL))
+	}
 	return err
 }
 

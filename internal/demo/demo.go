@@ -152,6 +152,9 @@ func (d *demo) run(ctx context.Context) (report Report, err error) {
 	d.timeline.chapter("The end")
 	f, g := first.load.Between(time.Time{}, time.Now()), second.load.Between(time.Time{}, time.Now())
 	d.timeline.say("all in all %d requests, %d lost", f.Total+g.Total, f.Failed+g.Failed)
+	if err != nil { // the first shop could not be ended
+		return report, err
+	}
 	return report, d.secrets()
 }
 

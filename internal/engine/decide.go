@@ -133,7 +133,9 @@ func (d *decision) failing(st *stage) bool {
 // unless the stage is failing.
 func (d *decision) lanes(st *stage, stop bool) {
 	for _, ln := range st.active {
-		d.prepare(ln.steps[ln.next])
+		if s := ln.steps[ln.next]; st.stopped == "" || !s.plan.Stoppable { // else it would be ended at once
+			d.prepare(s)
+		}
 	}
 	width := max(1, st.plan.Parallel) - len(st.active)
 	for i := st.queue; i < len(st.lanes) && width > 0 && !stop; i++ {

@@ -91,6 +91,19 @@ func TestStop(t *testing.T) {
 			}
 		})
 	})
+	t.Run("and does not begin it, when the check failed before", func(t *testing.T) {
+		p := grows(false)
+		p.Stages[0].Steps[1].Stoppable = true
+		p.Stages[0].StopWhen = []string{"ok"}
+		play(t, p, func(s *scene) {
+			growing(s)
+			s.world.check = func(context.Context, astern.Check) astern.CheckResult {
+				return astern.CheckResult{Verdict: astern.Fail, Evidence: "errors"}
+			}
+			s.holds("gate: ok: errors")
+			s.wantCount("start 1.b", 0)
+		})
+	})
 	t.Run("not one that can't be", func(t *testing.T) {
 		play(t, grows(false), func(s *scene) {
 			growing(s)

@@ -180,12 +180,16 @@ func (b *builder) move(m move) error {
 }
 
 // stopWhen returns the checks that stop a stage in which the cloud goes on by itself: those that hold while two revisions share
-// the calls.
+// the calls. A deployment of what was known-good is a way back: there only those that ask the new revision itself.
 func (b *builder) stopWhen(m move, st astern.Stage) ([]string, error) {
 	if m.route.Fleet != nil || !slices.ContainsFunc(st.Steps, func(s astern.Step) bool { return s.Stoppable }) {
 		return nil, nil
 	}
-	g, err := b.gateOf(m, nil, b.holdsForShare)
+	fits := b.holdsForShare
+	if m.target.KnownGoodAt != nil {
+		fits = func(k astern.Check) bool { return !k.Each && k.Share }
+	}
+	g, err := b.gateOf(m, nil, fits)
 	if err != nil || g == nil {
 		return nil, err
 	}

@@ -28,12 +28,36 @@ func TestMask(t *testing.T) {
 		"xoxb-1234567890-abcdef":                                                      "<secret>",
 		"-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nafter": "<secret>\nafter",
 		"-----BEGIN PRIVATE KEY-----\nMIIE":                                           "<secret>",
+		"aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPx":                           "aws_secret_access_key = <secret>",
+		"DB_PASSWORD: correcthorse":                                                   "DB_PASSWORD: <secret>",
+		"  client_secret: abcdef1":                                                    "  client_secret: <secret>",
+		"{ user: 'shop', password: 'hunter2' }":                                       "{ user: 'shop', password: '<secret>' }",
+		`password: "hunter2"`:                                                         `password: "<secret>"`,
+		"{User:shop Password:hunter2}":                                                "{User:shop Password:<secret>}",
+		`{"password"=>"hunter2"}`:                                                     `{"password"=>"<secret>"}`,
+		`{:password=>"hunter2"}`:                                                      `{:password=>"<secret>"}`,
+		"[password] => hunter2":                                                       "[password] => <secret>",
+		"<password>hunter2</password>":                                                "<password><secret></password>",
+		"mysql --password hunter2 shop":                                               "mysql --password <secret> shop",
+		"DB_PASS=hunter2":                                                             "DB_PASS=<secret>",
+		"Authorization: Basic c2hvcDpw":                                               "Authorization: Basic <secret>",
+		"DB_PASSWORD=aB3)xY9&zz next":                                                 "DB_PASSWORD=<secret> next",
+		"postgres://shop:p@ss@db":                                                     "postgres://shop:<secret>@db",
+		`parse "postgres://shop:pa/ss@db": invalid port`:                              `parse "postgres://shop:<secret>@db": invalid port`,
+		`{"password":"ab\"cdefgh","n":1}`:                                             `{"password":"<secret>","n":1}`,
+		"1\u017f://u:p@h":                                                             "1\u017f://u:<secret>@h",
+		"x\u017fecret: abcde1":                                                        "x\u017fecret: <secret>",
+		"MIIEowIBAAKCAQEA7bq\nMIIEowIBAAKCAQEA7bq/\n-----END RSA PRIVATE KEY-----":    "<secret>",
+		"password=abc@":                                                               "password=<secret>",
 	} {
 		if got := secret.Mask(text); got != want {
 			t.Errorf("%q:\n got %q\nwant %q", text, got, want)
 		}
 	}
 	for _, text := range []string{"", "token expired", "the secret prod/db was not found", "password: wrong", "Basic usage: run it", "Basic authentication failed", "12 tokens of 40 used",
+		"oauth2: cannot fetch token: 401 Unauthorized", "failed to fetch secret: 503 Service Unavailable", `secretName="db-tls" not found`, `{"SecretId":"prod/db"}`,
+		"secret=arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf", "token_url=https://idp.example.com/oauth", "password_file=/run/secrets/db",
+		"max_tokens=4096", "fetching token: oauth2: no such host", "--secret-name prod/db", "password=<secret>",
 		"https://example.com:8080/a@b", "user@example.com: no such mailbox", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf", "2026-11-22T02:00:00Z [ERROR] no such price"} {
 		if got := secret.Mask(text); got != text {
 			t.Errorf("%q became %q", text, got)

@@ -209,7 +209,7 @@ func (a *actor) Poll(ctx context.Context, call astern.Call, op astern.Op) astern
 	o, c, config, err := a.begin(ctx, call)
 	switch {
 	case err != nil:
-		return running(err)
+		return stillRunning(op, err)
 	case call.Verb == verbRevert:
 		return o.reverted(ctx, c)
 	case call.Verb == verbDeploy && o.begun(op):
@@ -225,13 +225,23 @@ func (a *actor) Stop(ctx context.Context, call astern.Call, op astern.Op) astern
 	o, c, _, err := a.begin(ctx, call)
 	switch {
 	case err != nil:
-		return running(err)
+		return stillRunning(op, err)
 	case call.Verb == verbDeploy && o.begun(op):
 		return o.stop(ctx, c)
 	case call.Verb == verbBake:
+		if now := o.baked(ctx, c); now.Status != astern.OpRunning { // it is over already
+			return now
+		}
 		return awsapi.Failed(astern.Errorf(astern.Interrupted, "%s: it is not waited for; it bakes on, and alarms may still take it back", o.doing()))
 	}
 	return a.Poll(ctx, call, op)
+}
+
+// stillRunning is a step that could not be asked about now; what it began is not forgotten.
+func stillRunning(op astern.Op, err error) astern.Op {
+	out := running(err)
+	out.Handle = op.Handle
+	return out
 }
 
 // begun reads which deployment a step that runs began.

@@ -128,16 +128,24 @@ func (w way) again(version astern.Arg, o astern.Options, before []astern.Step) a
 	bake := number(w.state, "strategy/bake")
 	deploy := w.deploy(version)
 	if o.Before+o.After > 0 {
+		if o.After > 0 { // its undo deploys anew, maybe twice
+			deploy.Sets[0].Path = "standing"
+		}
 		deploy.Args["before"], deploy.Args["after"], deploy.Args["bake"] = astern.Int(int64(o.Before)), astern.Int(int64(o.After)), astern.Int(bake)
 	}
 	if version.Ref != nil {
 		deploy.Guards = []string{verbCreate}
 	}
 	steps := append(append(stop, before...), deploy)
+	// What is deployed in between, a pause may be long, is not replaced.
+	firsts := steps[:1]
+	if steps[0].ID != deploy.ID {
+		firsts = []astern.Step{steps[0], deploy}
+	}
 	if len(stop) > 0 {
-		out.Facts = w.facts(stop, "revision", "deployment")
+		out.Facts = append(w.facts(stop, "deployment"), w.facts(firsts, "revision")...)
 	} else { // another attempt finds the deployment that was stopped before, which changed nothing
-		out.Facts = w.facts(steps[:1], "revision", "standing")
+		out.Facts = w.facts(firsts, "revision", "standing")
 	}
 	out.Facts = append(out.Facts, w.facts([]astern.Step{deploy}, "ids", "strategy")...)
 	if version.Ref == nil {
@@ -183,7 +191,7 @@ func (w way) deploy(version astern.Arg) astern.Step {
 	s.Estimate.MedianSeconds += float64(60 * w.minutes)
 	s.TimeoutSeconds = 60*w.minutes + spareSeconds
 	s.Outputs = map[string]string{"deployment": "string"}
-	s.Sets = []astern.Set{{Path: "standing", Value: astern.OutputOf(verbDeploy, "deployment")}}
+	s.Sets = []astern.Set{{Path: "deployment", Value: astern.OutputOf(verbDeploy, "deployment")}}
 	typed := w.revision // a label will do where the number is not known yet
 	if version.Ref == nil {
 		typed = version.String()

@@ -102,8 +102,12 @@ func (c cloud) lastWords(ctx context.Context, f failure, d types.TaskDefinition)
 		if err != nil {
 			continue // a task that never started has no log; why it failed is known without it
 		}
+		var lines []string // together, for a key has several
 		for _, e := range events.Events {
-			out = append(out, awsapi.OneLine(secret.Mask(aws.ToString(e.Message))))
+			lines = append(lines, aws.ToString(e.Message))
+		}
+		for line := range strings.SplitSeq(secret.Mask(strings.Join(lines, "\n")), "\n") {
+			out = append(out, awsapi.OneLine(line))
 		}
 	}
 	return shorten(strings.Join(out, " / "))

@@ -107,8 +107,19 @@ func TestFiles(t *testing.T) {
 	mounted := w.variant(func(d *ecs.RegisterTaskDefinitionInput) {
 		d.Volumes = []types.Volume{{Name: aws.String("data"), EfsVolumeConfiguration: &types.EFSVolumeConfiguration{FileSystemId: aws.String("fs-1")}}}
 	})
-	w.says(mounted, astern.ReadyUnknown, "whether the file system fs-1 is there is not known")
+	w.says(mounted, astern.AtRisk, "whether the file system fs-1 is there was not asked")
 	if text := w.observe().Values["content/"+w.new].Text; !strings.HasPrefix(text, "app sha256:") || text != w.observe().Values["content/"+mounted].Text {
 		t.Errorf("what %s holds is %q, and its copy holds another thing", w.new, text)
+	}
+}
+
+// A file system is there when one of the revisions that run mounts it, also while a deployment is under way.
+func TestMounts(t *testing.T) {
+	state := astern.State{Values: map[string]astern.Value{"revision": {Text: "api:13+api:12"}, "needs/api:12": {Text: needFiles + " fs-1"},
+		"needs/api:11": {Text: needFiles + " fs-1\n" + needFiles + " fs-2"}}}
+	e := &evidence{}
+	e.mounts(state, "api:11")
+	if len(e.List) != 2 || e.List[0].Readiness != astern.Ready || e.List[1].Readiness != astern.AtRisk {
+		t.Errorf("%+v", e.List)
 	}
 }

@@ -264,14 +264,17 @@ func (e *evidence) others(s astern.State, rev string) {
 
 // mounts judges the file systems that its tasks mount. They are not asked for: one that what runs mounts as well is there.
 func (e *evidence) mounts(s astern.State, rev string) {
-	runs := linesOf(s, "needs/"+s.Values["revision"].Text)
+	var runs []string
+	for _, one := range strings.Split(s.Values["revision"].Text, "+") { // two while a deployment is under way
+		runs = append(runs, linesOf(s, "needs/"+one)...)
+	}
 	for _, line := range linesOf(s, "needs/"+rev) {
 		switch {
 		case !strings.HasPrefix(line, needFiles+" "):
 		case slices.Contains(runs, line):
 			e.Add(astern.Ready, "the %s is mounted by what runs", line)
 		default:
-			e.Add(astern.ReadyUnknown, "whether the %s is there is not known: EFS is not asked, and what runs does not mount it", line)
+			e.Add(astern.AtRisk, "whether the %s is there was not asked, and what runs does not mount it", line)
 		}
 	}
 }

@@ -131,6 +131,9 @@ func (c clients) put(ctx context.Context, key string, text []byte, was string) (
 func (c clients) manifest(ctx context.Context, revision string) (m manifest, ok bool, err error) {
 	key := c.p.manifestKey(revision)
 	text, _, ok, err := c.get(ctx, key, maxManifest)
+	if awsapi.Is(err, "InvalidObjectState") { // archived: so it stays until somebody restores it
+		return m, true, astern.Errorf(astern.Refused, "reading %s: it is archived: %w", c.p.url(key), err).WithHint("aws s3api restore-object --bucket %s --key %s", c.p.Bucket, key)
+	}
 	if err != nil || !ok {
 		return m, ok, err
 	}

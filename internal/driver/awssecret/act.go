@@ -164,10 +164,10 @@ func (o order) readBack(ctx context.Context, c *secretsmanager.Client) astern.Op
 // Find looks which version is current.
 func (a *actor) Find(ctx context.Context, call astern.Call) astern.Found {
 	o, c, err := a.begin(ctx, call)
-	var s secret
-	if err == nil {
-		s, err = ask(ctx, c, o.place)
+	if err != nil {
+		return astern.Found{Answer: astern.FoundUnknown, Because: awsapi.OneLine(err.Error())}
 	}
+	s, err := ask(ctx, c, o.place)
 	switch {
 	case astern.CodeOf(err) == astern.NotFound:
 		return astern.Found{Answer: astern.FoundNo, Because: awsapi.OneLine(err.Error())}

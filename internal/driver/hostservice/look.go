@@ -252,7 +252,7 @@ func processThere(ctx context.Context, m host.Machine, w way) process {
 		case "starting":
 			return process{why: oneLine(f[1]), starting: true}
 		case "unknown":
-			return process{unknown: true, why: oneLine(f[1])}
+			return process{unknown: true, why: said(f[1])}
 		}
 	}
 	return process{unknown: true, why: "the host did not say"}

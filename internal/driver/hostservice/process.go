@@ -54,8 +54,8 @@ func statusHere(ctx context.Context, m host.Machine, w way) (process, bool) {
 		return process{why: "the status command says so"}, true
 	case r.ExitCode != 0:
 		last := strings.TrimRight(said, "\n")
-		last = last[strings.LastIndexByte(last, '\n')+1:]
-		return process{unknown: true, why: oneLine(fmt.Sprintf("the status command ended with %d: %s", r.ExitCode, secret.Mask(last[max(0, len(last)-1000):])))}, true
+		last = secret.Mask(last[strings.LastIndexByte(last, '\n')+1:])
+		return process{unknown: true, why: oneLine(fmt.Sprintf("the status command ended with %d: %s", r.ExitCode, last[max(0, len(last)-1000):]))}, true
 	}
 	for _, word := range strings.FieldsFunc(said, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }) {
 		if digits(word) {

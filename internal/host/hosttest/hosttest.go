@@ -84,7 +84,7 @@ func start(t testing.TB, dir string, hostKey []byte) (Server, []byte, error) {
 	}
 	write(t, filepath.Join(dir, "known_hosts"), fmt.Appendf(nil, "[%s]:%s %s", host, port, hostKey))
 	write(t, filepath.Join(dir, "config"), fmt.Appendf(nil, "ListenAddress %s\nHostKey %s/host\nAuthorizedKeysFile %s/authorized_keys\n"+
-		"UsePAM no\nStrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel ERROR\n"+
+		"UsePAM no\nStrictModes no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel INFO\n"+
 		// A home without start-up files: what this machine's login shell does at its start is no part of the tests.
 		"SetEnv HOME=%s\n", address, dir, dir, dir))
 	u, err := user.Current()
@@ -111,10 +111,9 @@ func start(t testing.TB, dir string, hostKey []byte) (Server, []byte, error) {
 			cmd.Wait()                                      // its end by our signal is no failure
 		}
 	}
-	err = banner(address)
-	wrote, _ := os.ReadFile(log.Name()) // nothing where it wrote nothing
-	if err == nil && strings.Contains(string(wrote), "Address already in use") {
-		err = errors.New("another program answers at its port")
+	wrote, err := listening(log.Name())
+	if err == nil {
+		err = banner(address)
 	}
 	if err != nil {
 		stop()
@@ -163,6 +162,20 @@ func freeAddress(t testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// listening waits until the server says that it listens, and returns what it wrote: behind the port there may be another's.
+func listening(log string) (wrote []byte, err error) {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		wrote, err = os.ReadFile(log)
+		switch {
+		case err != nil || strings.Contains(string(wrote), "Server listening on"):
+			return wrote, err
+		case strings.Contains(string(wrote), "Address already in use"):
+			return wrote, errors.New("another program has its port")
+		}
+	}
+	return wrote, errors.New("it does not say that it listens")
 }
 
 // banner waits until the server introduces itself.
