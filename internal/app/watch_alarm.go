@@ -17,9 +17,6 @@ import (
 // all the same: until then it still looks at the time before.
 const alarmSettles = 15 * time.Minute
 
-// alarmSlack is by how much a deployment may be recorded after it was made: an alarm that went off in that time may be its own.
-const alarmSlack = 2 * time.Minute
-
 // askAlarms asks for the alarms of components of which something new is judged, or that have a fault.
 func (w *Watcher) askAlarms(ctx context.Context) {
 	var asked []*watched
@@ -67,7 +64,7 @@ func gone(a astern.Alarm, s cloudwatch.AlarmSeen) string {
 // before reports whether an alarm is in ALARM since before what is judged was deployed.
 func (x *watched) before(s cloudwatch.AlarmSeen) bool {
 	t := x.known.Trial
-	return s.State == cloudwatch.StateAlarm && (t == nil || s.Since.Before(t.Deployed.At.Add(-alarmSlack)))
+	return s.State == cloudwatch.StateAlarm && (t == nil || s.Since.Before(t.Deployed.At.Add(-watch.Slack)))
 }
 
 // ofItself reports whether all that an alarm looked at when it went off was of what is judged, but for the period in which that was
@@ -120,7 +117,7 @@ func (x *watched) ignored(s cloudwatch.AlarmSeen) bool {
 	if x.known.Fault.IsZero() {
 		return x.before(s)
 	}
-	return s.State == cloudwatch.StateAlarm && s.Since.Before(x.changedAt.Add(-alarmSlack))
+	return s.State == cloudwatch.StateAlarm && s.Since.Before(x.changedAt.Add(-watch.Slack))
 }
 
 // alarmed reports whether an alarm is in ALARM that tells something.

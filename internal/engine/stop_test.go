@@ -38,6 +38,9 @@ func TestStop(t *testing.T) {
 			return fails(astern.Interrupted)
 		}
 	}
+	fail := func(context.Context, astern.Check) astern.CheckResult {
+		return astern.CheckResult{Verdict: astern.Fail, Evidence: "errors"}
+	}
 	said := func(s *scene, kind astern.RecordKind) {
 		go func() {
 			time.Sleep(5 * time.Second)
@@ -68,9 +71,7 @@ func TestStop(t *testing.T) {
 		p.Stages[0].StopWhen = []string{"ok"}
 		play(t, p, func(s *scene) {
 			growing(s)
-			s.world.check = func(context.Context, astern.Check) astern.CheckResult {
-				return astern.CheckResult{Verdict: astern.Fail, Evidence: "errors"}
-			}
+			s.world.check = fail
 			s.holds("failed 1.a: it failed as interrupted", "gate: ok: errors")
 		})
 	})
@@ -97,9 +98,7 @@ func TestStop(t *testing.T) {
 		p.Stages[0].StopWhen = []string{"ok"}
 		play(t, p, func(s *scene) {
 			growing(s)
-			s.world.check = func(context.Context, astern.Check) astern.CheckResult {
-				return astern.CheckResult{Verdict: astern.Fail, Evidence: "errors"}
-			}
+			s.world.check = fail
 			s.holds("gate: ok: errors")
 			s.wantCount("start 1.b", 0)
 		})

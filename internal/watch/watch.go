@@ -117,9 +117,9 @@ type Judgement struct {
 // WeighEvery is how often a decision to wait is weighed again.
 const WeighEvery = 15 * time.Second
 
-// slack is how much earlier than its change a fault may seem to begin: clocks differ, and a deployment is recorded after it
+// Slack is how much earlier than its change a fault may seem to begin: clocks differ, and a deployment is recorded after it
 // was made.
-const slack = 2 * time.Minute
+const Slack = 2 * time.Minute
 
 // Judge decides.
 func Judge(s Situation) Judgement {
@@ -193,13 +193,13 @@ func quiet(s Situation, unknown []Finding) Judgement {
 func blame(s Situation, began time.Time, controlled bool) (*astern.Cause, string) {
 	if !controlled {
 		for _, e := range s.Elsewhere {
-			if !e.Since.After(began.Add(slack)) {
+			if !e.Since.After(began.Add(Slack)) {
 				return nil, e.What + ": it is not the release"
 			}
 		}
 	}
 	for _, e := range slices.Backward(s.Changes) {
-		if e.Kind != astern.EventDeployed || e.At.After(began.Add(slack)) || controlled && e.Address != s.Address {
+		if e.Kind != astern.EventDeployed || e.At.After(began.Add(Slack)) || controlled && e.Address != s.Address {
 			continue
 		}
 		if age := began.Sub(e.At); age > s.Rules.Window {
@@ -230,7 +230,7 @@ const (
 // unless the component was seen to be well in between: the last change is the likely one, and was the wrong one often enough.
 func entangled(s Situation, last astern.Event, began time.Time) (astern.Event, bool) {
 	for _, e := range slices.Backward(s.Changes) {
-		if e.Kind == astern.EventDeployed && e.Address != last.Address && !e.At.After(last.At) && last.At.Sub(e.At) < apart && !e.At.After(began.Add(slack)) &&
+		if e.Kind == astern.EventDeployed && e.Address != last.Address && !e.At.After(last.At) && last.At.Sub(e.At) < apart && !e.At.After(began.Add(Slack)) &&
 			s.Well.Sub(e.At) < wellFor {
 			return e, true
 		}

@@ -305,7 +305,7 @@ func (w *World) Stop(_ context.Context, call astern.Call, _ astern.Op) astern.Op
 	case w.Stopped[call.Token], !time.Now().Before(end):
 		return w.op(call)
 	case w.hit("stop "+call.Step, 30):
-		return w.op(call) // not yet
+		return w.op(call) // it goes on for now
 	}
 	delete(w.byToken, call.Token)
 	w.Effects = slices.DeleteFunc(w.Effects, func(e Effect) bool { return e.Token == call.Token })
