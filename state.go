@@ -114,6 +114,9 @@ func (s State) Same(revision string) (content string, counted bool, err error) {
 	}
 }
 
+// Unrecorded begins the name of what a component serves, where the component keeps records of its own and has none of that.
+const Unrecorded = "unrecorded-"
+
 // ContentHash returns the hash of a revision's content when it is known and the same everywhere.
 func (s State) ContentHash(revision string) (hash string, ok bool) {
 	for path, v := range s.Values {

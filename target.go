@@ -42,6 +42,8 @@ type Target struct {
 	// Hash is the content hash of the revision as recorded, "" when none is.
 	Hash       string     `json:"hash,omitempty"`
 	DeployedAt *time.Time `json:"deployed_at,omitempty"`
+	// Imported is true where the ledger has no deployment of it: DeployedAt is when it was put in place, as far as could be seen.
+	Imported bool `json:"imported,omitempty"`
 	// KnownGoodAt is when the revision completed its watch; nil when it never did.
 	KnownGoodAt *time.Time `json:"known_good_at,omitempty"`
 	// Current is true for the revision that runs now.

@@ -173,16 +173,40 @@ func (a *cloudAccount) begin() {
 	a.calls, a.now, a.most = make([]sentCall, 0, 1<<12), map[string]int{}, map[string]int{}
 }
 
-// again sends the calls that were written down once more. Those of one operation go as many at a time as they came; operations
-// that came side by side go side by side, and those that came one after the other do so.
+// again sends the calls that were written down once more. Those of one operation go as many at a time as they came. Of one service,
+// operations that came side by side go side by side, and those that came one after the other do so; services go side by side.
 func (a *cloudAccount) again() (float64, error) {
 	a.mu.Lock()
 	calls, most := a.calls, a.most
 	a.calls = nil // the second time is not written down
 	a.mu.Unlock()
 	defer func() { a.calls = calls }()
+	of := map[string][]sentCall{}
+	for _, c := range calls {
+		of[c.service()] = append(of[c.service()], c)
+	}
 	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: cloudMost, MaxIdleConnsPerHost: cloudMost, DisableCompression: true}}
 	defer client.CloseIdleConnections()
+	start := time.Now()
+	errs := make(chan error, len(of))
+	for _, own := range of {
+		go func() { errs <- a.inOrder(client, own, most) }()
+	}
+	var all []error
+	for range of {
+		all = append(all, <-errs)
+	}
+	return float64(time.Since(start).Microseconds()) / 1000, errors.Join(all...)
+}
+
+// service is the service that a call is for, as its signature says.
+func (c sentCall) service() string {
+	scope := strings.Split(c.request.Header.Get("Authorization"), "/") // …Credential=KEY/DATE/REGION/SERVICE/aws4_request,…
+	return scope[min(3, len(scope)-1)]
+}
+
+// inOrder sends the calls of one service in the order in which they came.
+func (a *cloudAccount) inOrder(client *http.Client, calls []sentCall, most map[string]int) error {
 	var groups [][]sentCall // calls that follow each other and may go side by side
 	for _, c := range calls {
 		last := len(groups) - 1
@@ -192,17 +216,16 @@ func (a *cloudAccount) again() (float64, error) {
 		}
 		groups = append(groups, []sentCall{c})
 	}
-	start := time.Now()
 	for _, g := range groups {
 		width := 0
 		for _, c := range g {
 			width = max(width, most[c.operation])
 		}
 		if err := a.send(client, g, min(width, cloudMost)); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return float64(time.Since(start).Microseconds()) / 1000, nil
+	return nil
 }
 
 // send sends calls, so many at a time.

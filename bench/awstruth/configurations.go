@@ -38,6 +38,8 @@ type configuration struct {
 	strategy                  string // by which a way back goes
 }
 
+// configurations is the kind. What stops a new deployment passes: the target that is reached by taking the last deployment back
+// needs none, and only until another was tried and led back from.
 func configurations() *kind {
 	needs := func(do func(context.Context, *configuration, *damage) error) func(context.Context, *damage) error {
 		return func(ctx context.Context, d *damage) error { return do(ctx, d.subject.(*configuration), d) } // the kind's rows are for its own subject
@@ -77,8 +79,8 @@ func configurations() *kind {
 	return &kind{name: "aws.appconfig", shapes: []string{atOnce, strategy, watched}, make: makeConfiguration, rows: append(startedRows(), []row{
 		{name: "version deleted", read: "ListHostedConfigurationVersions", one: true, do: deleteVersion},
 		{name: "strategy deleted", read: "GetDeploymentStrategy", passes: true, shapes: []string{strategy}, do: deleteStrategy},
-		{name: "alarm going off", read: "DescribeAlarms", shapes: []string{watched}, do: goesOff},
-		{name: "alarm deleted", read: "DescribeAlarms", shapes: []string{watched}, do: needs(func(ctx context.Context, c *configuration, _ *damage) error {
+		{name: "alarm going off", read: "DescribeAlarms", passes: true, shapes: []string{watched}, do: goesOff},
+		{name: "alarm deleted", read: "DescribeAlarms", passes: true, shapes: []string{watched}, do: needs(func(ctx context.Context, c *configuration, _ *damage) error {
 			_, err := c.watch.DeleteAlarms(ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: []string{c.name}})
 			return err
 		})},
@@ -96,7 +98,7 @@ func configurations() *kind {
 				DeletionProtectionCheck: types.DeletionProtectionCheckBypass})
 			return err
 		})},
-		{name: "strategy declared that does not exist", read: "ListDeploymentStrategies", do: needs(func(_ context.Context, c *configuration, d *damage) error {
+		{name: "strategy declared that does not exist", read: "ListDeploymentStrategies", passes: true, do: needs(func(_ context.Context, c *configuration, d *damage) error {
 			c.strategy = "nosuch7"
 			return d.redeclare(", configuration: limits", ", configuration: limits, strategy: nosuch7")
 		}), shapes: []string{atOnce, watched}},
@@ -104,8 +106,8 @@ func configurations() *kind {
 		{name: "deployments can't be listed", read: "ListDeployments", do: denied("appconfig", "ListDeployments")},
 		{name: "reading is throttled", read: "ListDeployments", do: throttled("appconfig", "ListDeployments")},
 		{name: "after the check: version deleted", read: "ListHostedConfigurationVersions", after: true, one: true, do: deleteVersion},
-		{name: "after the check: strategy deleted", read: "GetDeploymentStrategy", after: true, shapes: []string{strategy}, do: deleteStrategy},
-		{name: "after the check: alarm going off", read: "DescribeAlarms", after: true, shapes: []string{watched}, do: goesOff},
+		{name: "after the check: strategy deleted", read: "GetDeploymentStrategy", passes: true, after: true, shapes: []string{strategy}, do: deleteStrategy},
+		{name: "after the check: alarm going off", read: "DescribeAlarms", passes: true, after: true, shapes: []string{watched}, do: goesOff},
 		{name: "after the check: deployment of another profile in progress", read: "ListDeployments", passes: true, after: true, do: another},
 	}...)}
 }

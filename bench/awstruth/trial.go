@@ -238,12 +238,13 @@ func (t *trial) expect(target string, said astern.Target) verdict.Tried {
 
 // try goes to the target for real, looks at the world, and leads it back.
 func (t *trial) try(ctx context.Context, o *verdict.Tried) error {
+	elsewhere := false
 	how, planned, err := t.goTo(ctx, o.Target)
 	o.Happened = how
 	if err != nil && !planned && o.Said != astern.Ready {
 		// astern would not even plan it: then its own word can't prove it right, and a person's commands are tried.
 		o.Happened += "; by hand: done"
-		if !strings.Contains(t.declaration, roleIn(t.account)) {
+		if elsewhere = !strings.Contains(t.declaration, roleIn(t.account)); elsewhere {
 			o.Happened = how + "; by hand: with these credentials there is nothing to change"
 		} else if err := t.subject.byHand(ctx, o.Target); err != nil {
 			o.Happened = how + "; by hand: " + short(err)
@@ -253,7 +254,7 @@ func (t *trial) try(ctx context.Context, o *verdict.Tried) error {
 		return err
 	}
 	why := t.subject.reached(ctx, o.Target)
-	if o.Works = why == ""; !o.Works {
+	if o.Works = why == "" && !elsewhere; why != "" { // who looks from elsewhere goes nowhere, also where somebody else went there
 		o.Happened += "; but " + why
 	}
 	if err := t.subject.back(ctx); err != nil {

@@ -195,7 +195,7 @@ verb=${0##*/} i=$1
 pid=run/$i.pid
 link=current
 [ -L "links/$i" ] && link=links/$i
-alive() { [ -s "$pid" ] && p=$(cat "$pid") && [ -r "/proc/$p/stat" ] && ! grep -q ') Z ' "/proc/$p/stat"; }
+alive() { [ -s "$pid" ] && p=$(cat "$pid") && [ -r "/proc/$p/stat" ] && { ! grep -qs '^State:.Z' "/proc/$p/status" || ! grep -qs '^Threads:.1$' "/proc/$p/status"; }; }
 start() {
 	root=$(pwd)
 	cd "$link/" || exit 1

@@ -129,8 +129,11 @@ func (c *crowded) fill(t *testing.T) {
 			return err
 		})
 	}
+	var one sync.Mutex // moto stumbles where secrets are added while it looks through them
 	for n := range secrets {
 		do(func() error {
+			one.Lock()
+			defer one.Unlock()
 			_, err := m.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String(fmt.Sprintf("shop-%04d", n)), SecretString: aws.String("hunter2")})
 			return err
 		})
@@ -249,6 +252,11 @@ func TestInitGoesOn(t *testing.T) {
 		c.hold(5)
 		cmd, _ := c.start(t, dir)
 		<-c.held
+		for deadline := time.Now().Add(time.Minute); !strings.Contains(read(t, dir, "astern.yaml.search"), `{"kind":"aws.lambda","place":"aws:eu-central-1","done":true`); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) { // the other kinds are looked for beside the parameters
+				t.Fatal("the functions were not found")
+			}
+		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it was killed
 		close(c.goOn)

@@ -219,7 +219,7 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 			return engine.Result{}, id, a.refusing(ctx, audit.Record{Execution: id}, "run", err)
 		}
 		if outcome != "" {
-			return engine.Result{Outcome: outcome}, id, ended(id, engine.Result{Outcome: outcome})
+			return engine.Result{Outcome: outcome}, id, a.ended(ctx, id, engine.Result{Outcome: outcome})
 		}
 		if observe != nil {
 			eng.Observe = func(r astern.Record) { observe(eng.Plan, r) }
@@ -233,7 +233,7 @@ func (a *App) Run(ctx context.Context, id string, observe func(astern.Plan, aste
 			if result.Outcome == "" && a.tellHold(context.WithoutCancel(ctx), id) != nil {
 				a.post.unqueued.Store(true)
 			}
-			return result, id, ended(id, result)
+			return result, id, a.ended(context.WithoutCancel(ctx), id, result)
 		}
 		next, err := a.childExecution(ctx, result.Child)
 		if err != nil {
@@ -310,7 +310,7 @@ func stopped(id string, err error) error {
 }
 
 // ended words the result of a run as an error; nil when everything was done.
-func ended(id string, r engine.Result) error {
+func (a *App) ended(ctx context.Context, id string, r engine.Result) error {
 	switch r.Outcome {
 	case astern.OutcomeDone, astern.OutcomeContinued:
 		return nil
@@ -335,7 +335,11 @@ func ended(id string, r engine.Result) error {
 	if code == astern.Waiting {
 		word = "is paused"
 	}
-	return astern.Errorf(code, "%s %s%s", id, word, strings.Join(lines, "")).WithHint("%s", strings.Join(ways(id, r.Holds), "; "))
+	on := ways(id, r.Holds)
+	if l, err := a.load(ctx, id); err == nil { // else it is said without what was done so far
+		on = l.ways(r.Holds)
+	}
+	return astern.Errorf(code, "%s %s%s", id, word, strings.Join(lines, "")).WithHint("%s", strings.Join(on, "\n"))
 }
 
 // ways are the commands by which a person can get a held execution on.
@@ -358,7 +362,7 @@ func ways(id string, holds []engine.HoldReason) []string {
 		case engine.HoldBlocked:
 			add(fmt.Sprintf("astern skip %s %s --reason …", id, h.Step))
 		case engine.HoldFailed, engine.HoldGate, engine.HoldPlan, engine.HoldRefused:
-			add("astern resume " + id + " (tries again)")
+			add(noted("astern resume "+id, "tries again"))
 		case engine.HoldPaused:
 			add("astern resume " + id)
 		}
@@ -393,7 +397,7 @@ func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 	if undo {
 		planned, err = a.undoOf(ctx, s, Ask{Reason: "stage failed: " + in.Reason, Severity: in.Severity, Way: s.plan.Asked.Way})
 	} else {
-		planned, err = a.Plan(ctx, ask)
+		planned, _, err = a.planned(ctx, ask)
 	}
 	if errors.Is(err, planner.ErrNothingToDo) {
 		return "", nil

@@ -249,7 +249,7 @@ func (a *App) approved(ctx context.Context, p astern.Plan, hash string, at time.
 	}
 	headline := "the plan needs other approvals than it has"
 	if have < need {
-		headline = fmt.Sprintf("the plan needs %d approvals and has %d", need, have)
+		headline = fmt.Sprintf("the plan needs %s and has %d", numbered(need, "approval"), have)
 	}
 	j.Missing = append([]string{headline}, j.Missing...)
 	if o, err := a.overridden(ctx, hash); err != nil || o {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,12 @@ import (
 // Checked is what a check found of one component.
 type Checked struct {
 	ComponentTargets
-	Back     astern.Target // the target that a rollback would take; its Revision is "" when there is none
+	Back   astern.Target  // the target that a rollback would take; its Revision is "" when there is none
+	AtRisk *astern.Target // where there is none: the one that a rollback takes when it is named
+	// WayUnknown says that there may be a way back which nobody could see.
+	WayUnknown bool
+	// Record says that what runs is not what the ledger says, which a person can mend by recording it.
+	Record   bool
 	Latched  string
 	Findings []string
 	Results  []astern.CheckResult
@@ -27,13 +33,22 @@ type Checked struct {
 // Check observes every component of the environment, judges its ways back against its objectives, and makes the checks
 // that have no effects. It changes nothing.
 func (a *App) Check(ctx context.Context, e astern.Environment) ([]Checked, error) {
+	return a.CheckOf(ctx, e, func(string) bool { return true })
+}
+
+// CheckOf is Check of the components whose addresses are asked for.
+func (a *App) CheckOf(ctx context.Context, e astern.Environment, asked func(address string) bool) ([]Checked, error) {
 	parts, err := a.parts(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	together(e.Compatible, parts)
+	together(e.Compatible, parts) // which all of them are needed for
+	parts = slices.DeleteFunc(parts, func(p planner.Part) bool { return !asked(p.Component.Address()) })
 	out := make([]Checked, len(parts))
-	inventory.Each(len(parts), func(i int) { out[i] = a.checkPart(ctx, parts[i]) })
+	inventory.Each(len(parts), func(i int) {
+		out[i] = a.checkPart(ctx, parts[i])
+		out[i].WatchSeconds = watchTime(e.Policy, parts[i].Component)
+	})
 	return out, nil
 }
 
@@ -93,10 +108,29 @@ func (a *App) judgeWay(c *Checked, p planner.Part) {
 		c.Findings = append(c.Findings, "what runs now is unknown: "+v.Unknown)
 		c.worse(astern.Unknown)
 	}
+	if strings.HasPrefix(c.Current, astern.Unrecorded) {
+		c.Findings = append(c.Findings, fmt.Sprintf("what is served is not recorded, and the next upload ends it: astern deploy %s NAME", p.Component.Name))
+	}
 	back, ok := readiness.WayBack(p.Targets, p.State.Values["revision"])
-	if !ok {
-		c.Findings = append(c.Findings, "no ready, known-good revision to go back to")
+	if risky, risks := AtRisk(p.Targets, p.State.Values["revision"]); !ok && !risks && MayHaveWay(p.Targets, p.State.Values["revision"]) {
+		why := "not everything could be asked"
+		if _, _, err := readiness.Leaves(p.Targets, p.State.Values["revision"]); err != nil {
+			why = err.Error()
+		}
+		c.Findings = append(c.Findings, "whether there is a way back is unknown: "+why)
+		c.worse(astern.Unknown)
+		c.WayUnknown = true
+		return
+	} else if !ok {
+		none := "no ready, known-good revision to go back to"
+		if how := planner.Markable(p); how != "" {
+			none += "; " + how
+		}
+		c.Findings = append(c.Findings, none)
 		c.Verdict = astern.Fail
+		if risks {
+			c.AtRisk = &risky
+		}
 		return
 	}
 	c.Back = back
@@ -122,6 +156,11 @@ func (a *App) judgeRunning(c *Checked, p planner.Part) {
 	}
 	if len(parts) > 1 {
 		found("its members run different revisions: %s", strings.Join(parts, ", "))
+	}
+	if v, ok := p.State.Get("revision"); ok && v.Known() && len(parts) == 1 && p.History.Current != "" && v.Text != p.History.Current &&
+		astern.ValidRevision(v.Text) && !strings.HasPrefix(v.Text, astern.Unrecorded) {
+		c.Findings = append(c.Findings, fmt.Sprintf("runs %s, which nobody recorded: the ledger says %s", v.Text, p.History.Current))
+		c.Record = true
 	}
 	if at := newest(p.History); at.Sub(a.Now()) > clockSlack {
 		found("the ledger says what happened at %s, which is still to come by this machine's clock: what is recorded until then counts as older",

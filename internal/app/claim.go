@@ -102,6 +102,29 @@ func (a *App) passed(ctx context.Context, seen claims, mine, elder string) ([]st
 	return over, nil
 }
 
+// elsewhere says which executions of other state folders act on a component and have not ended, as its places say, a line each.
+func (a *App) elsewhere(ctx context.Context, address string, s astern.State) []string {
+	var out []string
+	for _, path := range slices.Sorted(maps.Keys(s.Values)) {
+		v := s.Values[path]
+		if path != "claim" && !strings.HasSuffix(path, "/claim") || !v.Known() {
+			continue
+		}
+		var c astern.Claim
+		if err := json.Unmarshal([]byte(v.Text), &c); err != nil || !c.Open {
+			continue
+		}
+		if here, _ := a.free(ctx, c, address, ""); here {
+			continue
+		}
+		line := fmt.Sprintf("%s of another state folder acts on it: %s, since %s", plain(c.Execution), plain(c.By), c.At.UTC().Format("2006-01-02 15:04:05Z"))
+		if !slices.Contains(out, line) {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
 // free reports whether a claim is that of one of this state folder's executions, and one that has ended or hands over. Of
 // one at the same address the lease decides, which says more about it.
 func (a *App) free(ctx context.Context, c astern.Claim, address, elder string) (here, free bool) {

@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
@@ -16,6 +20,11 @@ import (
 
 // CloudPlace is what a place begins with that is no folder: a region of AWS.
 const CloudPlace = "aws:"
+
+// Region reports whether a text is the name of a region that can stand after CloudPlace.
+func Region(text string) bool {
+	return text != "" && len(awsapi.Settings{Region: text}.Problems()) == 0
+}
 
 // Search is a search for components. What is found in clouds is kept page by page, so that a search which was interrupted,
 // killed or refused in the middle goes on from there.
@@ -64,26 +73,33 @@ func Discover(ctx context.Context, s Search) (Discovery, error) {
 	if note != "" {
 		out.Notes = append(out.Notes, note)
 	}
+	all := drivers(nil, accounts, nil, nil)
+	results := make([]searched, len(all))
+	var total atomic.Int64
+	group, groupCtx := errgroup.WithContext(ctx)
+	s.Tell = oneAtATime(s.Tell)
+	for i, d := range all {
+		group.Go(func() error {
+			results[i] = s.ofKind(groupCtx, d, kept, &total)
+			if err := results[i].err; err != nil && !ofOneKind(groupCtx, err) {
+				return fmt.Errorf("looking for components of kind %s: %w", d.Kind, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return out, kept.explain(ctx, err)
+	}
 	var first error // of a kind that could not be looked for
 	answered := false
-	for _, d := range drivers(nil, accounts, nil, nil) {
-		var found []astern.Discovered
-		var err error
-		switch {
-		case d.Pager != nil:
-			found, err = s.byPages(ctx, d, kept, len(out.Found))
-		case d.Discoverer != nil:
-			found, err = d.Discoverer.Discover(ctx, s.Places)
-		}
-		if ofOneKind(ctx, err) {
+	for i, d := range all {
+		found, err := results[i].found, results[i].err
+		if err != nil {
 			if first == nil {
 				first = fmt.Errorf("looking for components of kind %s: %w", d.Kind, err)
 			}
 			out.Notes = append(out.Notes, fmt.Sprintf("components of kind %s were not looked for: %s%s", d.Kind, awsapi.OneLine(err.Error()), hinted(err)))
 			continue
-		}
-		if err != nil {
-			return out, kept.explain(ctx, fmt.Errorf("looking for components of kind %s: %w", d.Kind, err))
 		}
 		answered = answered || strings.HasPrefix(d.Kind, "aws.")
 		out.Found = append(out.Found, found...)
@@ -93,6 +109,37 @@ func Discover(ctx context.Context, s Search) (Discovery, error) {
 	}
 	out.Found = withoutTwins(out.Found)
 	return out, nil
+}
+
+// searched is what the search for one kind came to.
+type searched struct {
+	found []astern.Discovered
+	err   error
+}
+
+// ofKind looks for one kind. The kinds are looked for side by side: each asks a service of its own.
+func (s Search) ofKind(ctx context.Context, d astern.Driver, kept *kept, total *atomic.Int64) (out searched) {
+	switch {
+	case d.Pager != nil:
+		out.found, out.err = s.byPages(ctx, d, kept, total)
+	case d.Discoverer != nil:
+		if out.found, out.err = d.Discoverer.Discover(ctx, s.Places); out.err == nil {
+			total.Add(int64(len(out.found)))
+		}
+	}
+	return out
+}
+
+// oneAtATime has whoever is told hear one thing after the other.
+func oneAtATime(tell func(Progress)) func(Progress) {
+	var mu sync.Mutex
+	return func(p Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if tell != nil {
+			tell(p)
+		}
+	}
 }
 
 // ofOneKind reports whether an error may be of one service alone: it is denied, does not exist in the region, or is out of order.
@@ -114,7 +161,7 @@ func hinted(err error) string {
 
 // byPages looks for one kind at all places of a cloud, from where the earlier search ended. What was found before an error is
 // returned with it.
-func (s Search) byPages(ctx context.Context, d astern.Driver, kept *kept, before int) ([]astern.Discovered, error) {
+func (s Search) byPages(ctx context.Context, d astern.Driver, kept *kept, total *atomic.Int64) ([]astern.Discovered, error) {
 	var out []astern.Discovered
 	for _, place := range s.Places {
 		if !strings.HasPrefix(place, CloudPlace) {
@@ -122,9 +169,11 @@ func (s Search) byPages(ctx context.Context, d astern.Driver, kept *kept, before
 		}
 		was := kept.of(d.Kind, place)
 		found, next := was.found, was.next
+		total.Add(int64(len(found)))
 		for n := 0; !was.done; n++ {
-			page, following, err := s.page(ctx, d, place, next, before+len(out)+len(found))
+			page, following, err := s.page(ctx, d, place, next, total)
 			if n == 0 && next != "" && (astern.CodeOf(err) == astern.Invalid || astern.CodeOf(err) == astern.Refused) {
+				total.Add(-int64(len(found)))
 				found, next = nil, "" // the cloud has forgotten the page
 				if err := kept.forget(d.Kind, place); err != nil {
 					return out, err
@@ -135,6 +184,7 @@ func (s Search) byPages(ctx context.Context, d astern.Driver, kept *kept, before
 				return append(out, found...), err
 			}
 			found = append(found, page...)
+			total.Add(int64(len(page)))
 			if len(found) > maxOfAKind || n > maxPages {
 				return out, astern.Errorf(astern.Refused, "looking at %q: there are more than %d of one kind", place, maxOfAKind)
 			}
@@ -143,7 +193,7 @@ func (s Search) byPages(ctx context.Context, d astern.Driver, kept *kept, before
 			if err := kept.add(line{Kind: d.Kind, Place: place, Next: next, Done: was.done, Found: page}); err != nil {
 				return out, err
 			}
-			s.tell(Progress{Kind: d.Kind, Place: place, Found: len(found), Total: before + len(out) + len(found)})
+			s.Tell(Progress{Kind: d.Kind, Place: place, Found: len(found), Total: int(total.Load())})
 		}
 		out = append(out, found...)
 	}
@@ -151,25 +201,19 @@ func (s Search) byPages(ctx context.Context, d astern.Driver, kept *kept, before
 }
 
 // page asks for one page, and again after ever longer waits while the account is throttled.
-func (s Search) page(ctx context.Context, d astern.Driver, place, page string, total int) ([]astern.Discovered, string, error) {
+func (s Search) page(ctx context.Context, d astern.Driver, place, page string, total *atomic.Int64) ([]astern.Discovered, string, error) {
 	for wait, n := time.Second, 0; ; n++ {
 		found, next, err := d.Pager.DiscoverPage(ctx, place, page)
 		if astern.CodeOf(err) != astern.Throttled || n >= maxThrottled {
 			return found, next, err
 		}
-		s.tell(Progress{Kind: d.Kind, Place: place, Total: total, Waits: fmt.Sprintf("the account is asked too often; waiting %s", wait)})
+		s.Tell(Progress{Kind: d.Kind, Place: place, Total: int(total.Load()), Waits: fmt.Sprintf("the account is asked too often; waiting %s", wait)})
 		select {
 		case <-ctx.Done():
 			return nil, "", err
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, longestWait)
-	}
-}
-
-func (s Search) tell(p Progress) {
-	if s.Tell != nil {
-		s.Tell(p)
 	}
 }
 

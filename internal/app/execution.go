@@ -77,6 +77,8 @@ type Shown struct {
 	Runner    astern.Runner
 	Paused    bool
 	Approvals []astern.Approval
+	// Undo is the command that reverses what it did, with what comes back behind it; "" where nothing can be reversed.
+	Undo string
 }
 
 // takeTime is how long after an execution was made its maker may need to take it.
@@ -93,7 +95,7 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 		return Shown{}, err
 	}
 	s := Shown{Execution: l.execution, Plan: l.plan, Records: l.records, Steps: l.fold.Steps(), Gate: l.fold.CurrentGate(),
-		Stage: l.fold.Stage(), Phases: ph, Paused: l.fold.Paused()}
+		Stage: l.fold.Stage(), Phases: ph, Paused: l.fold.Paused(), Undo: l.undo()}
 	if s.Approvals, err = a.Store.Approvals(ctx, l.execution.PlanHash); err != nil {
 		return s, fmt.Errorf("reading approvals: %w", err)
 	}
@@ -115,9 +117,12 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 	} else if err == nil {
 		s.Alive = a.Now().Sub(l.execution.CreatedAt).Abs() < takeTime // whoever made it is about to take it
 	}
+	if n := len(l.records); n > 0 {
+		l.fold.Since(&s.Phases, a.Now().Sub(l.records[n-1].At).Seconds(), s.Alive)
+	}
 	s.Holds = holds(l.fold, a.Now())
 	if len(s.Holds) > 0 {
-		s.Ways = ways(id, s.Holds)
+		s.Ways = l.ways(s.Holds)
 	} else if !s.Alive {
 		s.Ways = []string{"astern resume " + id, "astern cancel " + id}
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,8 +24,10 @@ import (
 // kept is the file that keeps a search: a head, and a line for each page that was looked at. A line that was cut off by a
 // kill is as if it was never written.
 type kept struct {
-	name  string // "" keeps nothing
-	file  *os.File
+	name string // "" keeps nothing
+	file *os.File
+
+	mu    sync.Mutex // of what follows, and of the order of lines
 	lines int
 	was   map[string]*earlier
 }
@@ -188,6 +191,8 @@ func (k *kept) take(l raw) {
 
 // of returns what an earlier search found.
 func (k *kept) of(kind, place string) earlier {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if e := k.was[kind+"\n"+place]; e != nil {
 		return *e
 	}
@@ -199,6 +204,8 @@ func (k *kept) add(l line) error {
 	if k.file == nil {
 		return nil
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if err := k.write(l); err != nil {
 		return astern.Errorf(astern.Invalid, "keeping what was found in %s: %w", k.name, err)
 	}
@@ -208,7 +215,9 @@ func (k *kept) add(l line) error {
 
 // forget begins a kind anew.
 func (k *kept) forget(kind, place string) error {
+	k.mu.Lock()
 	delete(k.was, kind+"\n"+place)
+	k.mu.Unlock()
 	return k.add(line{Kind: kind, Place: place, Again: true, Found: []astern.Discovered{}})
 }
 

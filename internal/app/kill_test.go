@@ -194,7 +194,7 @@ restart)
 	if [ -f "$pid" ]; then
 		old=$(cat "$pid")
 		kill -9 "$old" 2>/dev/null || :
-		while kill -0 "$old" 2>/dev/null && [ "$(cut -d' ' -f3 "/proc/$old/stat" 2>/dev/null)" != Z ]; do sleep 0.01; done
+		while kill -0 "$old" 2>/dev/null && [ "$(cut -d' ' -f3,20 "/proc/$old/stat" 2>/dev/null)" != "Z 1" ]; do sleep 0.01; done
 	fi
 	echo "$2 $ASTERN_TOKEN" >>restarts
 	setsid "./current-$2/serve" "$2" </dev/null >/dev/null 2>&1 &
@@ -204,7 +204,7 @@ restart)
 	;;
 status)
 	[ -f "$pid" ] && kill -0 "$(cat "$pid")" 2>/dev/null || exit 3
-	[ "$(cut -d' ' -f3 "/proc/$(cat "$pid")/stat")" != Z ] || exit 3
+	[ "$(cut -d' ' -f3,20 "/proc/$(cat "$pid")/stat")" != "Z 1" ] || exit 3
 	cat "$pid"
 	;;
 stop)

@@ -169,10 +169,11 @@ func (a *App) MayRule(ctx context.Context, environments []astern.Environment, pl
 		var concerned []astern.Component
 		var those []planner.Part
 		for _, p := range before {
-			if why := unseen(p); why != "" {
+			rests := len(readiness.Needing(p.Targets, within)) > 0
+			if why := unseen(p); why != "" && (rests || !needsKnown(p.Targets)) {
 				return nil, astern.Errorf(astern.NotReady, "whether %s rests on %s is unknown: %s", p.Component.Address(), place, why)
 			}
-			if len(readiness.Needing(p.Targets, within)) > 0 {
+			if rests {
 				concerned, those = append(concerned, p.Component), append(those, p)
 			}
 		}
@@ -192,6 +193,11 @@ func (a *App) MayRule(ctx context.Context, environments []astern.Environment, pl
 		lines = []string{fmt.Sprintf("the rules may be put on %s: no way back of what is declared here rests on it", place)}
 	}
 	return lines, nil
+}
+
+// needsKnown reports whether each target says what it rests on: then what could not be seen of them is something else.
+func needsKnown(targets []astern.Target) bool {
+	return len(targets) > 0 && !slices.ContainsFunc(targets, func(t astern.Target) bool { return len(t.Needs) == 0 })
 }
 
 // mayExpire compares the ways of a component as they are with those under proposed rules.

@@ -270,7 +270,7 @@ func (a *App) holdOf(l loaded) (n astern.Notice, ok bool) {
 		}
 		reasons = append(reasons, where+" "+string(h.Kind)+": "+h.Text)
 	}
-	return notice.OfHold(planOf(l), l.execution.ID, hex.EncodeToString(sum.Sum(nil)[:6]), at, reasons, ways(l.execution.ID, why)), true
+	return notice.OfHold(planOf(l), l.execution.ID, hex.EncodeToString(sum.Sum(nil)[:6]), at, reasons, l.ways(why)), true
 }
 
 func planOf(l loaded) notice.Plan {

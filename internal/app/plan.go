@@ -2,7 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -49,20 +52,57 @@ type Planned struct {
 
 // Plan answers what a person asks for with a plan. It changes nothing.
 func (a *App) Plan(ctx context.Context, ask Ask) (Planned, error) {
+	p, addresses, err := a.planned(ctx, ask)
+	return p, a.acting(ctx, addresses, err)
+}
+
+// planned makes the plan; a refusal is as the planner words it. It returns the addresses that were asked for, too.
+func (a *App) planned(ctx context.Context, ask Ask) (made Planned, addresses []string, err error) {
 	e, err := a.Environment(environmentOf(ask))
 	if err != nil {
-		return Planned{}, err
+		return made, nil, err
 	}
 	r, err := a.request(ctx, e, ask)
 	if err != nil {
-		return Planned{}, err
+		return made, nil, err
 	}
 	p, err := planner.Plan(r)
 	if err != nil {
 		refused := audit.Record{Verb: ask.Verb, Addresses: r.Intent.Addresses, Revision: ask.Revision, Reason: ask.Reason}
-		return Planned{}, a.refusing(ctx, refused, "plan", err)
+		return made, r.Intent.Addresses, a.refusing(ctx, refused, "plan", err)
 	}
-	return encode(p)
+	made, err = encode(p)
+	return made, r.Intent.Addresses, err
+}
+
+// acting names the execution that acts on one of the components where a plan is refused: what it did is often why, a latch
+// above all, and nothing can be done there before it ends.
+func (a *App) acting(ctx context.Context, addresses []string, refusal error) error {
+	if code := astern.CodeOf(refusal); refusal == nil || code != astern.Refused && code != astern.NotReady || errors.Is(refusal, planner.ErrNothingToDo) {
+		return refusal
+	}
+	open, err := a.Store.Executions(ctx, 0, true)
+	if err != nil {
+		return refusal // which stands without it
+	}
+	for _, e := range open {
+		for _, address := range addresses {
+			if !slices.Contains(e.Addresses, address) {
+				continue
+			}
+			s, err := a.Show(ctx, e.ID)
+			if err != nil {
+				return refusal
+			}
+			if s.Alive {
+				return astern.Errorf(astern.Conflict, "%s is held by %s, which is running: %w", address, e.ID, refusal).
+					WithHint("astern follow %s shows how it goes; astern pause %[1]s or astern cancel %[1]s stops it", e.ID)
+			}
+			return astern.Errorf(astern.Conflict, "%s is held by %s, which has not ended: %w", address, e.ID, refusal).
+				WithHint("%s", strings.Join(s.Ways, "\n"))
+		}
+	}
+	return refusal
 }
 
 func encode(p astern.Plan) (Planned, error) {

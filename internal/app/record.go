@@ -25,7 +25,8 @@ type Record struct {
 }
 
 // RecordDeploy notes that a revision was deployed, and its content hash as the world has it now. The ledger always
-// records what happened, also the deployment of a latched revision; warnings say what is odd about it.
+// records what happened, also the deployment of a latched revision; warnings say what is odd about it. It refuses a name of
+// what a component serves and has no record of.
 func (a *App) RecordDeploy(ctx context.Context, r Record) (e astern.Event, warnings []string, err error) {
 	c, err := a.Component(r.Environment, r.Component)
 	if err == nil {
@@ -42,6 +43,9 @@ func (a *App) RecordDeploy(ctx context.Context, r Record) (e astern.Event, warni
 		warnings = append(warnings, fmt.Sprintf("%s %s is latched (%s) and was deployed all the same", c.Address(), r.Revision, d.Latched))
 	}
 	hash, err := a.contentHash(ctx, c, r.Revision)
+	if astern.CodeOf(err) == astern.Refused {
+		return e, nil, err
+	}
 	if err != nil {
 		warnings = append(warnings, fmt.Sprintf("its content hash could not be taken: %s", err))
 	}
@@ -53,7 +57,8 @@ func (a *App) RecordDeploy(ctx context.Context, r Record) (e astern.Event, warni
 	return e, warnings, nil
 }
 
-// contentHash returns the hash of a revision where its component keeps revisions; "" when it keeps none.
+// contentHash returns the hash of a revision where its component keeps revisions; "" when it keeps none. It returns a Refused
+// error where nothing could ever be gone back to.
 func (a *App) contentHash(ctx context.Context, c astern.Component, revision string) (string, error) {
 	d, ok := a.driver(c.Kind)
 	if !ok {
@@ -64,6 +69,10 @@ func (a *App) contentHash(ctx context.Context, c astern.Component, revision stri
 		return "", err
 	}
 	hash, ok := s.ContentHash(revision)
+	if now := s.Values["revision"]; !ok && strings.HasPrefix(now.Text, astern.Unrecorded) {
+		return "", astern.Errorf(astern.Refused, "recording the deployment of %s %s: what it serves is not recorded, and a name alone can't be gone back to", c.Address(), revision).
+			WithHint("this records what is served now under that name: astern deploy %s %s", c.Name, revision)
+	}
 	if !ok {
 		return "", astern.Errorf(astern.NotFound, "%s does not show one content of %s on all its members", c.Address(), revision)
 	}

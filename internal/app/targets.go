@@ -92,7 +92,7 @@ func judgeTarget(e astern.Environment, p planner.Part, t astern.Target, measured
 	d, _ := p.History.Of(t.Revision)
 	t.KnownGoodAt, t.DeployedAt, t.Latched = d.KnownGoodAt, d.LastAt, d.Latched
 	if t.DeployedAt == nil {
-		t.DeployedAt = d.FirstAt
+		t.DeployedAt, t.Imported = d.FirstAt, true
 	}
 	t = readiness.Judge(t, d, p.Component.Objectives, now)
 	guess := astern.Estimate{}
@@ -158,10 +158,22 @@ type ComponentTargets struct {
 	Component astern.Component
 	Current   string
 	Runs      astern.Value // what Current is the text of
+	Mixed     []string     // which members run what, a line for each revision; empty where they run the same
 	Apart     []string     // members whose processes were not started under what their links lead to, a line each
+	Elsewhere []string     // executions of other state folders that act on it and have not ended, a line each
 	History   astern.History
 	Targets   []astern.Target
-	Trouble   string
+	// WatchSeconds is how long a rollback is watched at its end by the policy, 0 where nothing would look.
+	WatchSeconds int64
+	Trouble      string
+}
+
+// watchTime is how long a rollback of the component is watched at its end: by the policy, and only where something looks.
+func watchTime(p astern.Policy, c astern.Component) int64 {
+	if looks := func(k astern.Check) bool { return k.Effects != astern.EffectsSome }; !c.Watchable() && !slices.ContainsFunc(c.Checks, looks) {
+		return 0
+	}
+	return p.WatchSeconds
 }
 
 // Targets observes the environment's component of that name, or all when name is "".
@@ -184,6 +196,8 @@ func (a *App) Targets(ctx context.Context, e astern.Environment, name string) ([
 		out[i] = ComponentTargets{Component: p.Component, Current: p.State.Values["revision"].String(), History: p.History,
 			Runs: p.State.Values["revision"], Targets: p.Targets, Trouble: p.Trouble}
 		out[i].Apart, _ = planner.Apart(p.State)
+		out[i].Elsewhere = a.elsewhere(ctx, p.Component.Address(), p.State)
+		out[i].Mixed, out[i].WatchSeconds = mixed(p.State), watchTime(e.Policy, p.Component)
 		if _, ok := p.State.Get("revision"); !ok {
 			out[i].Current = ""
 		}

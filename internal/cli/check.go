@@ -16,7 +16,8 @@ import (
 func (s *session) check() *cobra.Command {
 	full, at := false, ""
 	cmd := &cobra.Command{
-		Use: "check", Short: "say what could not be brought back now, and why", Args: takes(0, 0),
+		Use: "check [COMPONENT…]", Short: "say what could not be brought back now, and why", Args: takes(0, -1),
+		ValidArgsFunction: s.componentsArgs,
 		Long: `Observes every component, judges its way back against its objectives, and makes the checks that have no effects.
 It says which door closes next, and when, and by which channels nobody is told. The exit code is 4 unless every component passes and
 every channel that something was sent to took it.
@@ -28,10 +29,11 @@ With --at the ways back are judged as they will be on that day, if nothing is de
 deleted and other dates take away is gone. Checks and signals are left out: they tell nothing about that day.
 
   astern check
+  astern check shop
   astern check --full
   astern check --at 2026-12-03
   astern check -e production -o json`,
-		RunE: s.runs(func(ctx context.Context, _ []string) error {
+		RunE: s.runs(func(ctx context.Context, args []string) error {
 			return s.with(ctx, reading, func(a *app.App) error {
 				a.Full = full
 				if at != "" {
@@ -40,7 +42,7 @@ deleted and other dates take away is gone. Checks and signals are left out: they
 						return err
 					}
 				}
-				return s.checked(ctx, a)
+				return s.checked(ctx, a, args)
 			})
 		}),
 	}
@@ -49,14 +51,14 @@ deleted and other dates take away is gone. Checks and signals are left out: they
 	return cmd
 }
 
-func (s *session) checked(ctx context.Context, a *app.App) error {
-	es, name, err := s.scope(a)
+func (s *session) checked(ctx context.Context, a *app.App, names []string) error {
+	es, name, asked, err := s.asking(a, names)
 	if err != nil {
 		return err
 	}
 	r := view.CheckReport{Environment: name, Verdict: astern.Pass}
 	for _, e := range es {
-		found, err := a.Check(ctx, e)
+		found, err := a.CheckOf(ctx, e, asked)
 		if err != nil {
 			return err
 		}
@@ -88,6 +90,9 @@ func (s *session) checked(ctx context.Context, a *app.App) error {
 	}
 	if err == nil && len(bad) > 0 {
 		err = astern.Errorf(astern.NotReady, "%d of %d components do not pass: %s", len(bad), len(r.Components), firstOf(bad))
+		if len(r.Components) == 1 {
+			err = astern.Errorf(astern.NotReady, "%s does not pass", bad[0])
+		}
 	}
 	return err
 }

@@ -9,6 +9,7 @@ package cli
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -35,7 +36,10 @@ type Program struct {
 // answers that with the exit code of an interruption.
 func (p Program) Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
 	host.KeepFiles()
-	s := &session{Program: p, stdin: stdin, stdout: stdout, stderr: stderr, env: env, began: time.Now()}
+	if i := slices.Index(args, "#"); i > 0 { // the remark behind a printed command, which zsh hands on as words
+		args = args[:i]
+	}
+	s := &session{Program: p, stdin: stdin, stdout: stdout, stderr: stderr, env: env, began: time.Now(), args: args}
 	root := s.root(args)
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -57,6 +61,7 @@ type session struct {
 	stdout, stderr io.Writer
 	env            func(string) string
 	began          time.Time // when the question was put
+	args           []string  // as they were typed
 
 	file, state, environment, output, color string
 	verbose                                 bool

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,8 +67,8 @@ func (s *session) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "init [PLACE…]", Short: "write astern.yaml, or import what hosts remember", Args: takes(0, -1),
 		Long: `Without an astern.yaml: looks at the places (default: this folder) for what can be brought back and writes a commented
-astern.yaml and its schema beside it. It never overwrites one. A place is a folder, or a region of AWS: aws:eu-central-1
-(aws: is the region of the environment).
+astern.yaml and its schema beside it. It never overwrites one, and writes none where nothing is found. A place is a folder, or
+a region of AWS: aws:eu-central-1 (aws: is the region of the environment).
 
 What is found in a cloud is kept beside astern.yaml, in astern.yaml.search, until the file is written: a search that was
 interrupted, killed or refused goes on from the page it was at when the same command is given again within a day.
@@ -164,6 +166,12 @@ func (s *session) writeConfig(ctx context.Context, places []string, dryRun bool)
 		return err
 	}
 	found := result.Found
+	if len(found) == 0 {
+		if err := os.Remove(search.Kept); search.Kept != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.warn("the search is over, and what it kept could not be removed: " + err.Error())
+		}
+		return s.foundNothing(places)
+	}
 	abs, err := filepath.Abs(s.file)
 	if err != nil {
 		return astern.Errorf(astern.Invalid, "finding %s: %w", s.file, err)
@@ -197,6 +205,18 @@ func (s *session) writeConfig(ctx context.Context, places []string, dryRun bool)
 		Next: []string{"astern validate", "astern init    (imports what the hosts remember)", "astern check"}})
 }
 
+// foundNothing says where else to look. A file that declares nothing would be in the way of the next search.
+func (s *session) foundNothing(places []string) error {
+	hint := "name the folder that holds releases and the link to one of them: astern init /srv/shop"
+	cloud := slices.ContainsFunc(places, func(p string) bool { return strings.HasPrefix(p, app.CloudPlace) })
+	if region := cmp.Or(s.env("AWS_REGION"), s.env("AWS_DEFAULT_REGION")); !cloud && app.Region(region) {
+		hint = "astern init " + app.CloudPlace + region + " looks there; or " + hint
+	} else if cloud || s.env("AWS_ACCESS_KEY_ID")+s.env("AWS_PROFILE") != "" {
+		hint = "name the region where it is: astern init " + app.CloudPlace + "eu-central-1; or " + hint
+	}
+	return astern.Errorf(astern.NotReady, "nothing was found in %s, and nothing was written", oneLine(strings.Join(places, ", "))).WithHint("%s", hint)
+}
+
 var notInName = pattern.New(`[^a-z0-9]+`)
 
 // nameOf makes a valid name of a text.
@@ -221,26 +241,10 @@ environments:
     components:
 `
 
-const configExample = `      # Nothing was found. A component looks like this:
-      #
-      # shop:
-      #   kind: host.service
-      #   objectives: {rto: 5m}
-      #   checks:
-      #     health: {http: {url: "http://{address}/health"}, each: true}
-      #   with:
-      #     root: /srv/shop
-      #     instances: [{name: shop-1, address: "127.0.0.1:8080"}]
-      #     systemd: {unit: "shop@{instance}.service"}
-`
-
 // declaration writes an astern.yaml that declares what was found.
 func declaration(system string, found []astern.Discovered) ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, configHead, system)
-	if len(found) == 0 {
-		b.WriteString(configExample)
-	}
 	used := map[string]bool{}
 	for _, d := range found {
 		name := nameOf(d.Name, "service")

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,6 +114,32 @@ func (s *session) named(a *app.App, name string) (es []astern.Environment, env s
 	}
 	es, err = a.Environments(c.Environment)
 	return es, c.Environment, err
+}
+
+// asking returns the environments of the components that a knowing command names, the name for its report, and which addresses
+// are meant: all of the scope when none is named.
+func (s *session) asking(a *app.App, names []string) (es []astern.Environment, env string, asked func(string) bool, err error) {
+	if len(names) == 0 {
+		es, env, err = s.scope(a)
+		return es, env, func(string) bool { return true }, err
+	}
+	meant := map[string]bool{}
+	for _, name := range names {
+		have, _, err := s.named(a, name)
+		if err != nil {
+			return nil, "", nil, err
+		}
+		for _, e := range have {
+			meant[e.Name+"/"+short(name)] = true
+			if !slices.ContainsFunc(es, func(o astern.Environment) bool { return o.Name == e.Name }) {
+				es = append(es, e)
+			}
+		}
+	}
+	if len(es) == 1 {
+		env = es[0].Name
+	}
+	return es, env, func(address string) bool { return meant[address] }, nil
 }
 
 // label is what a table says for the environment of a report that covers several.

@@ -220,7 +220,7 @@ as Markdown for hands; --out FILE writes the plan file, which astern apply FILE 
 				if f.out != "" {
 					return s.writePlan(ctx, p, f.out, sign)
 				}
-				return s.showPlan(ctx, a, p, in, f, args)
+				return s.showPlan(ctx, a, p, f)
 			})
 		})
 		group.AddCommand(cmd)
@@ -269,12 +269,12 @@ func planNext(p app.Planned, name string) []string {
 }
 
 // showPlan writes the plan as the command's result.
-func (s *session) showPlan(ctx context.Context, a *app.App, p app.Planned, in intent, f *askFlags, args []string) error {
+func (s *session) showPlan(ctx context.Context, a *app.App, p app.Planned, f *askFlags) error {
 	v, err := planView(ctx, a, p)
 	if err != nil {
 		return err
 	}
-	v.Next = []string{"astern plan " + strings.Join(append([]string{string(in.verb)}, args...), " ") + " … --out plan.json", "astern apply plan.json"}
+	v.Next = s.afterPlan(f)
 	switch s.output {
 	case "json": // exactly the plan file, which may be stored and applied
 		if !f.dryRun {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,10 +37,16 @@ func typedName(a *app.App, address string) string {
 }
 
 func checkedComponent(a *app.App, c app.Checked) view.ComponentCheck {
-	v := view.ComponentCheck{Address: c.Component.Address(), Kind: c.Component.Kind, Current: c.Current, Latched: c.Latched, Best: c.Back.Revision,
+	v := view.ComponentCheck{Address: c.Component.Address(), Kind: c.Component.Kind, Current: c.Current, Latched: c.Latched, Best: c.Back.Revision, WayUnknown: c.WayUnknown, WatchSeconds: c.WatchSeconds,
 		Targets: c.Targets, Findings: c.Findings, Results: c.Results, NotRun: c.NotRun, Signals: c.Signals, Error: c.Trouble, Verdict: c.Verdict}
-	if v.Best != "" {
-		v.Command = rollbackCommand(a, v.Address, v.Best)
+	if c.Record {
+		v.Record = "astern record deploy " + typedName(a, v.Address) + " " + v.Current
+	}
+	if c.AtRisk != nil {
+		v.AtRisk = c.AtRisk.Revision
+	}
+	if to := cmp.Or(v.Best, v.AtRisk); to != "" {
+		v.Command = rollbackCommand(a, v.Address, to)
 	}
 	return v
 }
@@ -53,7 +61,7 @@ func targetsOfComponent(c app.ComponentTargets) view.ComponentTargets {
 }
 
 func statusOfComponent(c app.ComponentTargets, now time.Time) view.ComponentStatus {
-	v := view.ComponentStatus{Address: c.Component.Address(), Kind: c.Component.Kind, Current: c.Current, SeenAt: now, Apart: c.Apart, Error: c.Trouble}
+	v := view.ComponentStatus{Address: c.Component.Address(), Kind: c.Component.Kind, Current: c.Current, SeenAt: now, Mixed: c.Mixed, Apart: c.Apart, Elsewhere: c.Elsewhere, Error: c.Trouble}
 	if c.Trouble != "" {
 		v.SeenAt = time.Time{}
 	}
@@ -62,7 +70,7 @@ func statusOfComponent(c app.ComponentTargets, now time.Time) view.ComponentStat
 	}
 	for _, t := range c.Targets {
 		if t.Current {
-			v.Since, v.KnownGood = t.DeployedAt, t.KnownGoodAt != nil
+			v.Since, v.KnownGood = since(t, c.Targets), t.KnownGoodAt != nil
 		}
 		for _, e := range t.Evidence {
 			if e.Readiness == astern.ReadyUnknown {
@@ -70,8 +78,50 @@ func statusOfComponent(c app.ComponentTargets, now time.Time) view.ComponentStat
 			}
 		}
 	}
-	if back, ok := readiness.WayBack(c.Targets, c.Runs); ok {
-		v.Back = &back
+	v.Way, v.Back, v.AtRisk = wayBack(c)
+	v.WatchSeconds = c.WatchSeconds
+	return v
+}
+
+// since returns since when a revision runs, nil where the ledger can't tell: nobody recorded its deployment, or something else was
+// deployed after it.
+func since(t astern.Target, all []astern.Target) *time.Time {
+	overtaken := func(o astern.Target) bool { return !o.Imported && readiness.Later(o, t.DeployedAt) }
+	if t.Imported || slices.ContainsFunc(all, overtaken) {
+		return nil
+	}
+	return t.DeployedAt
+}
+
+// wayBack tells whether there is a way back, one at risk only, none, or nobody who could be asked.
+func wayBack(c app.ComponentTargets) (way view.WayBack, back, atRisk *astern.Target) {
+	if t, ok := readiness.WayBack(c.Targets, c.Runs); ok {
+		return view.WayReady, &t, nil
+	}
+	if t, ok := app.AtRisk(c.Targets, c.Runs); ok {
+		return view.WayAtRisk, nil, &t
+	}
+	if c.Trouble != "" || app.MayHaveWay(c.Targets, c.Runs) {
+		return view.WayUnknown, nil, nil
+	}
+	return view.WayNone, nil, nil
+}
+
+// currentOf is what a component runs.
+func currentOf(found []app.ComponentTargets, address string) string {
+	for _, c := range found {
+		if c.Component.Address() == address && c.Runs.Known() {
+			return c.Runs.Text
+		}
+	}
+	return "what nobody could tell (unknown)"
+}
+
+// halfWayOf says what a cancelled execution left, and what runs there now.
+func halfWayOf(h app.HalfWay, current string) view.HalfWay {
+	v := view.HalfWay{Address: h.Address, Execution: h.Execution, At: h.At, Runs: h.Runs, Next: h.Next}
+	if len(v.Runs) == 0 {
+		v.Runs = []string{short(h.Address) + " runs " + current}
 	}
 	return v
 }

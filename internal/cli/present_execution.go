@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func executionView(a *app.App, sh app.Shown) view.ExecutionView {
 	v := view.ExecutionView{Execution: sh.Execution, Plan: sh.Plan, Records: sh.Records, State: stateOf(sh), Waiting: waitingFor(sh),
 		Steps: stepViews(sh), Gates: gateViews(sh), Phases: sh.Phases, RTOSeconds: objective(a, sh.Plan), Checklist: checklist(sh),
-		Next: nextCommands(sh)}
+		Next: nextCommands(sh), Reverse: reverseOf(sh)}
 	for _, h := range sh.Holds {
 		if h.Kind != engine.HoldPaused {
 			v.Holds = append(v.Holds, strings.TrimSpace(fmt.Sprintf("%s %s: %s", placeOf(h), h.Kind, h.Text)))
@@ -60,16 +61,64 @@ func stateOf(sh app.Shown) view.ExecutionState {
 func waitingFor(sh app.Shown) string {
 	switch stateOf(sh) {
 	case view.StateWaiting:
-		if sh.Gate.BakeSeconds > 0 {
-			return fmt.Sprintf("the checks of stage %d, which have passed for %.0f s of %d s", sh.Stage, sh.Gate.BakedSeconds, sh.Gate.BakeSeconds)
-		}
-		return fmt.Sprintf("the checks of stage %d", sh.Stage)
+		return "the checks of stage " + strconv.Itoa(sh.Stage) + ": " + gateStands(sh)
 	case view.StatePaused:
 		return "a person to resume it"
 	case view.StateStopped:
-		return "somebody to take it over: nothing carries it out"
+		return "somebody to take it over: " + goneRunner(sh)
 	}
 	return ""
+}
+
+// gateStands says how far the gate is that is waited for: what fails, or how long it has baked.
+func gateStands(sh app.Shown) string {
+	var failing []string
+	for _, r := range latestRound(sh, sh.Stage) {
+		if r.Verdict != astern.Pass {
+			failing = append(failing, r.Check+" "+string(r.Verdict)+": "+r.Evidence)
+		}
+	}
+	switch {
+	case len(failing) > 0:
+		return firstOf(failing)
+	case sh.Gate.BakeSeconds > 0:
+		return fmt.Sprintf("baking %d s of %d s", int64(sh.Gate.BakedSeconds), sh.Gate.BakeSeconds)
+	}
+	return "they are made"
+}
+
+// goneRunner says that nothing carries the execution out, and what did.
+func goneRunner(sh app.Shown) string {
+	if sh.Runner.PID == 0 {
+		return "no process has taken it"
+	}
+	return fmt.Sprintf("its process %d on %s is gone", sh.Runner.PID, sh.Runner.Host)
+}
+
+// whyNot says why an execution does not go on or what it waits for, and since when; "" where it acts.
+func whyNot(sh app.Shown) (why string, since *time.Time) {
+	if n := len(sh.Records); n > 0 {
+		since = &sh.Records[n-1].At
+	}
+	switch stateOf(sh) {
+	case view.StateHeld:
+		var lines []string
+		for _, h := range sh.Holds {
+			lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s: %s", placeOf(h), h.Kind, h.Text)))
+		}
+		return firstOf(lines), since
+	case view.StateStopped:
+		return goneRunner(sh), since
+	case view.StateWaiting:
+		return gateStands(sh), nil
+	case view.StatePaused:
+		for _, r := range slices.Backward(sh.Records) {
+			if r.Kind == astern.RecordPaused {
+				return strings.TrimSuffix("paused by "+r.By+": "+r.Text, ": "), &r.At
+			}
+		}
+	}
+	return "", nil
 }
 
 // stepViews adds to how far each step is what the journal knows of its times and errors.
@@ -102,9 +151,26 @@ func stepViews(sh app.Shown) []view.StepView {
 		if v.Error != "" && s.Status != "done" {
 			v.Hint = hints[s.ID]
 		}
+		if s.Status == "running" && sh.Execution.Outcome == "" && !sh.Alive {
+			v = abandoned(sh.Plan, v)
+		}
 		out = append(out, v)
 	}
 	return out
+}
+
+// abandoned is a step that was under way when its process ended: an effect is in doubt, a check is made again.
+func abandoned(p astern.Plan, v view.StepView) view.StepView {
+	v.Progress, v.Status, v.Error = "", view.StepUnsure, "its process is gone; resume looks for the effect first"
+	pattern, _, _ := strings.Cut(v.ID, "@")
+	for _, st := range p.Stages {
+		for _, s := range st.Steps {
+			if s.ID == pattern && s.Kind == "check" {
+				v.Status, v.Error = view.StepPending, ""
+			}
+		}
+	}
+	return v
 }
 
 // latestRound returns the last round of the stage's gate.
@@ -235,8 +301,10 @@ func nextCommands(sh app.Shown) []string {
 	switch {
 	case sh.Execution.Outcome == astern.OutcomeContinued:
 		return []string{"astern executions"}
+	case sh.Execution.Outcome == astern.OutcomeCancelled && sh.Undo != "" && sh.Plan.Intent.Verb == astern.VerbDeploy:
+		return []string{sh.Undo} // it ended half-way, and what ran before was good
 	case sh.Execution.Outcome != "":
-		return []string{"astern undo " + id}
+		return []string{"astern status"}
 	case sh.Paused:
 		return []string{"astern resume " + id, "astern cancel " + id}
 	case sh.Alive:
@@ -245,6 +313,14 @@ func nextCommands(sh app.Shown) []string {
 		return sh.Ways
 	}
 	return []string{"astern resume " + id, "astern cancel " + id}
+}
+
+// reverseOf is the command that takes back what an ended execution did, "" where there is nothing, or where it is next anyway.
+func reverseOf(sh app.Shown) string {
+	if o := sh.Execution.Outcome; o == "" || o == astern.OutcomeContinued || slices.Contains(nextCommands(sh), sh.Undo) {
+		return ""
+	}
+	return sh.Undo
 }
 
 // shortView leaves only the verdict, where the time went, the checklist and the next commands.
@@ -262,6 +338,7 @@ func executionLine(sh app.Shown) view.ExecutionLine {
 		}
 	}
 	l := view.ExecutionLine{Execution: sh.Execution, Title: view.PlanTitle(sh.Plan), State: stateOf(sh), By: sh.Plan.Asked.By, Reason: sh.Plan.Intent.Reason}
+	l.Why, l.Since = whyNot(sh)
 	if l.State != view.StateEnded {
 		l.Where = fmt.Sprintf("stage %d of %d, %d of %d steps done", min(sh.Stage, len(sh.Plan.Stages)), len(sh.Plan.Stages), finished, len(sh.Steps))
 	}
@@ -289,7 +366,7 @@ func standing(sh app.Shown) error {
 		for _, h := range sh.Holds {
 			lines = append(lines, fmt.Sprintf("\n  %s %s: %s", placeOf(h), h.Kind, h.Text))
 		}
-		return astern.Errorf(astern.Held, "%s holds: a person must decide%s", id, strings.Join(lines, "")).WithHint("%s", strings.Join(sh.Ways, "; "))
+		return astern.Errorf(astern.Held, "%s holds: a person must decide%s", id, strings.Join(lines, "")).WithHint("%s", strings.Join(sh.Ways, "\n"))
 	}
 	return astern.Errorf(astern.Held, "%s stopped half-way: nothing carries it out", id).WithHint("astern resume %s goes on", id)
 }

@@ -29,7 +29,7 @@ func (f *changeFlags) add(cmd *cobra.Command, must bool) {
 
 // given refuses a reason that is there and empty.
 func (f *changeFlags) given() error {
-	if strings.TrimSpace(f.reason) == "" {
+	if r := strings.TrimSpace(f.reason); r == "" || r == "…" { // … is where a printed command wants one
 		return astern.Errorf(astern.Invalid, "the reason is empty").WithHint("--reason says why, for whoever asks later")
 	}
 	return nil

@@ -48,7 +48,7 @@ func (s *session) planAndApply(ctx context.Context, a *app.App, in intent, f *as
 		}
 	}
 	if f.dryRun {
-		return s.showPlan(ctx, a, p, in, f, args)
+		return s.showPlan(ctx, a, p, f)
 	}
 	if err := view.Plan(s.stderr, s.style(s.stderr), view.PlanView{Plan: p.Plan, Hash: p.Hash}); err != nil {
 		return err

@@ -23,10 +23,37 @@ func (s *session) stepCommand(use, short, long string, args cobra.PositionalArgs
 			if err := f.given(); must && err != nil {
 				return err
 			}
-			return s.with(ctx, changing(f.dryRun), func(a *app.App) error { return do(ctx, a, args) })
+			return s.with(ctx, changing(f.dryRun), func(a *app.App) error {
+				if len(args) == 0 {
+					return s.whichOne(ctx, a, use)
+				}
+				return do(ctx, a, args)
+			})
 		})}
 	f.add(cmd, must)
 	return cmd
+}
+
+// whichOne names the execution that is meant where a command about one was typed without: it is never chosen for a person.
+func (s *session) whichOne(ctx context.Context, a *app.App, use string) error {
+	verb, _, _ := strings.Cut(use, " ")
+	open, err := a.Store.Executions(ctx, 0, true)
+	if err != nil {
+		return err
+	}
+	if len(open) == 0 {
+		return astern.Errorf(astern.Invalid, "astern %s takes the ID of an execution, and none is open", verb).WithHint("astern executions lists those that have ended")
+	}
+	lines := make([]string, 0, len(open))
+	for _, e := range open {
+		sh, err := a.Show(ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		l := executionLine(sh)
+		lines = append(lines, fmt.Sprintf("astern %s %s  # %s, %s", verb, e.ID, l.Title, l.State))
+	}
+	return astern.Errorf(astern.Invalid, "astern %s takes the ID of an execution", verb).WithHint("%s", strings.Join(lines, "\n"))
 }
 
 // noted says that a person's word is in the journal, and how to go on where nothing carries the execution out.
@@ -46,7 +73,7 @@ func (s *session) pause() *cobra.Command {
 	return s.stepCommand("pause ID", "let an execution start nothing new", `Asks an execution to start nothing new; what is under way is finished, but
 for what the cloud goes on with by itself and can stop: that is stopped, and resume begins it anew.
 
-  astern pause ex-1 --reason 'looking at the errors'`, takes(1, 1), f, false,
+  astern pause ex-1 --reason 'looking at the errors'`, takes(0, 1), f, false,
 		func(ctx context.Context, a *app.App, args []string) error {
 			if err := a.Pause(ctx, args[0], f.reason); err != nil {
 				return err
@@ -60,7 +87,7 @@ func (s *session) resume() *cobra.Command {
 	cmd := s.stepCommand("resume ID", "go on with a paused, held or stopped execution", `Goes on with an execution: a paused one, a held one (steps that failed without effect get another attempt), or
 one whose process is gone, wherever it was. Nothing is done twice. Where another process carries it out, it is followed.
 
-  astern resume ex-1`, takes(1, 1), f, false,
+  astern resume ex-1`, takes(0, 1), f, false,
 		func(ctx context.Context, a *app.App, args []string) error {
 			a.TakeOver = takeOver
 			running, err := a.Resume(ctx, args[0], f.reason)
@@ -90,7 +117,7 @@ func (s *session) cancel() *cobra.Command {
 	cmd := s.stepCommand("cancel ID", "end an execution where it is", `Asks an execution to start nothing new and to end where it is, and waits for that. Its latches are lifted. What it did
 stays: astern undo ID reverses it.
 
-  astern cancel ex-1 --reason 'it was not the release'`, takes(1, 1), f, false,
+  astern cancel ex-1 --reason 'it was not the release'`, takes(0, 1), f, false,
 		func(ctx context.Context, a *app.App, args []string) error {
 			a.TakeOver = takeOver
 			running, err := a.Cancel(ctx, args[0], f.reason)

@@ -80,7 +80,7 @@ func (f *file) decodeStruct(path string, v *value, into reflect.Value) {
 	if !f.expect(path, v, object) {
 		return
 	}
-	fields := fieldsOf(into.Type())
+	fields := f.fieldsOf(into.Type())
 	names := make([]string, len(fields))
 	for i, fd := range fields {
 		names[i] = fd.name
@@ -124,6 +124,16 @@ type structField struct {
 	name     string
 	index    []int
 	required bool
+}
+
+// fieldsOf returns the keys of a struct type, which many values of a file share.
+func (f *file) fieldsOf(t reflect.Type) []structField {
+	known, ok := f.fields[t]
+	if !ok {
+		known = fieldsOf(t)
+		f.fields[t] = known
+	}
+	return known
 }
 
 // fieldsOf returns the keys of a struct type by the rules of encoding/json. A key without omitempty or omitzero is

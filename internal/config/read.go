@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/big"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type file struct {
 	more     bool
 	reported map[string]bool // paths that have a problem
 	hidden   map[int]int     // line -> column from which it holds a secret
+	fields   map[reflect.Type][]structField
 
 	aliased int // values that aliases expanded to
 
@@ -66,12 +68,12 @@ type entry struct {
 
 // read parses the text. Without a tree to go on with, root is nil and the reason is reported.
 func read(name string, src []byte) *file {
-	f := &file{name: name, reported: map[string]bool{}, hidden: map[int]int{}}
+	f := &file{name: name, reported: map[string]bool{}, hidden: map[int]int{}, fields: map[reflect.Type][]structField{}}
 	if !f.readable(src) {
 		return f
 	}
 	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
-	f.lines = lineBreak.Split(string(src), -1)
+	f.lines = linesOf(string(src))
 	loader, err := yaml.NewLoader(bytes.NewReader(src))
 	if err != nil {
 		f.malformed(err)
@@ -103,6 +105,16 @@ func read(name string, src []byte) *file {
 // lineBreak is what YAML counts as the end of a line.
 var lineBreak = pattern.New("\r\n|[\n\r\u0085\u2028\u2029]")
 
+// linesOf cuts a text into lines. Most have line feeds alone, for which no pattern is needed.
+func linesOf(text string) []string {
+	for _, other := range []string{"\r", "\u0085", "\u2028", "\u2029"} {
+		if strings.Contains(text, other) {
+			return lineBreak.Split(text, -1)
+		}
+	}
+	return strings.Split(text, "\n")
+}
+
 // readable refuses what is no text, or too much of it.
 func (f *file) readable(src []byte) bool {
 	switch {
@@ -132,7 +144,7 @@ func (f *file) readable(src []byte) bool {
 			f.report(line, column, "", fmt.Sprintf("the control character 0x%02x", r), `remove it, or write it as an escape in "quotes"`)
 		}
 		if len(f.problems) > 0 {
-			f.lines = lineBreak.Split(string(src[:min(len(src), i+maxSnippet)]), -1) // no more of it is shown
+			f.lines = linesOf(string(src[:min(len(src), i+maxSnippet)])) // no more of it is shown
 			f.hideNames()
 			return false
 		}

@@ -78,6 +78,8 @@ type Break struct {
 	// Want is the worst evidence that Targets must then show for Old: at risk, broken or unknown. Routes to a broken
 	// or unknown target are refused.
 	Want astern.Readiness
+	// Open is true where a person may go there all the same: what is not known is beside the way.
+	Open bool
 }
 
 // law is one thing that holds for every driver.

@@ -183,7 +183,11 @@ func Phases(p astern.Plan, records []astern.Record) (astern.Phases, error) {
 		if r.Kind == astern.RecordTicked {
 			continue
 		}
-		if !last.IsZero() {
+		switch {
+		case last.IsZero():
+		case r.Kind == astern.RecordTaken: // nothing carried it out until then
+			ph.SettleSeconds += max(0, r.At.Sub(last).Seconds())
+		default:
 			*f.phaseNow(&ph) += max(0, r.At.Sub(last).Seconds()) // a clock that was set back took no time
 		}
 		f.Apply(r)
@@ -192,8 +196,17 @@ func Phases(p astern.Plan, records []astern.Record) (astern.Phases, error) {
 	return ph, nil
 }
 
+// Since adds the time since the last record of an execution that has not ended. What nothing carries out waits for people.
+func (f *Fold) Since(ph *astern.Phases, seconds float64, carried bool) {
+	if carried {
+		*f.phaseNow(ph) += max(0, seconds)
+	} else {
+		ph.SettleSeconds += max(0, seconds)
+	}
+}
+
 // phaseNow returns the phase that time counts for in the present state: execute while a step is in flight or due to
-// start, prove in a stage without steps, settle otherwise.
+// start, prove in a stage without steps, settle otherwise: while it bakes, holds or is paused.
 func (f *Fold) phaseNow(ph *astern.Phases) *float64 {
 	if f.current >= len(f.stages) {
 		return &ph.ProveSeconds
@@ -205,10 +218,13 @@ func (f *Fold) phaseNow(ph *astern.Phases) *float64 {
 	case f.paused || f.cancelled || !st.entered.IsZero():
 		return &ph.SettleSeconds
 	}
-	for _, ln := range st.lanes {
-		if ln.next < len(ln.steps) && !ln.steps[ln.next].failed() {
+	for _, ln := range st.active {
+		if s := ln.steps[ln.next]; s.inFlight() && !s.stuck {
 			return &ph.ExecuteSeconds
 		}
 	}
-	return &ph.SettleSeconds
+	if f.planFail != "" || (&decision{f: f}).failing(st) {
+		return &ph.SettleSeconds
+	}
+	return &ph.ExecuteSeconds
 }

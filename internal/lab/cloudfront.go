@@ -93,10 +93,67 @@ func (l *Lab) cloudfrontOverlays() map[string]Overlay {
 			return l.statuses(r)
 		}
 	}
-	for _, o := range []string{"ListDistributions", "GetInvalidation", "ListInvalidations"} {
+	out["cloudfront:ListDistributions"] = l.listDistributions
+	for _, o := range []string{"GetInvalidation", "ListInvalidations"} {
 		out["cloudfront:"+o] = func(ctx context.Context, c *Call, next Next) Reply { return l.statuses(next(ctx, c)) }
 	}
 	return out
+}
+
+// summed are the members of a distribution's configuration that a list tells of it, in AWS's order. moto tells none of them.
+//
+// https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_DistributionSummary.html
+var summed = []string{"Aliases", "Origins", "OriginGroups", "DefaultCacheBehavior", "CacheBehaviors", "CustomErrorResponses", "Comment", "PriceClass",
+	"Enabled", "ViewerCertificate", "Restrictions", "WebACLId", "HttpVersion", "IsIPV6Enabled"}
+
+// node is an element with what it holds, as it is written.
+type node struct {
+	XMLName xml.Name
+	Inner   []byte `xml:",innerxml"`
+	All     []node `xml:",any"`
+}
+
+// child returns the first child of that name, an empty one where there is none.
+func (n node) child(name string) node {
+	for _, c := range n.All {
+		if c.XMLName.Local == name {
+			return c
+		}
+	}
+	return node{}
+}
+
+// listDistributions tells of each what GetDistribution tells.
+func (l *Lab) listDistributions(ctx context.Context, c *Call, next Next) Reply {
+	r := next(ctx, c)
+	var all node
+	if r.Status >= 300 || xml.Unmarshal(r.Body, &all) != nil {
+		return r
+	}
+	for _, item := range all.child("Items").All {
+		id := string(item.child("Id").Inner)
+		got, err := l.send(ctx, "cloudfront", "GetDistribution", c, map[string]any{"Id": id})
+		var d node
+		if err != nil || xml.Unmarshal(got.Body, &d) != nil {
+			continue // it was deleted since
+		}
+		var summary bytes.Buffer
+		element := func(name string, inner []byte) { fmt.Fprintf(&summary, "<%s>%s</%[1]s>", name, inner) }
+		element("Id", []byte(id))
+		element("ARN", d.child("ARN").Inner)
+		element("ETag", []byte(l.states.cloudfront.etag(c.Account+"/"+id)))
+		for _, name := range []string{"Status", "LastModifiedTime", "DomainName"} {
+			element(name, d.child(name).Inner)
+		}
+		config := d.child("DistributionConfig")
+		for _, name := range summed {
+			element(name, config.child(name).Inner)
+		}
+		element("AliasICPRecordals", d.child("AliasICPRecordals").Inner)
+		element("Staging", []byte("false"))
+		r.Body = bytes.Replace(r.Body, item.Inner, summary.Bytes(), 1)
+	}
+	return l.statuses(r)
 }
 
 func (l *Lab) createDistribution(ctx context.Context, c *Call, next Next) Reply {

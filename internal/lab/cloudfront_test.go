@@ -71,3 +71,28 @@ print(code(lambda: cf.delete_distribution(Id=id, IfMatch=e2)))
 cf.delete_distribution(Id=id, IfMatch=e3)
 print(code(lambda: cf.get_distribution(Id=id))); print(code(lambda: cf.update_distribution(Id=id, IfMatch=e3, DistributionConfig=config())))`)
 }
+
+// A list tells of each distribution what AWS says a summary holds: where it comes from above all.
+func TestDistributionSummaries(t *testing.T) {
+	a := start(t)
+	id := a.python(makeDistribution + `
+c = config("a <b> & c"); c["Aliases"] = {"Quantity": 1, "Items": ["www.example.com"]}
+one = cf.create_distribution(DistributionConfig=c)["Distribution"]["Id"]
+c = config("off", False); c["CallerReference"] = "d2"; c["Origins"]["Items"][0]["DomainName"] = "other.s3.eu-central-1.amazonaws.com"
+cf.create_distribution(DistributionConfig=c); print(one)`)
+	query := `DistributionList.Items[].[Id=='` + id + `', Comment, Enabled, Origins.Items[0].DomainName, Aliases.Items[0], DefaultCacheBehavior.TargetOriginId, Status]`
+	if got, want := a.aws("cloudfront", "list-distributions", "--query", query, "--output", "text"),
+		"True\ta <b> & c\tTrue\tsite.s3.amazonaws.com\twww.example.com\to\tInProgress\n"+
+			"False\toff\tFalse\tother.s3.eu-central-1.amazonaws.com\tNone\to\tInProgress"; got != want {
+		t.Errorf("the CLI lists\n%s\nnot\n%s", got, want)
+	}
+	// All members that botocore's model requires are there, and say what a look at the distribution itself says.
+	a.wantPython("[] []", makeDistribution+`
+need = cf.meta.service_model.shape_for("DistributionSummary").required_members
+other = []; missing = []
+for d in cf.list_distributions()["DistributionList"]["Items"]:
+    r = cf.get_distribution(Id=d["Id"]); whole = {**r["Distribution"]["DistributionConfig"], **r["Distribution"], "ETag": r["ETag"], "Staging": False}
+    missing += [k for k in need if k not in d]
+    other += [k for k in d if d[k] != whole[k]]
+print(missing, other)`)
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -131,14 +132,23 @@ func registryOf(c *Call) string {
 	return c.Account
 }
 
-// repository asks moto for a repository, or refuses as ECR does.
+// repository asks moto for a repository, or refuses as ECR does. moto stumbles when another is made while it looks for one, and
+// answers 500: that is no refusal, and it is asked again.
 func (l *Lab) repository(ctx context.Context, c *Call) (map[string]any, *Reply) {
 	name := c.Text("repositoryName")
-	out, err := l.ask(ctx, "ecr", "DescribeRepositories", c, map[string]any{"repositoryNames": []any{name}})
+	var out map[string]any
+	var err error
+	var no *refusal
+	for range 3 {
+		out, err = l.ask(ctx, "ecr", "DescribeRepositories", c, map[string]any{"repositoryNames": []any{name}})
+		if no = nil; !errors.As(err, &no) || no.Status < http.StatusInternalServerError {
+			break
+		}
+	}
 	if found := objectsOf(out["repositories"]); err == nil && len(found) == 1 {
 		return found[0], nil
 	}
-	if err != nil && !refusedBy(err) {
+	if err != nil && (no == nil || no.Status >= http.StatusInternalServerError) {
 		return nil, ecrError(c, "ServerException", "The lab could not ask for the repository: "+err.Error())
 	}
 	return nil, ecrError(c, "RepositoryNotFoundException", "The repository with name '"+name+"' does not exist in the registry with id '"+registryOf(c)+"'")

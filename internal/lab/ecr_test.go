@@ -2,6 +2,10 @@ package lab
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -167,4 +171,32 @@ l = ecr.put_image(repositoryName="api", imageTag="all", imageManifest=json.dumps
 r = ecr.batch_delete_image(repositoryName="api", imageIds=[{"imageDigest": d}])
 r2 = ecr.batch_delete_image(repositoryName="api", imageIds=[{"imageTag": "all"}, {"imageDigest": d}])
 print([f["failureCode"] for f in r["failures"]], r2["failures"])`)
+}
+
+// moto stumbles over a repository that is made while it looks for another one, and answers 500: the one that is there is never
+// said not to be.
+func TestStumblingOverRepositories(t *testing.T) {
+	a := start(t)
+	a.python(`client("ecr").create_repository(repositoryName="api")`)
+	stumbles := 0
+	passed := httputil.NewSingleHostReverseProxy(a.moto)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DescribeRepositories") && stumbles > 0 {
+			stumbles--
+			http.Error(w, "dictionary changed size during iteration", http.StatusInternalServerError)
+			return
+		}
+		passed.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	var err error
+	if a.moto, err = url.Parse(front.URL); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]string{0: "[]", 2: "[]", 3: "ServerException"} {
+		stumbles = n
+		a.wantPython(want, `
+try: print(client("ecr", attempts=1).describe_images(repositoryName="api")["imageDetails"])
+except Exception as e: print(e.response["Error"]["Code"])`)
+	}
 }

@@ -127,6 +127,8 @@ func (l *Lab) lambdaOverlays() map[string]Overlay {
 		"lambda:DeleteAlias":        l.deleteAlias,
 		"lambda:Invoke":             l.invoke,
 
+		"lambda:ListVersionsByFunction": l.listVersions,
+
 		"lambda:PutProvisionedConcurrencyConfig":    l.putProvisioned,
 		"lambda:GetProvisionedConcurrencyConfig":    l.getProvisioned,
 		"lambda:DeleteProvisionedConcurrencyConfig": l.deleteProvisioned,
@@ -135,7 +137,7 @@ func (l *Lab) lambdaOverlays() map[string]Overlay {
 	for _, o := range []string{"UpdateFunctionConfiguration", "AddPermission", "RemovePermission"} {
 		out["lambda:"+o] = l.changeFunction(nil)
 	}
-	for _, o := range []string{"GetFunction", "GetFunctionConfiguration", "ListFunctions", "ListVersionsByFunction", "GetAlias", "ListAliases", "GetPolicy"} {
+	for _, o := range []string{"GetFunction", "GetFunctionConfiguration", "ListFunctions", "GetAlias", "ListAliases", "GetPolicy"} {
 		out["lambda:"+o] = func(ctx context.Context, c *Call, next Next) Reply { return l.current(c, next(ctx, c)) }
 	}
 	return out
@@ -321,6 +323,20 @@ func (l *Lab) publishVersion(ctx context.Context, c *Call) (*Call, *Reply) {
 	r := errorReply(c, http.StatusBadRequest, "InvalidParameterValueException", fmt.Sprintf(
 		"CodeSHA256 (%s) is different from current CodeSHA256 in $LATEST (%s). Please try again with the CodeSHA256 in $LATEST.", want, have["CodeSha256"]))
 	return nil, &r
+}
+
+// listVersions refuses to list those of a function that is not there, and lists those of one that is named by its ARN; moto
+// knows of none of either.
+//
+// https://docs.aws.amazon.com/lambda/latest/api/API_ListVersionsByFunction.html
+func (l *Lab) listVersions(ctx context.Context, c *Call, next Next) Reply {
+	if r := next(ctx, l.reading(c)); r.Status != http.StatusOK { // moto's words for what does not exist
+		return r
+	}
+	q := *c
+	key, _ := functionOf(c)
+	q.Path = "/2015-03-31/functions/" + key[strings.LastIndexByte(key, '/')+1:] + "/versions"
+	return l.current(c, next(ctx, &q))
 }
 
 func (l *Lab) deleteFunction(ctx context.Context, c *Call, next Next) Reply {

@@ -170,3 +170,23 @@ print(refused(lambda: sm.get_secret_value(SecretId="none"))[:29])`)
 		t.Errorf("the CLI gets %s", got)
 	}
 }
+
+// Of a function that is not there nothing is listed.
+func TestVersionsOfNoFunction(t *testing.T) {
+	a := start(t)
+	for _, region := range []string{"eu-west-1", homeRegion} {
+		got, err := a.tryAWS("lambda", "list-versions-by-function", "--function-name", "fn", "--region", region)
+		want := "An error occurred (ResourceNotFoundException) when calling the ListVersionsByFunction operation: " +
+			"Function not found: arn:aws:lambda:" + region + ":123456789012:function:fn"
+		if err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: the CLI says %q, %v", region, got, err)
+		}
+	}
+	a.python(makeFunction + `
+create(ZipFile=one); wait("function_active_v2"); lam.publish_version(FunctionName="fn")`)
+	for _, name := range []string{"fn", "arn:aws:lambda:" + homeRegion + ":123456789012:function:fn"} {
+		if got := a.aws("lambda", "list-versions-by-function", "--function-name", name, "--query", "Versions[].Version", "--output", "text"); got != "$LATEST\t1" {
+			t.Errorf("of %s it lists %q", name, got)
+		}
+	}
+}

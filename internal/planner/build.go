@@ -22,10 +22,15 @@ type builder struct {
 	seen map[string]bool // ids of bound checks in the plan
 	// unbound are the components with a check that can't be made in this plan.
 	unbound map[string]bool
+	// proof says by address what proves a component at the end of this plan.
+	proof map[string]proof
 }
 
+// proof is what proves a component: whether checks validate it, and whether anything looks at it while it is watched.
+type proof struct{ validated, watched bool }
+
 func newBuilder(r Request) *builder {
-	return &builder{r: r, seen: map[string]bool{}, unbound: map[string]bool{}, plan: astern.Plan{
+	return &builder{r: r, seen: map[string]bool{}, unbound: map[string]bool{}, proof: map[string]proof{}, plan: astern.Plan{
 		Kind: "Plan", Version: astern.PlanVersion, ID: r.ID, System: r.System, CreatedAt: r.Now,
 		ExpiresAt: r.Now.Add(r.Policy.PlanAge()), Intent: r.Intent, Asked: r.Asked, Parent: r.Parent,
 		Loss: []astern.Loss{}, Facts: []astern.Fact{}, Moves: []astern.Move{}, Stages: []astern.Stage{},
@@ -526,6 +531,7 @@ func proven(m move) []string {
 func (b *builder) prove(moves []move) error {
 	all := &astern.Gate{Checks: []string{}, IntervalSeconds: 1, TimeoutSeconds: gateSeconds}
 	var steps []astern.Step
+	watched := false
 	for _, m := range moves {
 		members := proven(m)
 		g, err := b.gate(m, members, true)
@@ -543,15 +549,30 @@ func (b *builder) prove(moves []move) error {
 			b.note("%s: nothing proves that it works: it has no check that can be made", m.part.Component.Name)
 		}
 		steps = append(steps, effects...)
+		by := proof{validated: g != nil || len(effects) > 0, watched: g != nil || m.part.Component.Watchable()}
+		b.proof[m.part.Component.Address()] = by
+		watched = watched || by.watched
 	}
 	if len(all.Checks) > 0 || len(steps) > 0 {
 		b.stage(astern.Stage{Title: "validate", Steps: steps, Gate: all, OnFailure: astern.OnFailureHold}, nil)
 	}
-	if w := b.r.Intent.WatchSeconds; w > 0 {
+	if w := b.r.Intent.WatchSeconds; w > 0 && !watched {
+		b.unwatched(w)
+	} else if w > 0 {
 		watch := bake(&astern.Gate{Checks: all.Checks, TimeoutSeconds: gateSeconds}, w)
 		b.stage(astern.Stage{Title: "watch", Gate: watch, OnFailure: astern.OnFailureHold}, nil)
 	}
 	return nil
+}
+
+// unwatched takes a watch during which nobody would look at anything from the plan: its minutes prove nothing.
+func (b *builder) unwatched(seconds int64) {
+	b.note("the watch of %d s is left out: no check without effects and no signal would look at anything", seconds)
+	b.r.Intent.WatchSeconds, b.plan.Intent.WatchSeconds = 0, 0
+	if e := &b.r.Measured; e.Runs > 0 { // the time of the watch was added to what was measured
+		waits := float64(seconds)
+		e.MedianSeconds, e.LowSeconds, e.HighSeconds = max(0, e.MedianSeconds-waits), max(0, e.LowSeconds-waits), max(0, e.HighSeconds-waits)
+	}
 }
 
 // effectful returns the component's checks that change something, as steps.
@@ -611,29 +632,12 @@ func commandOf(c astern.Check) string {
 func (b *builder) knownGood(moves []move) {
 	var steps []astern.Step
 	for _, m := range moves {
-		name := m.part.Component.Name
-		if want := b.r.Policy.WatchSeconds; b.r.Intent.WatchSeconds < want && m.target.KnownGoodAt == nil {
-			b.note("%s %s is not marked known-good: it is watched for %d s, and the policy demands %d s; when it has proven itself: astern record known-good %s %s --reason …",
-				name, m.target.Revision, b.r.Intent.WatchSeconds, want, name, m.target.Revision)
+		name, by := m.part.Component.Name, b.proof[m.part.Component.Address()]
+		if why := b.unproven(m, by); why != "" {
+			b.note("%s %s is not marked known-good%s", name, m.target.Revision, why)
 			continue
 		}
-		if b.r.Intent.WatchSeconds == 0 && m.target.KnownGoodAt == nil {
-			b.note("%s %s is not marked known-good, for it is not watched: declare policy.watch, add --watch, or when it has proven itself: astern record known-good %s %s --reason …",
-				name, m.target.Revision, m.part.Component.Address(), m.target.Revision)
-			continue
-		}
-		if b.unbound[name] {
-			b.note("%s %s is not marked known-good, for a check of it can't be made", name, m.target.Revision)
-			continue
-		}
-		if f := m.route.Fleet; f != nil && len(f.LeftOut) > 0 {
-			b.note("%s %s is not marked known-good, for members are left out", name, m.target.Revision)
-			continue
-		}
-		reason := "validated"
-		if w := b.r.Intent.WatchSeconds; w > 0 {
-			reason = fmt.Sprintf("validated and watched for %d s", w)
-		}
+		reason := knownBy(by, b.r.Intent.WatchSeconds)
 		args := map[string]astern.Arg{"revision": astern.Text(m.target.Revision), "reason": astern.Text(reason)}
 		steps = append(steps, ledgerStep(m, ledger.VerbKnownGood, "known-good-"+name, fmt.Sprintf("mark %s %s known-good", name, m.target.Revision),
 			args, fmt.Sprintf("astern record known-good %s %s --reason %s", m.part.Component.Address(), m.target.Revision, quote(reason)), astern.UndoNone))
@@ -641,6 +645,36 @@ func (b *builder) knownGood(moves []move) {
 	if len(steps) > 0 {
 		b.stage(astern.Stage{Title: "known-good", Steps: steps, OnFailure: astern.OnFailureHold}, nil)
 	}
+}
+
+// unproven says why what the move brings is not known-good at the end of this plan, "" when it is.
+func (b *builder) unproven(m move, by proof) string {
+	watches, want, before := b.r.Intent.WatchSeconds, b.r.Policy.WatchSeconds, m.target.KnownGoodAt != nil
+	record := fmt.Sprintf("when it has proven itself: astern record known-good %s %s --reason …", m.part.Component.Address(), m.target.Revision)
+	switch f := m.route.Fleet; {
+	case by.watched && !by.validated: // the plan only waits: it is astern watch that reads signals, and marks what stood
+		return ", for no check proves it, and a plan reads no signals itself: astern watch marks it, or " + record
+	case !by.watched && (!by.validated || !before):
+		return ", for no check and no signal looks at it: declare a check, or " + record
+	case watches < want && !before:
+		return fmt.Sprintf(": it is watched for %d s, and the policy demands %d s; %s", watches, want, record)
+	case watches == 0 && (!by.validated || !before):
+		return ", for it is not watched: declare policy.watch, add --watch, or " + record
+	case b.unbound[m.part.Component.Name]:
+		return ", for a check of it can't be made"
+	case f != nil && len(f.LeftOut) > 0:
+		return ", for members are left out"
+	}
+	return ""
+}
+
+// knownBy says why what a plan has brought is known-good.
+func knownBy(by proof, seconds int64) string {
+	switch {
+	case !by.watched || seconds == 0:
+		return "validated"
+	}
+	return fmt.Sprintf("validated and watched for %d s", seconds)
 }
 
 func ledgerStep(m move, verb, id, title string, args map[string]astern.Arg, command string, undo astern.Undo) astern.Step {

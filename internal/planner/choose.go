@@ -217,8 +217,49 @@ func newestGood(p Part) (astern.Target, []string, error) {
 	if len(why) > 0 {
 		text = few(why, "; ")
 	}
-	return astern.Target{}, nil, astern.Errorf(astern.NotReady, "%s has no ready, known-good revision to go back to: %s", address, text).
-		WithHint("astern targets %s shows the evidence; name one yourself with --to REVISION", p.Component.Name)
+	hint := fmt.Sprintf("astern targets %s shows the evidence; name one yourself with --to REVISION", p.Component.Name)
+	if how := Markable(p); how != "" {
+		hint = how + "; " + hint
+	}
+	return astern.Target{}, nil, astern.Errorf(astern.NotReady, "%s has no ready, known-good revision to go back to: %s", address, text).WithHint("%s", hint)
+}
+
+// Markable says how a person makes a revision the way back that lacks nothing but the mark known-good: the newest of them, ""
+// where there is none.
+func Markable(p Part) string {
+	left, since, err := readiness.Leaves(p.Targets, p.State.Values["revision"])
+	if err != nil {
+		return ""
+	}
+	best := astern.Target{}
+	for _, t := range p.Targets {
+		running := t.Current || slices.Contains(strings.Split(p.State.Values["revision"].Text, "+"), t.Revision)
+		if running || t.Revision == left || readiness.Later(t, since) || t.Latched != "" || t.KnownGoodAt != nil || !marksAlone(t) {
+			continue
+		}
+		if best.Revision == "" || deployedAt(t) > deployedAt(best) {
+			best = t
+		}
+	}
+	if best.Revision == "" {
+		return ""
+	}
+	return fmt.Sprintf("if %s was good: astern record known-good %s %s --reason …", best.Revision, p.Component.Address(), best.Revision)
+}
+
+// marksAlone reports whether a target lacks the mark alone: at most one thing puts it at risk, that it was never proven.
+func marksAlone(t astern.Target) bool {
+	risks := 0
+	for _, e := range t.Evidence {
+		switch e.Readiness {
+		case astern.Ready:
+		case astern.AtRisk:
+			risks++
+		default:
+			return false
+		}
+	}
+	return risks <= 1 && len(t.Evidence) > 0
 }
 
 func deployedAt(t astern.Target) int64 {

@@ -390,3 +390,18 @@ func TestMembers(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestMarkable: where a revision lacks the mark known-good alone, the refusal names the command that marks the newest of them.
+func TestMarkable(t *testing.T) {
+	s := shop()
+	s.events = slices.Concat(ran("shop", "v1.2.1", 30, false), ran("shop", "v1.2.2", 20, false), ran("shop", "v1.2.3", 1, false))
+	_, err := planner.Plan(request(astern.Intent{Verb: astern.VerbRollback}, s, stock()))
+	if want := "if v1.2.2 was good: astern record known-good production/shop v1.2.2 --reason …; "; astern.CodeOf(err) != astern.NotReady || !strings.HasPrefix(astern.HintOf(err), want) {
+		t.Errorf("the error is %v (%s)", err, astern.HintOf(err))
+	}
+	s.changed = []string{"v1.2.2"} // what is broken is not offered
+	s.events = append(s.events, latched("shop", "v1.2.1", 2, "it burns")...)
+	if got := planner.Markable(s.part()); got != "" {
+		t.Errorf("it offers %q", got)
+	}
+}

@@ -178,15 +178,55 @@ func TestDriverFaults(t *testing.T) {
 	}
 }
 
-// TestNoChecks: a component without checks is not proven by anything, and the plan says so.
+// TestNoChecks: a component at which nothing looks is proven by nothing. No minutes are spent on watching it, it is not marked
+// known-good, and the plan says so. Its signals look at it while it is watched; a check with effects once only.
 func TestNoChecks(t *testing.T) {
-	rt := astern.Route{From: "r:2", Stages: []astern.Stage{{Title: "x", Steps: []astern.Step{plainStep("s")}, OnFailure: astern.OnFailureHold}}}
-	r := table(rt)
-	r.Intent.Percent, r.Intent.BakeSeconds, r.Intent.WatchSeconds = 100, 0, 60
-	p := plan(t, r)
-	valid(t, p)
-	if !noted(p, "table: nothing proves that it works") {
-		t.Errorf("the notes are %q", p.Notes)
+	measured := astern.Estimate{MedianSeconds: 65, LowSeconds: 64, HighSeconds: 66, Runs: 3} // with the 60 s of the watch
+	effects := checkSmoke()
+	for name, c := range map[string]struct {
+		checks  []astern.Check
+		signals []astern.Signal
+		before  bool
+		watch   int64
+		stages  string
+		median  float64
+		reason  string
+		note    string
+	}{
+		"nothing":                 {before: true, watch: 60, stages: "record", median: 5, note: "is not marked known-good, for no check and no signal looks at it"},
+		"nothing, and no watch":   {before: true, stages: "record", median: 65, note: "is not marked known-good, for no check and no signal looks at it"},
+		"a signal":                {signals: []astern.Signal{{Name: "errors"}}, watch: 60, stages: "record watch", median: 65, note: "is not marked known-good, for no check proves it"},
+		"a signal, and no watch":  {signals: []astern.Signal{{Name: "errors"}}, before: true, stages: "record", median: 65, note: "for no check proves it"},
+		"effects":                 {checks: []astern.Check{effects}, watch: 60, stages: "record validate", median: 5, note: "for no check and no signal looks at it"},
+		"effects, and known-good": {checks: []astern.Check{effects}, before: true, watch: 60, stages: "record validate known-good", median: 5, reason: "validated"},
+		"a check": {checks: []astern.Check{checkFront()}, watch: 60, stages: "record validate watch known-good", median: 65,
+			reason: "validated and watched for 60 s"},
+	} {
+		r := table(astern.Route{From: "r:2", Stages: []astern.Stage{{Title: "x", Steps: []astern.Step{plainStep("s")}, OnFailure: astern.OnFailureHold}}}, c.checks...)
+		r.Intent.Percent, r.Intent.BakeSeconds, r.Intent.WatchSeconds, r.Intent.Revision, r.Measured = 100, 0, c.watch, "r:1", measured
+		r.Parts[0].Component.Signals = c.signals
+		if !c.before {
+			r.Parts[0].Targets[0].KnownGoodAt = nil
+		}
+		p := plan(t, r)
+		valid(t, p)
+		var titles []string
+		for _, st := range p.Stages[2:] { // after the latch and the move itself
+			titles = append(titles, strings.TrimPrefix(st.Title, "table: "))
+		}
+		watches := int64(0)
+		if slices.Contains(titles, "watch") {
+			watches = 60
+		}
+		if got := strings.Join(titles, " "); got != c.stages || p.Intent.WatchSeconds != watches || p.Estimate.MedianSeconds != c.median {
+			t.Errorf("%s: stages %q, watched for %d s, takes %v s; notes %q", name, got, p.Intent.WatchSeconds, p.Estimate.MedianSeconds, p.Notes)
+		}
+		if got := stepOf(p, "known-good-table").Args["reason"]; c.reason != "" && got.String() != c.reason {
+			t.Errorf("%s: known-good because %q", name, got)
+		}
+		if c.note != "" && !noted(p, c.note) || noted(p, "the watch of 60 s is left out") != (c.watch > watches) || noted(p, "table: nothing proves that it works") != (c.checks == nil) {
+			t.Errorf("%s: the notes are %q", name, p.Notes)
+		}
 	}
 }
 

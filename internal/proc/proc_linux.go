@@ -30,8 +30,9 @@ func parseStat(stat string) (start string, ended, ok bool) {
 	if len(fields) < 20 {
 		return "", false, false
 	}
-	state := fields[0]
-	return fields[19], state == "Z" || state == "X" || state == "x", true
+	// A process whose first thread has ended lives, and keeps its files and ports, until the last one has; field 20 counts them.
+	state, threads := fields[0], fields[17]
+	return fields[19], state == "X" || state == "x" || state == "Z" && (threads == "0" || threads == "1"), true
 }
 
 // boot returns the kernel's random id of this boot and the number of our process-id namespace, joined by "/"; "" when

@@ -4,6 +4,7 @@ package readiness
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -111,14 +112,14 @@ func WayBack(targets []astern.Target, runs astern.Value) (astern.Target, bool) {
 }
 
 // Leaves returns what a rollback leaves, and since when that runs: what was deployed later is no way back. Where several
-// revisions run that is the newest of them. The time is nil when the ledger does not know one of them, which then is newer
-// than all that it knows. What a component goes back from must be known: it is an error when what runs is not, and no target
+// revisions run that is the one of them that is not known-good, or is latched; else the newest. The time is nil when the ledger
+// has no deployment of it, which then is newer than all that it knows. What a component goes back from must be known: it is an error when what runs is not, and no target
 // is that which everybody who could be asked runs.
 func Leaves(targets []astern.Target, runs astern.Value) (revision string, since *time.Time, err error) {
 	if !runs.Known() || runs.Text == "" {
 		for _, t := range targets {
 			if t.Current {
-				return t.Revision, t.DeployedAt, nil
+				return t.Revision, deployed(targets, t.Revision), nil
 			}
 		}
 		if !runs.Known() {
@@ -126,7 +127,19 @@ func Leaves(targets []astern.Target, runs astern.Value) (revision string, since 
 		}
 		return "", nil, err
 	}
-	for _, name := range strings.Split(runs.Text, "+") {
+	names := strings.Split(runs.Text, "+")
+	if suspects := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return trusted(targets, name) }); len(suspects) == 1 && len(names) > 1 {
+		at := deployed(targets, suspects[0])
+		straggler := at != nil && slices.ContainsFunc(names, func(name string) bool {
+			other := deployed(targets, name)
+			return other != nil && other.After(*at)
+		})
+		if straggler { // or it is on its way again: going "back" to the newer one could bring about what is fled from
+			return "", nil, astern.Errorf(astern.NotReady, "%s runs beside what was deployed after it: whether it was left behind or is on its way can't be told", suspects[0])
+		}
+		return suspects[0], nil, nil // it is on its way now
+	}
+	for _, name := range names {
 		at := deployed(targets, name)
 		if at == nil {
 			return name, nil, nil
@@ -138,13 +151,21 @@ func Leaves(targets []astern.Target, runs astern.Value) (revision string, since 
 	return revision, since, nil
 }
 
+// deployed returns when a revision was last deployed, nil where that is not known.
 func deployed(targets []astern.Target, revision string) *time.Time {
 	for _, t := range targets {
-		if t.Revision == revision {
+		if t.Revision == revision && !t.Imported {
 			return t.DeployedAt
 		}
 	}
 	return nil
+}
+
+// trusted reports whether a revision is known-good and not latched.
+func trusted(targets []astern.Target, revision string) bool {
+	return slices.ContainsFunc(targets, func(t astern.Target) bool {
+		return t.Revision == revision && t.KnownGoodAt != nil && t.Latched == ""
+	})
 }
 
 // Later reports whether the target was deployed after that time, as far as both are known.

@@ -167,6 +167,45 @@ func TestWayBack(t *testing.T) {
 	}
 }
 
+// What is left: of several that run the one that nobody trusts, and what was only found has no time of deployment.
+func TestLeaves(t *testing.T) {
+	imported := func(t *astern.Target) { t.Imported = true }
+	unproven := func(t *astern.Target) { t.KnownGoodAt = nil }
+	for name, c := range map[string]struct {
+		targets           []astern.Target
+		runs, leaves, way string
+	}{
+		"found, its folder older":            {[]astern.Target{target("v1", 1), target("v2", 5, imported, unproven)}, "v2", "v2", "v1"},
+		"found, good ones too":               {[]astern.Target{target("v2", 4, imported), target("v1", 6, imported), target("v3", 5, imported, unproven)}, "v3", "v3", "v2"},
+		"half-way to what was found":         {[]astern.Target{target("v1", 1), target("v2", 5, imported, unproven)}, "v1+v2", "v2", "v1"},
+		"half-way back from a latched one":   {[]astern.Target{target("v2", 1, func(t *astern.Target) { t.Latched = "bad" }), target("v1", 3), target("v0", 5)}, "v1+v2", "v2", "v1"},
+		"both good":                          {[]astern.Target{target("v2", 1), target("v1", 3)}, "v1+v2", "v2", "v1"},
+		"neither good":                       {[]astern.Target{target("v2", 1, unproven), target("v1", 3, unproven), target("v0", 5)}, "v1+v2", "v2", "v0"},
+		"nobody knows what comes in between": {[]astern.Target{target("v1", 3)}, "v1+v9", "v9", "v1"},
+	} {
+		left, _, err := readiness.Leaves(c.targets, astern.Value{Text: c.runs, At: now})
+		if left != c.leaves || err != nil {
+			t.Errorf("%s: it leaves %q, not %q (%v)", name, left, c.leaves, err)
+		}
+		if got, _ := readiness.WayBack(c.targets, astern.Value{Text: c.runs, At: now}); got.Revision != c.way {
+			t.Errorf("%s: the way back is %q, not %q", name, got.Revision, c.way)
+		}
+	}
+}
+
+// An older revision that nobody trusts, beside a newer one: whether it was left behind or is on its way can't be told, and nobody is
+// led to the newer one by itself.
+func TestLeavesNobodyKnows(t *testing.T) {
+	targets := []astern.Target{target("v3", 1), target("v2", 3), target("v1", 5, func(t *astern.Target) { t.KnownGoodAt = nil })}
+	runs := astern.Value{Text: "v1+v3", At: now}
+	if left, _, err := readiness.Leaves(targets, runs); err == nil {
+		t.Errorf("it leaves %q", left)
+	}
+	if way, ok := readiness.WayBack(targets, runs); ok {
+		t.Errorf("the way back is %q", way.Revision)
+	}
+}
+
 // TestAfter: one more deployment takes the last place under the retention rule, and makes the current one a target.
 func TestAfter(t *testing.T) {
 	three := func() []astern.Target {

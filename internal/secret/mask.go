@@ -84,18 +84,27 @@ func Mask(text string) string {
 	return text
 }
 
-func (f form) mask(text string) string {
+// deepest is how many values are looked into that were spared, one in the other: what stands deeper is hidden whole. Each look reads
+// all that follows, and a text may be made of nothing else.
+const deepest = 8
+
+func (f form) mask(text string) string { return f.within(text, 0) }
+
+func (f form) within(text string, depth int) string {
 	var out strings.Builder
 	last := 0
 	for _, at := range f.FindAllStringSubmatchIndex(text, -1) {
-		from, to := at[0], at[1]
+		from, to, end := at[0], at[1], at[1]
 		if f.keep >= 0 {
 			from = at[2*f.keep+1]
 		}
 		if f.url {
 			to-- // the host stays, and the sign before it
 		}
-		if f.spares(text[at[0]:from], text[from:to]) {
+		if depth < deepest && f.spares(text[at[0]:from], text[from:to]) { // another may stand in what was taken for the value
+			out.WriteString(text[last:from])
+			out.WriteString(f.within(text[from:end], depth+1)) // with the @ that ends the password of a URL in a URL
+			last = end
 			continue
 		}
 		out.WriteString(text[last:from])

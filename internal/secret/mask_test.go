@@ -48,6 +48,11 @@ func TestMask(t *testing.T) {
 		"1\u017f://u:p@h":                                                             "1\u017f://u:<secret>@h",
 		"x\u017fecret: abcde1":                                                        "x\u017fecret: abcde1",
 		"MIIEowIBAAKCAQEA7bq\nMIIEowIBAAKCAQEA7bq/\n-----END RSA PRIVATE KEY-----":    "<secret>",
+		"http://proxy:8080/f?u=https://user:hunter2@db":                               "http://proxy:8080/f?u=https://user:<secret>@db",
+		"token_type=bearer;password=hunter2x":                                         "token_type=bearer;password=<secret>",
+		"SecretName=db,Password=hunter2x":                                             "SecretName=db,Password=<secret>",
+		"max_tokens=4096,api_key=abcdef123456":                                        "max_tokens=4096,api_key=<secret>",
+		"token_endpoint=https://idp.example.com/o;client_secret=hunter2x":             "token_endpoint=https://idp.example.com/o;client_secret=<secret>",
 		"password=abc@":                                                               "password=<secret>",
 	} {
 		if got := secret.Mask(text); got != want {

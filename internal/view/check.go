@@ -27,8 +27,17 @@ type ComponentCheck struct {
 	Kind    string `json:"kind"`
 	Current string `json:"current"` // what runs now; several revisions joined by "+"
 	Latched string `json:"latched,omitempty"`
-	// Best is the revision that a rollback would take, "" when no target is ready; Command is what to type for it.
-	Best    string          `json:"best,omitempty"`
+	// Record is the command that tells the ledger what runs, where it says something else.
+	Record string `json:"record,omitempty"`
+	// Best is the revision that a rollback would take, "" when no target is ready.
+	Best string `json:"best,omitempty"`
+	// AtRisk is the revision that a rollback takes when it is named with --to, where no target is ready; Command then names it.
+	AtRisk string `json:"at_risk,omitempty"`
+	// WayUnknown is true where there may be a way back that nobody could see.
+	WayUnknown bool `json:"way_unknown,omitempty"`
+	// WatchSeconds is how long a rollback would be watched at its end, which its estimate leaves out.
+	WatchSeconds int64 `json:"watch_seconds,omitempty"`
+	// Command is what to type for Best or AtRisk.
 	Command string          `json:"command,omitempty"`
 	Targets []astern.Target `json:"targets"`
 	// Findings say what is wrong or missing, one line each.
@@ -127,7 +136,7 @@ func (st Style) doorText(revision string, d astern.Door) text {
 func (p *printer) quietCheck(c ComponentCheck) {
 	t := tx(strong(c.Address), "  runs ", c.Current)
 	if b, ok := c.best(); ok {
-		t = append(t, tx("; back to ", strong(b.Revision), " in ", estimateShort(b.Estimate), ", ", lossText(b.Loss))...)
+		t = append(t, tx("; back to ", strong(b.Revision), " in ", thenWatched(estimateShort(b.Estimate), c.WatchSeconds), ", ", lossText(b.Loss))...)
 	}
 	switch n := len(c.Results); n {
 	case 0:
@@ -171,11 +180,21 @@ func (p *printer) loudCheck(c ComponentCheck) {
 		}
 		p.field(label, warn("! "), f)
 	}
+	if c.Record != "" {
+		p.command(labelWidth, c.Record)
+	}
 	if b, ok := c.best(); ok {
-		p.field("back to", strong(b.Revision), "  ", readiness(b.Readiness), "  ", estimate(b.Estimate), "  ", lossText(b.Loss), approvalsText(b.Approvals))
+		p.field("back to", strong(b.Revision), "  ", readiness(b.Readiness), "  ", thenWatched(estimate(b.Estimate), c.WatchSeconds), "  ", lossText(b.Loss), approvalsText(b.Approvals))
 		if c.Command != "" {
 			p.command(labelWidth, c.Command)
 		}
+	} else if c.AtRisk != "" {
+		p.field("back to", readiness(astern.AtRisk), "  ", strong(c.AtRisk), ": it is taken when it is named")
+		if c.Command != "" {
+			p.command(labelWidth, c.Command)
+		}
+	} else if c.WayUnknown {
+		p.field("back to", warn("? unknown: "), "not everything could be asked")
 	} else if c.Error == "" || len(c.Targets) > 0 {
 		p.field("back to", bad("nowhere: "), "no target is ready")
 	}

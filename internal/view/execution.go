@@ -58,6 +58,8 @@ type ExecutionView struct {
 	Checklist  []ChecklistView `json:"checklist"`
 	// Next are the commands that a person may type.
 	Next []string `json:"next"`
+	// Reverse is the command that would take back what was done: what ran before comes back with it.
+	Reverse string `json:"reverse,omitempty"`
 }
 
 // StepView is one step in its lane.
@@ -126,6 +128,9 @@ func Execution(w io.Writer, st Style, v ExecutionView) error {
 	if len(v.Next) > 0 {
 		p.blank()
 		p.next(v.Next)
+	}
+	if v.Reverse != "" {
+		p.raw(tx("  ", dim("to reverse it  "), v.Reverse))
 	}
 	return p.flush(w)
 }
@@ -208,7 +213,7 @@ func (st Style) stepWords(s StepView) text {
 		}
 		return t
 	case StepUnsure:
-		return tx(warn("? unsure"))
+		return tx(warn("? in doubt"))
 	case StepFailed:
 		return tx(bad("✗ failed"))
 	case StepRefused:
@@ -381,7 +386,7 @@ func (p *printer) phases(v ExecutionView) {
 		rows = append(rows, cells(x.name, seconds(x.s), share(x.s), dim(x.what)))
 	}
 	total := tx("")
-	if v.RTOSeconds > 0 {
+	if v.RTOSeconds > 0 && recovers(v) {
 		goal := seconds(float64(v.RTOSeconds))
 		switch {
 		case ph.Total() > float64(v.RTOSeconds):
@@ -394,6 +399,12 @@ func (p *printer) phases(v ExecutionView) {
 	}
 	rows = append(rows, cells(strong("total"), strong(seconds(ph.Total())), "", total))
 	p.table(0, []column{{head: "PHASE"}, {head: "TIME", right: true}, {head: "SHARE", right: true}, {head: "WHERE THE TIME WENT", wrap: true}}, rows)
+}
+
+// recovers reports whether the execution brings something back, so that an objective can be held against it: no deployment
+// does, and none that ended without proof of health did.
+func recovers(v ExecutionView) bool {
+	return v.Plan.Intent.Verb != astern.VerbDeploy && (v.State != StateEnded || v.Execution.Outcome == astern.OutcomeDone)
 }
 
 func (p *printer) checklist(v ExecutionView) {

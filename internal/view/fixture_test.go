@@ -60,13 +60,17 @@ func checkReport() CheckReport {
 			Results: []astern.CheckResult{{Check: "health@stock-1", Verdict: astern.Pass, Evidence: "200 in 12 ms", At: ago(2 * time.Second)}},
 			NotRun:  []string{"smoke"}, Verdict: astern.Pass},
 		{Address: "production/shop", Kind: "host.service", Current: "v1.2.3", Best: "v1.2.2", Command: "astern rollback shop --to v1.2.2", Targets: shopTargets(),
-			Findings: []string{"check health@shop-2 fails"},
+			Findings: []string{"check health@shop-2 fails", "runs v1.2.3, which nobody recorded: the ledger says v1.2.2"}, Record: "astern record deploy shop v1.2.3",
 			Results: []astern.CheckResult{
 				{Check: "health@shop-1", Verdict: astern.Pass, Evidence: "200 in 9 ms", At: ago(2 * time.Second)},
 				{Check: "health@shop-2", Verdict: astern.Fail, Evidence: "503 Service Unavailable, wanted 200 to 299", At: ago(2 * time.Second), Attempts: 3},
 				{Check: "version@shop-2", Verdict: astern.Unknown, Evidence: "no answer within 2 s", At: ago(2 * time.Second)}},
 			NotRun: []string{"smoke"}, Verdict: astern.Fail},
 		{Address: "production/mail", Kind: "jsonexec", Error: "running ./mail-driver: exit status 2", Verdict: astern.Unknown},
+		{Address: "production/prices", Kind: "aws.lambda", Current: "7", AtRisk: "6", Command: "astern rollback prices --to 6", Targets: []astern.Target{{Revision: "6", Readiness: astern.AtRisk}},
+			Findings: []string{"no ready, known-good revision to go back to"}, Verdict: astern.Fail},
+		{Address: "production/site", Kind: "aws.s3site", WayUnknown: true, Targets: []astern.Target{{Revision: "r1", Readiness: astern.ReadyUnknown}},
+			Findings: []string{"whether there is a way back is unknown: not everything could be asked"}, Verdict: astern.Unknown},
 	}}
 }
 
@@ -212,9 +216,9 @@ func executionView() ExecutionView {
 func endedView() ExecutionView {
 	v := executionView()
 	v.State, v.Holds, v.Waiting, v.Runner, v.Gates = StateEnded, nil, "", nil, nil
-	v.Execution.EndedAt, v.Execution.Outcome = agoPtr(0), astern.OutcomeIncomplete
-	v.Records = append(v.Records, astern.Record{Kind: astern.RecordEnded, Outcome: astern.OutcomeIncomplete, At: now})
-	v.Next = []string{"astern undo e-91"}
+	v.Execution.EndedAt, v.Execution.Outcome = agoPtr(0), astern.OutcomeDone
+	v.Records = append(v.Records, astern.Record{Kind: astern.RecordEnded, Outcome: astern.OutcomeDone, At: now})
+	v.Next, v.Reverse = []string{"astern status"}, "astern undo e-91  # shop-1, shop-2 go back to v1.2.3"
 	return v
 }
 
@@ -236,7 +240,8 @@ func latches() []Latch {
 
 func executions() []ExecutionLine {
 	return []ExecutionLine{
-		{Execution: executionView().Execution, Title: PlanTitle(shopPlan()), State: StateHeld, By: "ana", Reason: "errors since 03:01", Where: "stage 2 of 4, 3 of 14 steps done"},
+		{Execution: executionView().Execution, Title: PlanTitle(shopPlan()), State: StateHeld, By: "ana", Reason: "errors since 03:01", Where: "stage 2 of 4, 3 of 14 steps done",
+			Why: "2.swap@shop-2 failed: no space left on /srv", Since: agoPtr(90 * time.Second)},
 		{Execution: astern.Execution{ID: "e-88", CreatedAt: ago(3 * day), EndedAt: agoPtr(3*day - 98*time.Second), Outcome: astern.OutcomeDone}, Title: "deploy production/shop to v1.2.2", State: StateEnded, By: "ci"},
 	}
 }
@@ -245,15 +250,20 @@ func statusReport() StatusReport {
 	t := shopTargets()[1]
 	return StatusReport{System: "webshop", Environment: "production", Executions: executions()[:1], Latches: latches()[:1],
 		Incidents: incidentsReport().Incidents[:1],
+		Plans: []PlanLine{{Hash: planView().Hash, Title: "rollback production/mail to v2", By: "ben", At: ago(time.Minute), Given: []string{"ana"}, Approvals: 2,
+			Next: "astern approve 9f86d081884c --reason …"}},
+		HalfWay: []HalfWay{{Address: "production/stock", Execution: "e-90", At: ago(4 * time.Minute), Runs: []string{"stock-1 runs v1.2.1", "stock-2 runs v1.2.0"},
+			Next: "astern undo e-90  # stock-1 goes back to v1.2.0"}},
 		Components: []ComponentStatus{
-			{Address: "production/shop", Kind: "host.service", Current: "v1.2.2+v1.2.3", Since: agoPtr(11 * time.Minute), Back: &t, SeenAt: ago(3 * time.Second),
+			{Address: "production/shop", Kind: "host.service", Current: "v1.2.2+v1.2.3", Mixed: []string{"shop-1, shop-2 run v1.2.2", "shop-3, shop-4 run v1.2.3"}, Since: agoPtr(11 * time.Minute), Way: WayReady, Back: &t, WatchSeconds: 1800, SeenAt: ago(3 * time.Second),
 				Unknown: []string{"shop-4/process: web-2 did not answer within 5 s"},
 				Watch:   &astern.WatchState{At: ago(4 * time.Second), Alive: true, Says: "v1.2.3 is judged: errors worse, latency not worse"}},
 			{Address: "production/stock", Kind: "host.service", Current: "v1.2.0", Since: agoPtr(9 * day), KnownGood: true, SeenAt: ago(3 * time.Second),
-				Back:  &astern.Target{Revision: "v1.1.9", Readiness: astern.AtRisk, Estimate: astern.Estimate{MedianSeconds: 60}, Loss: []astern.Loss{{Unit: "seconds", Count: 660}}},
+				Way: WayAtRisk, AtRisk: &astern.Target{Revision: "v1.1.9", Readiness: astern.AtRisk, Estimate: astern.Estimate{MedianSeconds: 60}, Loss: []astern.Loss{{Unit: "seconds", Count: 660}}},
 				Watch: &astern.WatchState{At: ago(2 * time.Hour), Says: "errors not worse"}},
-			{Address: "production/mail", Watch: &astern.WatchState{}, Kind: "jsonexec", Error: "running ./mail-driver: exit status 2"}},
-		Next: []string{"astern show e-91", "astern check"}}
+			{Address: "production/mail", Watch: &astern.WatchState{}, Kind: "jsonexec", Way: WayUnknown, Error: "running ./mail-driver: exit status 2"},
+			{Address: "production/cron", Kind: "host.service", Current: "v7", Since: agoPtr(time.Hour), SeenAt: ago(3 * time.Second), Way: WayNone}},
+		Next: []string{"astern cancel e-91 && astern undo e-91  # shop-1 goes back to v1.2.2", "astern resume e-91  # tries again", "astern undo e-90  # stock-1 goes back to v1.2.0"}}
 }
 
 // incidentsReport has one that lasts, one with tasks overdue, and one that is closed.

@@ -89,6 +89,9 @@ func (p *printer) planHead(v PlanView) {
 	pl, st := v.Plan, p.st
 	env := environmentOf(pl)
 	p.line(strong("plan: "+title(pl)), dim("  "+pl.System))
+	if at := pl.Intent.Moment; at != nil {
+		p.field("back to", "how it was at ", strong(st.when(*at)), dim(" ("+at.UTC().Format("15:04:05")+" UTC)"), ", ", st.age(*at))
+	}
 	label := "moves"
 	for _, m := range pl.Moves {
 		p.field(label, strong(short(env, m.Address)), "  ", orUnknown(m.From), " → ", strong(m.To), "  ", readiness(m.Readiness))
@@ -132,7 +135,17 @@ func (p *printer) planHead(v PlanView) {
 		needs = append(needs, tx(" by ", strings.Join(v.Approved, ", "))...)
 	}
 	p.field("approvals", needs)
-	p.field("time", estimate(pl.Estimate))
+	waits := int64(0)
+	for _, s := range pl.Stages {
+		if s.Gate != nil {
+			waits += s.Gate.BakeSeconds
+		}
+	}
+	took := tx(estimate(pl.Estimate))
+	if waits > 0 && float64(waits) < pl.Estimate.MedianSeconds {
+		took = append(took, dim(", of which "+seconds(float64(waits))+" are watching")) // which status tells apart
+	}
+	p.field("time", took)
 	if !pl.ExpiresAt.IsZero() {
 		if st.Now.After(pl.ExpiresAt) {
 			p.field("expired", bad("✗ "+st.age(pl.ExpiresAt)), ": plan again")

@@ -20,6 +20,15 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// ShellLine joins words to a line that a POSIX shell takes apart into the same words.
+func ShellLine(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = quote(w)
+	}
+	return strings.Join(quoted, " ")
+}
+
 // checkCommand returns what a person would type to make a bound check.
 func checkCommand(c astern.Check) string {
 	switch {

@@ -18,6 +18,21 @@ type ExecutionLine struct {
 	Reason    string           `json:"reason,omitempty"`
 	// Where says how far it is, one line: "stage 2 of 3, 3 of 8 steps done".
 	Where string `json:"where,omitempty"`
+	// Why says why it does not go on, or what it waits for; "" where it acts.
+	Why string `json:"why,omitempty"`
+	// Since is from when on that is so.
+	Since *time.Time `json:"since,omitempty"`
+}
+
+// why writes why an execution does not go on, and for how long.
+func (st Style) why(e ExecutionLine) text {
+	t := tx(e.Why)
+	if e.Since != nil {
+		if d := st.Now.Sub(*e.Since); d >= time.Second {
+			t = append(t, dim(", for "+coarse(d)))
+		}
+	}
+	return t
 }
 
 // ExecutionsReport lists executions, the active first.
@@ -35,11 +50,64 @@ type StatusReport struct {
 	Incidents []astern.Incident `json:"incidents"`
 	// Executions are those that have not ended.
 	Executions []ExecutionLine `json:"executions"`
-	Latches    []Latch         `json:"latches"`
+	// Plans are those that wait for approvals, or to be applied.
+	Plans []PlanLine `json:"plans,omitempty"`
+	// HalfWay are the components that a cancelled execution left half-way.
+	HalfWay []HalfWay `json:"half_way,omitempty"`
+	Latches []Latch   `json:"latches"`
 	// Deaf are the channels by which nobody is told.
 	Deaf []astern.DeafChannel `json:"deaf_channels,omitempty"`
 	// Next are the commands that a person may type.
 	Next []string `json:"next"`
+}
+
+// PlanLine is a plan that waits for approvals, or to be applied.
+type PlanLine struct {
+	Hash   string    `json:"hash"`
+	Title  string    `json:"title"` // PlanTitle
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
+	// Given are the people who approved it, of Approvals that it needs.
+	Given     []string `json:"given"`
+	Approvals int      `json:"approvals"`
+	// Next is the command that takes it on.
+	Next string `json:"next"`
+}
+
+// HalfWay is a component that a cancelled execution left between two revisions, or at one that nobody decided for.
+type HalfWay struct {
+	Address   string    `json:"address"`
+	Execution string    `json:"execution"`
+	At        time.Time `json:"at"` // when it was cancelled
+	// Runs says what runs now, a line for each revision.
+	Runs []string `json:"runs"`
+	// Next is the command that ends it.
+	Next string `json:"next"`
+}
+
+// WayBack says whether a component has a way back.
+type WayBack string
+
+// The answers. Whatever is none of them is unknown.
+const (
+	WayReady   WayBack = "ready"
+	WayAtRisk  WayBack = "at_risk" // a rollback takes it when it is named with --to
+	WayUnknown WayBack = "unknown" // somebody could not be asked: there may be one
+	WayNone    WayBack = "none"
+)
+
+// wayCells writes the way back, its time and its loss.
+func wayCells(c ComponentStatus) []text {
+	switch t := c.AtRisk; {
+	case c.Back != nil:
+		return []text{tx(readiness(c.Back.Readiness), " ", c.Back.Revision), tx(thenWatched(estimateShort(c.Back.Estimate), c.WatchSeconds)), tx(targetLoss(*c.Back))}
+	case c.Way == WayAtRisk && t != nil:
+		return []text{tx(readiness(astern.AtRisk), " ", t.Revision), tx(thenWatched(estimateShort(t.Estimate), c.WatchSeconds)), tx(targetLoss(*t))}
+	case c.Way == WayNone:
+		return []text{tx(bad("✗ none")), tx("-"), tx("-")}
+	}
+	return []text{tx(warn("? unknown")), tx("-"), tx("-")}
 }
 
 // ComponentStatus is one component of a StatusReport.
@@ -51,15 +119,25 @@ type ComponentStatus struct {
 	Since *time.Time `json:"since,omitempty"`
 	// KnownGood is true when the current revision completed its watch.
 	KnownGood bool `json:"known_good"`
-	// Back is the target that a rollback would take; nil when there is none.
+	// Way tells the four answers to whether there is a way back apart: ready, at_risk, unknown, none.
+	Way WayBack `json:"way_back"`
+	// Back is the target that a rollback would take by itself; nil when there is none.
 	Back *astern.Target `json:"back,omitempty"`
+	// AtRisk is the target that a rollback takes when it is named with --to, where none is ready; nil when there is none.
+	AtRisk *astern.Target `json:"at_risk,omitempty"`
+	// WatchSeconds is how long a rollback would be watched at its end, which its estimate leaves out.
+	WatchSeconds int64 `json:"watch_seconds,omitempty"`
 	// SeenAt is when the component was observed; zero when it could not be.
 	SeenAt time.Time `json:"seen_at,omitzero"`
 	// Unknown lists what could not be read, with the reason, one line each.
 	Unknown []string `json:"unknown"`
+	// Mixed says which members run what where they run different revisions, a line for each revision.
+	Mixed []string `json:"mixed,omitempty"`
 	// Apart lists the members whose processes were not started under what their links lead to, one line each.
 	Apart []string `json:"apart,omitempty"`
-	Error string   `json:"error,omitempty"`
+	// Elsewhere lists the executions of other state folders that act on it, one line each.
+	Elsewhere []string `json:"elsewhere,omitempty"`
+	Error     string   `json:"error,omitempty"`
 	// Watch is what astern watch last knew of it; nil for a component without signals.
 	Watch *astern.WatchState `json:"watch,omitempty"`
 }
@@ -92,6 +170,9 @@ func Executions(w io.Writer, st Style, r ExecutionsReport) error {
 		rw := cells(e.Execution.ID, stateWords(e.State, e.Execution.Outcome), e.Title, st.age(e.Execution.CreatedAt), took, orDash(e.By), orDash(e.Reason))
 		if e.Where != "" && e.State != StateEnded {
 			rw.below = append(rw.below, tx(e.Where))
+		}
+		if e.Why != "" && e.State != StateEnded {
+			rw.below = append(rw.below, st.why(e))
 		}
 		rows = append(rows, rw)
 	}
@@ -197,6 +278,37 @@ func watchedLines(st Style, c ComponentStatus) []text {
 	return []text{line}
 }
 
+// underWay writes what is being done: executions, plans that wait for somebody, and what was left half-way.
+func (p *printer) underWay(r StatusReport) {
+	st := p.st
+	for _, e := range r.Executions {
+		t := tx(stateWords(e.State, e.Execution.Outcome), "  ", strong(e.Execution.ID), "  ", e.Title, dim(", began "+st.age(e.Execution.CreatedAt)))
+		if e.Where != "" {
+			t = append(t, tx("; ", e.Where)...)
+		}
+		p.field("now", t)
+		if e.Why != "" {
+			p.field("because", st.why(e))
+		}
+		p.command(labelWidth, "astern show "+e.Execution.ID)
+	}
+	for _, l := range r.Plans {
+		t := tx(warn("… "), strong(l.Title), dim(", asked by "+orDash(l.By)+" "+st.age(l.At)), fmt.Sprintf(": %d of %s", len(l.Given), plural(int64(l.Approvals), "approval")))
+		if len(l.Given) > 0 {
+			t = append(t, tx(", by ", list(l.Given, memberLimit))...)
+		}
+		p.field("waits", t)
+		p.command(labelWidth, l.Next)
+	}
+	for _, h := range r.HalfWay {
+		p.field("half-way", warn("! "+h.Execution), " was cancelled half-way ", st.age(h.At), ": ", strong(list(h.Runs, memberLimit)))
+		p.command(labelWidth, h.Next)
+	}
+	if len(r.Executions)+len(r.HalfWay)+len(r.Plans) == 0 {
+		p.field("now", dim("nothing is under way"))
+	}
+}
+
 // Status writes the screen for 3 a.m.: what runs, whether there is a way back, what is under way, what is latched, and
 // how old each figure is.
 func Status(w io.Writer, st Style, r StatusReport) error {
@@ -213,17 +325,7 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		incidentNow(p, st, in)
 	}
 	p.deaf(st, r.Deaf)
-	for _, e := range r.Executions {
-		t := tx(stateWords(e.State, e.Execution.Outcome), "  ", strong(e.Execution.ID), "  ", e.Title, dim(", began "+st.age(e.Execution.CreatedAt)))
-		if e.Where != "" {
-			t = append(t, tx("; ", e.Where)...)
-		}
-		p.field("now", t)
-		p.command(labelWidth, "astern show "+e.Execution.ID)
-	}
-	if len(r.Executions) == 0 {
-		p.field("now", dim("nothing is under way"))
-	}
+	p.underWay(r)
 	p.blank()
 	var rows []row
 	for _, c := range r.Components {
@@ -231,11 +333,8 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		if c.Current != "" && !c.KnownGood {
 			runs = append(runs, warn(" ! unproven"))
 		}
-		rw := cells(short(r.Environment, c.Address), runs, st.ageOf(c.Since), bad("✗ none"), "-", "-")
-		if c.Back != nil {
-			rw = cells(short(r.Environment, c.Address), runs, st.ageOf(c.Since),
-				tx(readiness(c.Back.Readiness), " ", c.Back.Revision), estimateShort(c.Back.Estimate), targetLoss(*c.Back))
-		}
+		rw := cells(short(r.Environment, c.Address), runs, st.ageOf(c.Since))
+		rw.cells = append(rw.cells, wayCells(c)...)
 		seen := "never"
 		if !c.SeenAt.IsZero() {
 			seen = st.age(c.SeenAt)
@@ -244,7 +343,11 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		if c.Error != "" {
 			rw.below = append(rw.below, tx(bad("✗ could not be asked: "), c.Error))
 		}
+		if len(c.Mixed) > 0 {
+			rw.below = append(rw.below, tx(warn("! mixed: "), strings.Join(c.Mixed, "; ")))
+		}
 		rw.below = append(rw.below, watchedLines(st, c)...)
+		rw.below = append(rw.below, someOf(st, c.Elsewhere, warn("! "), "elsewhere")...)
 		rw.below = append(rw.below, someOf(st, c.Apart, warn("! "), "not restarted")...)
 		rw.below = append(rw.below, someOf(st, c.Unknown, warn("? unknown: "), "unknown")...)
 		rows = append(rows, rw)

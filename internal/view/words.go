@@ -123,6 +123,14 @@ func estimateShort(e astern.Estimate) string {
 	return "~" + seconds(e.MedianSeconds) + " (" + plural(int64(e.Runs), "run") + ")"
 }
 
+// thenWatched adds to how long a way takes how long it is watched at its end.
+func thenWatched(time string, watch int64) string {
+	if watch <= 0 || time == "unknown" {
+		return time
+	}
+	return time + " + " + seconds(float64(watch)) + " watch"
+}
+
 // lossWords writes what is lost: "nothing", or "1 204 rows, 11 min of writes".
 func lossWords(loss []astern.Loss) string {
 	var out []string

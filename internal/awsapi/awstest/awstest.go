@@ -245,6 +245,8 @@ func operation(r *http.Request, body []byte) string {
 	path := strings.TrimSuffix(r.URL.Path, "/")
 	_, below, isFunction := strings.Cut(path, "/functions/")
 	switch parts := strings.Split(below, "/"); {
+	case !isFunction && r.Method == http.MethodGet && r.URL.Query().Has("acl"):
+		return "GetObjectAcl"
 	case !isFunction:
 		return map[string]string{"HEAD": "HeadObject", "PUT": "PutObject", "GET": "GetObject", "POST": "PostObject", "DELETE": "DeleteObject"}[r.Method]
 	case len(parts) == 3 && parts[1] == "aliases":

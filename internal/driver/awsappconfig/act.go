@@ -40,6 +40,7 @@ type order struct {
 	ids                       ids
 	revision                  string
 	version, deployment, base int64
+	taken                     int64 // deployment that was taken back, where the step waits for the end of that
 }
 
 // order reads a call. It returns an Invalid error for anything that is not as a plan writes it.
@@ -71,7 +72,7 @@ func (a *actor) order(call astern.Call) (order, error) {
 	if wants == nil {
 		return bad("verb of "+Kind, call.Verb)
 	}
-	for name, into := range map[string]*int64{"version": &o.version, "deployment": &o.deployment, "base": &o.base} {
+	for name, into := range map[string]*int64{"version": &o.version, "deployment": &o.deployment, "base": &o.base, "reverted": &o.taken} {
 		text := call.Text(name)
 		if text == "" && (len(wants) == 0 || wants[0] != name) {
 			continue

@@ -73,7 +73,7 @@ func (o order) anew() string {
 func (o order) reverted(ctx context.Context, c *appconfig.Client) astern.Op {
 	d, err := o.askDeployment(ctx, c, o.deployment)
 	if err != nil {
-		return running(err)
+		return o.unread(err)
 	}
 	return o.takenBack(d)
 }
@@ -89,6 +89,8 @@ func (o order) takenBack(d *appconfig.GetDeploymentOutput) astern.Op {
 func (o order) findRevert(ctx context.Context, c *appconfig.Client) astern.Found {
 	d, err := o.askDeployment(ctx, c, o.deployment)
 	switch {
+	case astern.CodeOf(err) == astern.NotFound:
+		return goneNow(err)
 	case err != nil:
 		return unknown(err)
 	case isBack(d.State):
@@ -104,12 +106,22 @@ const maxNewer = 100
 // description says in AppConfig where a deployment or a version comes from, and lets it be found again.
 func (o order) description() string { return "astern " + o.call.Token }
 
-// newer returns the deployments of the profile that began since the image was read, with all that is known of them.
+// goneNow is the answer of a Find where there is nothing any more that could have the effect.
+func goneNow(err error) astern.Found {
+	return astern.Found{Answer: astern.FoundNo, Because: awsapi.OneLine(err.Error())}
+}
+
+// newer returns the deployments of the profile that began since the image was read.
 func (o order) newer(ctx context.Context, c *appconfig.Client) ([]*appconfig.GetDeploymentOutput, error) {
 	known, err := strconv.ParseInt(o.call.Image[imageNewest], 10, 64)
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "%s: the image before the step is not there", o.doing())
 	}
+	return o.since(ctx, c, known)
+}
+
+// since returns the deployments of the profile after the one of that number, with all that is known of them.
+func (o order) since(ctx context.Context, c *appconfig.Client, known int64) ([]*appconfig.GetDeploymentOutput, error) {
 	var out []*appconfig.GetDeploymentOutput
 	pages := appconfig.NewListDeploymentsPaginator(c, &appconfig.ListDeploymentsInput{ApplicationId: &o.ids.application, EnvironmentId: &o.ids.environment, MaxResults: aws.Int32(10)})
 	for seen := 0; pages.HasMorePages() && seen < maxNewer; {
@@ -205,9 +217,14 @@ func (o order) growing(ctx context.Context, c *appconfig.Client) astern.Op {
 	return o.grown(growthOf(d))
 }
 
-// unread is a deployment under way that could not be asked for now.
+// unread is a deployment under way that could not be asked for now. One that is not there may not be shown yet, or its environment is
+// gone: what it is among the others tells.
 func (o order) unread(err error) astern.Op {
 	op := running(err)
+	if astern.CodeOf(err) == astern.NotFound {
+		op = notStarted(o, err)
+		op.Status = astern.OpUnsure
+	}
 	op.Handle = map[string]string{"deployment": strconv.FormatInt(o.deployment, 10)}
 	return op
 }
@@ -245,7 +262,10 @@ func (o order) among(newer []*appconfig.GetDeploymentOutput) (astern.Op, bool) {
 // findDeployment looks for the deployment that the call began.
 func (o order) findDeployment(ctx context.Context, c *appconfig.Client) astern.Found {
 	newer, err := o.newer(ctx, c)
-	if err != nil {
+	switch {
+	case astern.CodeOf(err) == astern.NotFound:
+		return goneNow(err)
+	case err != nil:
 		return unknown(err)
 	}
 	if op, ok := o.among(newer); ok {
@@ -355,9 +375,38 @@ func (o order) arrived(ctx context.Context, c *appconfig.Client, config aws.Conf
 	case err != nil:
 		return o.waits(err)
 	case what != "":
+		if err := o.replaced(ctx, c); err != nil {
+			return o.waits(err)
+		}
 		return astern.Op{Status: astern.OpRunning, Progress: "clients get " + what, PollSeconds: 2}
 	}
 	return astern.Op{Status: astern.OpDone, Progress: "clients get " + o.revision}
+}
+
+// replaced returns a Conflict error when somebody else has deployed another version after what the step waits for, which clients
+// get or are to get: it would be waited for in vain.
+func (o order) replaced(ctx context.Context, c *appconfig.Client) error {
+	own := max(o.deployment, o.taken)
+	if own == 0 {
+		return nil
+	}
+	if newer, err := o.since(ctx, c, own); err != nil || len(newer) == 0 {
+		return err
+	}
+	seen, err := ask(ctx, c, o.place) // which tells by number what was deployed by its label
+	if err != nil {
+		return err
+	}
+	for _, d := range seen.all { // the newest first
+		if d.number <= own {
+			break
+		}
+		if n, revision := seen.of(d); (d.growing() || d.stands()) && n != o.version {
+			return astern.Errorf(astern.Conflict, "somebody else deployed %s in the meantime: deployment %d is %s", revision, d.number, d.state).
+				WithHint("look at it, then plan again")
+		}
+	}
+	return nil
 }
 
 // lost says that the cloud, or somebody, took the deployment back.

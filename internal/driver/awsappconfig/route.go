@@ -90,11 +90,16 @@ func (w way) facts(steps []astern.Step, paths ...string) []astern.Fact {
 // back is the way of the cloud itself: everybody has the version of before at once.
 func (w way) back(b back, o astern.Options) astern.Route {
 	step := w.revert(b)
+	await := w.await(astern.Text(w.state.Values["version/"+w.revision].Text), astern.Arg{})
+	await.Args["reverted"] = step.Args["deployment"]
 	why := fmt.Sprintf("deployment %d is taken back, rather than %s deployed again: that is for everybody at once, bound to this very deployment, and goes ahead while alarms are going off",
 		b.number, w.revision)
 	out := astern.Route{From: w.state.Values["revision"].Text, Facts: w.facts([]astern.Step{step}, "ids", "revision", "deployment"), Notes: []string{why},
 		Stages: []astern.Stage{{Title: "take deployment " + strconv.FormatInt(b.number, 10) + " back", OnFailure: astern.OnFailureHold,
-			Steps: []astern.Step{step, w.await(astern.Text(w.state.Values["version/"+w.revision].Text), astern.Arg{})}}}}
+			Steps: []astern.Step{step, await}}}}
+	if v := w.state.Values["strategy"]; !v.Known() {
+		out.Notes = append(out.Notes, "undoing it would deploy what is taken back, by a strategy that could not be read: "+v.Unknown)
+	}
 	if !b.until.IsZero() {
 		out.Notes = append(out.Notes, "the cloud can do that until "+b.until.UTC().Format("2006-01-02 15:04Z"))
 	}

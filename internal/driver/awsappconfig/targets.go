@@ -48,19 +48,14 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		y, _ := numbered(s, b)
 		return cmp.Or(age[b].Compare(age[a]), cmp.Compare(y, x), strings.Compare(b, a))
 	})
-	now := s.Values["revision"]
 	out := make([]astern.Target, len(revisions))
 	for i, rev := range revisions {
 		d, _ := h.Of(rev)
-		e := judge(p, s, d, rev)
-		out[i] = astern.Target{Address: c.Address(), Revision: rev, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == rev, Evidence: e.List, Doors: e.Doors}
-		if out[i].DeployedAt == nil {
-			out[i].DeployedAt = d.FirstAt
-		}
+		var needs []string
 		if arn := p.arn(s, rev); arn != "" {
-			out[i].Needs = []string{arn}
+			needs = []string{arn}
 		}
+		out[i] = judge(p, s, d, rev).Target(c, s, d, rev, needs)
 	}
 	return out
 }

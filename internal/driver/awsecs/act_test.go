@@ -73,28 +73,39 @@ func TestSomebodyElse(t *testing.T) {
 	}
 }
 
-// The one that comes in the moment between the last look and the call is not refused, but it is seen.
+// The one that comes in the moment between the last look and the call is not refused, and neither is who comes after it; but both
+// are seen. Where the service is to run theirs nothing is left of the step, which has failed then; where that is the same, it goes on.
 func TestOvertaken(t *testing.T) {
 	a := start(t)
 	a.plain = true
-	w := a.service(nil)
-	w.define(w.ref("v2"))
-	call := w.call(w.steps(w.old, astern.Options{})[0], nil)
-	if op := w.driver.Actor.Start(t.Context(), call); op.Status != astern.OpRunning {
-		t.Fatalf("Start answers %+v", op)
-	}
-	w.update(w.name + ":3")
-	op := astern.Op{Status: astern.OpRunning}
-	for range 20 {
-		if op = w.driver.Actor.Poll(t.Context(), call, op); op.Status != astern.OpRunning {
-			break
-		}
-	}
-	if op.Status != astern.OpUnsure || op.Code != astern.Conflict || !strings.Contains(op.Error, w.name+":3") {
-		t.Errorf("in the end the step is %+v, want that somebody else deployed %s:3", op, w.name)
-	}
-	if f := w.driver.Actor.Find(t.Context(), call); f.Answer != astern.FoundUnknown {
-		t.Errorf("Find answers %+v: a person has to look", f)
+	for name, c := range map[string]struct {
+		theirs string // what they have it run, of NAME
+		status astern.OpStatus
+		says   string
+	}{
+		"by another revision":         {"NAME:3", astern.OpFailed, "it was done, and somebody else has deployed NAME:3 since"},
+		"by new tasks of that itself": {"NAME:1", astern.OpDone, "2 of 2 run NAME:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := a.service(nil)
+			w.TB = t
+			w.define(w.ref("v2"))
+			call := w.call(w.steps(w.old, astern.Options{})[0], nil)
+			op := w.driver.Actor.Start(t.Context(), call)
+			if op.Status != astern.OpRunning {
+				t.Fatalf("Start answers %+v", op)
+			}
+			theirs := strings.ReplaceAll(c.theirs, "NAME", w.name)
+			_, err := w.ecs.UpdateService(t.Context(), &ecs.UpdateServiceInput{Cluster: &w.name, Service: &w.name, TaskDefinition: &theirs, ForceNewDeployment: true})
+			w.must(err)
+			op = w.finish(call, op)
+			if op.Status != c.status || !strings.Contains(op.Error+op.Progress, strings.ReplaceAll(c.says, "NAME", w.name)) {
+				t.Errorf("in the end the step is %+v, want %s with %q", op, c.status, c.says)
+			}
+			if f := w.driver.Actor.Find(t.Context(), call); f.Answer != astern.FoundYes || f.Op.Status != c.status {
+				t.Errorf("Find answers %+v", f)
+			}
+		})
 	}
 }
 

@@ -2,175 +2,277 @@ package awsecs
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/lab"
-	"github.com/astern-dev/astern/internal/proof"
+	"github.com/astern-dev/astern/internal/lab/labtest"
 )
 
-// acting is one of the calls that change something, with a way that makes it.
-type acting struct {
-	operation, verb string
-	options         astern.Options
-	prepare         func(w *world) // the service, so that the way needs the call
-}
-
-var actingCalls = []acting{
-	{"UpdateService", verbUpdate, astern.Options{}, nil},
-	{"UpdateService", verbForce, astern.Options{Verb: astern.VerbRedeploy}, nil},
-	{"RegisterTaskDefinition", verbRegister, astern.Options{}, func(w *world) {
-		definition := w.observe("definition/" + w.old).Values["definition/"+w.old].Text // the copy that the case before made
-		_, err := w.ecs.DeregisterTaskDefinition(context.Background(), &ecs.DeregisterTaskDefinitionInput{TaskDefinition: &definition})
-		w.must(err)
-	}},
-	{"CreateService", verbShare, astern.Options{Percent: 50}, nil},
-	{"DeleteService", verbEndShare, astern.Options{Percent: 50}, nil},
-}
-
-// everyFault is each way in which a call of the lab fails, with what is said of it.
-var everyFault = map[string]struct {
-	fault lab.Fault
-	code  astern.Code
-	says  string
-}{
-	"denied": {lab.Fault{Status: 400, Code: "AccessDeniedException", Message: "User: arn:aws:iam::123456789012:user/me is not authorized to perform: ecs:OPERATION on resource: * because no identity-based policy allows it"},
-		astern.Denied, "allow ecs:OPERATION on *"},
-	"expired credentials": {lab.Fault{Status: 400, Code: "ExpiredTokenException", Message: "The security token included in the request is expired"}, astern.Denied, "aws sso login"},
-	"throttled":           {lab.Fault{Status: 400, Code: "ThrottlingException", Message: "Rate exceeded"}, astern.Throttled, ""},
-	"a fault of the cloud": {lab.Fault{Status: 500, Code: "ServerException", Message: "Service Unavailable. Please try again later."},
-		astern.Unavailable, ""},
-	"unavailable":         {lab.Fault{Status: 503, Code: "ServiceUnavailableException"}, astern.Unavailable, ""},
-	"the request is lost": {lab.Fault{Effect: lab.DropRequest}, astern.Unavailable, ""},
-	"the reply is lost":   {lab.Fault{Effect: lab.DropReply}, astern.Unavailable, ""},
-	"the reply is cut":    {lab.Fault{Effect: lab.Truncate}, astern.Unavailable, ""},
-	"delayed":             {lab.Fault{Delay: lab.Span(20e6)}, "", ""},
-}
-
-// Every acting call meets every fault once. Whatever was said of it, going on as the engine does ends with the effect in the
-// account exactly once.
+// Every call of every plan meets every fault, and somebody else.
 func TestEveryFault(t *testing.T) {
-	a := start(t)
-	a.plain = true
-	worlds := map[string]*world{}     // one for each kind of call: after each fault it is taken back
-	first, count := proof.Seeds(t, 1) // of thirds
-	n := 0
-	for i, c := range actingCalls {
-		for k, name := range slices.Sorted(maps.Keys(everyFault)) {
-			f := everyFault[name]
-			if part := uint64(i+k) % 3; part < first || part >= first+count {
-				continue
-			}
-			t.Run(c.verb+" "+name, func(t *testing.T) {
-				n++
-				w := worlds[c.verb]
-				if w == nil {
-					w = a.service(nil)
-					worlds[c.verb] = w
-				}
-				c.meets(t, w, f.fault, f.code, strings.ReplaceAll(f.says, "OPERATION", c.operation))
-			})
-		}
-	}
-	t.Logf("%d acting calls met %d faults each: %d cases", len(actingCalls), len(everyFault), n)
+	labtest.Run(t, startMoto(t).URL, 240,
+		labtest.Plan{Name: "whole service at once", New: func(t testing.TB, a *labtest.Account) labtest.World {
+			return newTried(t, a, true).world(astern.Options{Percent: 100})
+		}},
+		labtest.Plan{Name: "half then whole", New: func(t testing.TB, a *labtest.Account) labtest.World {
+			return newTried(t, a, false).world(astern.Options{Percent: 50, BakeSeconds: 30})
+		}},
+		labtest.Plan{Name: "registered again", New: func(t testing.TB, a *labtest.Account) labtest.World {
+			w := newTried(t, a, false)
+			w.must(w.deregister(w.definitions[0]))
+			return w.world(astern.Options{Percent: 100})
+		}},
+		labtest.Plan{Name: "tasks replaced", New: func(t testing.TB, a *labtest.Account) labtest.World {
+			return newTried(t, a, false).world(astern.Options{Verb: astern.VerbRedeploy, Percent: 100})
+		}},
+	)
 }
 
-func (c acting) meets(t *testing.T, w *world, fault lab.Fault, code astern.Code, says string) {
-	w.TB = t
-	w.anew()
-	if c.prepare != nil {
-		c.prepare(w)
-	}
-	rev := w.old
-	if c.verb == verbForce {
-		rev = w.new
-	}
-	if w.way == nil || c.prepare != nil {
-		w.way = w.steps(rev, c.options) // the same each time, for the service is taken back each time
-	}
-	steps := w.way
-	at := slices.IndexFunc(steps, func(s astern.Step) bool { return s.Verb == c.verb })
-	if at < 0 {
-		t.Fatalf("the way has no step %s: %+v", c.verb, steps)
-	}
-	w.carry(steps[:at])
-	since := w.seq()
-	fault.Service, fault.Operation, fault.Count = "ecs", c.operation, 1
-	fault.Message = strings.ReplaceAll(fault.Message, "OPERATION", c.operation)
-	_, err := w.AddFault(fault)
+// tried is a service with two revisions, of which it runs the second; a third is somebody else's. What its tasks need beside
+// their image, and an alarm, are there where that is wanted.
+type tried struct {
+	testing.TB
+	*labtest.Account
+	ecs         *ecs.Client
+	ecr         *ecr.Client
+	needs       bool
+	secret      string   // ARN
+	definitions []string // ARNs
+}
+
+func newTried(t testing.TB, a *labtest.Account, needs bool) *tried {
+	t.Helper()
+	w := &tried{TB: t, Account: a, ecs: ecs.NewFromConfig(a.Config), ecr: ecr.NewFromConfig(a.Config), needs: needs}
+	ctx := t.Context()
+	_, err := w.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: &a.ID})
 	w.must(err)
-
-	call := w.call(steps[at], nil)
-	first := w.driver.Actor.Start(context.Background(), call)
-	if first.Code != code || !strings.Contains(first.Error+first.Hint, says) {
-		t.Errorf("the first attempt answers %+v, want the code %q and %q", first, code, says)
+	_, err = w.ecr.CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: &a.ID})
+	w.must(err)
+	in := &ecs.CreateServiceInput{Cluster: &a.ID, ServiceName: &a.ID, DesiredCount: aws.Int32(2), LaunchType: types.LaunchTypeFargate,
+		NetworkConfiguration: w.network()}
+	if needs {
+		in.DeploymentConfiguration = &types.DeploymentConfiguration{Alarms: &types.DeploymentAlarms{AlarmNames: []string{a.ID}, Enable: true}}
+		w.need()
 	}
-	if fault.Code == "ThrottlingException" {
-		w.anew() // which would be slow for seconds, as it should
+	for _, tag := range []string{"v1", "v2", "theirs"} {
+		w.push(tag)
+		w.define(tag)
 	}
-	outputs, op := w.goOn(steps[at], call, first)
-	w.ClearFaults()
-	if op.Status != astern.OpDone {
-		t.Fatalf("in the end it is %+v", op)
-	}
-	if n := w.acted(c.operation, since); n != 1 {
-		t.Errorf("%s had its effect %d times, want once", c.operation, n)
-	}
-	if op.Status == astern.OpDone && c.verb == verbRegister {
-		call = w.call(steps[at+1], outputs)
-		if op := w.finish(call, w.driver.Actor.Start(context.Background(), call)); op.Status != astern.OpDone {
-			t.Fatalf("what was registered can't be run: %+v", op)
-		}
-	} else {
-		w.carry(steps[at+1:])
-	}
-	if got := w.observe("revision", "share", "in-progress"); len(got.Values) != 1 || got.Values["revision"].Text != rev {
-		t.Errorf("in the end the service is %+v, want %s alone", got.Values, rev)
-	}
-	if rev == w.old {
-		w.update(w.new) // by number, so that the next case begins as this one
-		w.later(6e10)
-	}
+	in.TaskDefinition = &w.definitions[0]
+	_, err = w.ecs.CreateService(ctx, in)
+	w.must(err)
+	w.later()
+	w.must(w.update(w.definitions[1]))
+	w.later()
+	return w
 }
 
-// anew gives the world a driver with sessions of its own, as another process has.
-func (w *world) anew() {
-	accounts := awsapi.New()
-	w.Cleanup(func() { accounts.Close() })
-	w.driver = w.hurried(New(accounts, w.lookup))
+func (w *tried) network() *types.NetworkConfiguration {
+	return &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: []string{"subnet-1"}}}
 }
 
-// goOn does what the engine does: looks for what is unsure, and starts again what certainly had no effect.
-func (w *world) goOn(step astern.Step, call astern.Call, op astern.Op) (map[string]astern.Arg, astern.Op) {
+// need makes what tasks need, and the alarm.
+func (w *tried) need() {
 	w.Helper()
-	for range 5 {
-		if op.Status == astern.OpUnsure {
-			found := w.driver.Actor.Find(context.Background(), call)
-			switch found.Answer {
-			case astern.FoundUnknown:
-				w.Fatalf("nobody can tell what became of %s: %s", call.Step, found.Because)
-			case astern.FoundYes:
-				op = *found.Op
-			default:
-				op = astern.Op{Status: astern.OpFailed}
-			}
-		}
-		switch op = w.finish(call, op); op.Status {
-		case astern.OpDone:
-			return op.Outputs, op
-		case astern.OpFailed:
-			call = w.call(step, nil)
-			op = w.driver.Actor.Start(context.Background(), call)
-		}
+	ctx := w.Context()
+	_, err := iam.NewFromConfig(w.Config).CreateRole(ctx, &iam.CreateRoleInput{RoleName: &w.ID, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`)})
+	w.must(err)
+	secret, err := secretsmanager.NewFromConfig(w.Config).CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &w.ID, SecretString: aws.String("the-password")})
+	w.must(err)
+	w.secret = *secret.ARN
+	_, err = cloudwatchlogs.NewFromConfig(w.Config).CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &w.ID})
+	w.must(err)
+	_, err = cloudwatch.NewFromConfig(w.Config).PutMetricAlarm(ctx, &cloudwatch.PutMetricAlarmInput{AlarmName: &w.ID, Namespace: aws.String("shop"), MetricName: aws.String("errors"),
+		Statistic: cwtypes.StatisticSum, Period: aws.Int32(60), EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(10), TreatMissingData: aws.String("notBreaching"),
+		ComparisonOperator: cwtypes.ComparisonOperatorGreaterThanThreshold})
+	w.must(err)
+}
+
+// push puts an image that nothing else is.
+func (w *tried) push(tag string) {
+	w.Helper()
+	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","annotations":{"n":%q}}`, w.ID+tag)
+	_, err := w.ecr.PutImage(w.Context(), &ecr.PutImageInput{RepositoryName: &w.ID, ImageTag: &tag, ImageManifest: &manifest})
+	w.must(err)
+}
+
+// define registers a task definition of the image with that tag.
+func (w *tried) define(tag string) {
+	w.Helper()
+	container := types.ContainerDefinition{Name: aws.String("app"), Essential: aws.Bool(true),
+		Image:       aws.String(lab.Account + ".dkr.ecr.eu-central-1.amazonaws.com/" + w.ID + ":" + tag),
+		Environment: []types.KeyValuePair{{Name: aws.String("PASSWORD"), Value: aws.String("in-the-clear")}}}
+	in := &ecs.RegisterTaskDefinitionInput{Family: &w.ID, Cpu: aws.String("256"), Memory: aws.String("512"), NetworkMode: types.NetworkModeAwsvpc,
+		RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate}}
+	if w.needs {
+		in.ExecutionRoleArn = aws.String("arn:aws:iam::" + lab.Account + ":role/" + w.ID)
+		container.Secrets = []types.Secret{{Name: aws.String("DB"), ValueFrom: &w.secret}}
+		container.LogConfiguration = &types.LogConfiguration{LogDriver: types.LogDriverAwslogs,
+			Options: map[string]string{"awslogs-group": w.ID, "awslogs-region": "eu-central-1", "awslogs-stream-prefix": "app"}}
 	}
-	return nil, op
+	in.ContainerDefinitions = []types.ContainerDefinition{container}
+	out, err := w.ecs.RegisterTaskDefinition(w.Context(), in)
+	w.must(err)
+	w.definitions = append(w.definitions, *out.TaskDefinition.TaskDefinitionArn)
+}
+
+// later lets a deployment come to its end.
+func (w *tried) later() {
+	w.Helper()
+	_, err := w.Step(context.Background(), 2*time.Minute)
+	w.must(err)
+}
+
+func (w *tried) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *tried) update(definition string) error {
+	_, err := w.ecs.UpdateService(context.Background(), &ecs.UpdateServiceInput{Cluster: &w.ID, Service: &w.ID, TaskDefinition: &definition})
+	return err
+}
+
+func (w *tried) deregister(definition string) error {
+	_, err := w.ecs.DeregisterTaskDefinition(context.Background(), &ecs.DeregisterTaskDefinitionInput{TaskDefinition: &definition})
+	return err
+}
+
+// beside is the name of the temporary service.
+func (w *tried) beside() string { return w.ID + "-astern" }
+
+// service is one of the two as it is, of which nothing is left when it is INACTIVE.
+func (w *tried) service(name string) types.Service {
+	out, err := w.ecs.DescribeServices(context.Background(), &ecs.DescribeServicesInput{Cluster: &w.ID, Services: []string{name}, Include: []types.ServiceField{types.ServiceFieldTags}},
+		func(o *ecs.Options) { o.RetryMaxAttempts = 5 }) // a look, unlike what they do, may be made again
+	if err != nil {
+		w.Errorf("looking at the service %s: %v", name, err)
+	}
+	if err != nil || len(out.Services) != 1 {
+		return types.Service{Status: aws.String("MISSING")}
+	}
+	return out.Services[0]
+}
+
+// world is the way back to the first revision, or to new tasks of the second.
+func (w *tried) world(o astern.Options) labtest.World {
+	c := astern.Component{Environment: "test", Name: w.ID, Kind: Kind}
+	c.Settings, _ = json.Marshal(Settings{Settings: w.Settings, Cluster: w.ID, Service: w.ID})
+	to, was := nameOf(w.definitions[0]), primary(new(w.service(w.ID)))
+	if o.Verb == astern.VerbRedeploy {
+		to = nameOf(w.definitions[1])
+	}
+	return labtest.World{Component: c, Others: w.others(to, o), Secrets: []string{"in-the-clear", "the-password"}, Every: 10 * time.Second,
+		Driver: func(accounts *awsapi.Accounts, lookup func(string) (astern.Component, bool)) astern.Driver {
+			d := New(accounts, lookup)
+			d.Observer.(*driver).now = w.Now
+			return d
+		},
+		Route: func(ctx context.Context, d astern.Driver) (astern.Route, error) {
+			s, err := d.Observer.Observe(ctx, c, astern.Scope{})
+			if err != nil {
+				return astern.Route{}, err
+			}
+			return d.Router.Route(c, s, astern.Target{Address: c.Address(), Revision: to}, o)
+		},
+		Effect:  func(e lab.Entry) string { return e.Operation },
+		Reached: func() string { return w.reached(to, was) },
+	}
+}
+
+// reached says what of the service is not as the plan leaves it.
+func (w *tried) reached(to string, was types.Deployment) string {
+	s, share := w.service(w.ID), w.service(w.beside())
+	now := primary(&s)
+	name := nameOf(aws.ToString(now.TaskDefinition))
+	if d, err := w.ecs.DescribeTaskDefinition(context.Background(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: now.TaskDefinition,
+		Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags}}); err == nil && tagOf(d.Tags, tagRevision) != "" {
+		name = tagOf(d.Tags, tagRevision)
+	}
+	switch {
+	case aws.ToString(share.Status) == "ACTIVE":
+		return "the temporary service is there"
+	case len(s.Deployments) != 1 || s.RunningCount != s.DesiredCount:
+		return "the deployment is not over"
+	case aws.ToString(now.Id) == aws.ToString(was.Id):
+		return "there was no deployment"
+	}
+	return labtest.Differs("what the service runs", name, to)
+}
+
+// others are what somebody else does meanwhile.
+func (w *tried) others(to string, o astern.Options) []labtest.Other {
+	ctx := context.Background()
+	out := []labtest.Other{
+		{Name: "deploys", Window: "UpdateService", Do: func() error { return w.update(w.definitions[2]) }, Kept: func() string {
+			s := w.service(w.ID)
+			return labtest.Differs("the service", nameOf(aws.ToString(primary(&s).TaskDefinition)), nameOf(w.definitions[2]))
+		}},
+		{Name: "scales the service", Do: func() error {
+			_, err := w.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &w.ID, Service: &w.ID, DesiredCount: aws.Int32(3)})
+			return err
+		}, Kept: func() string { return labtest.Differs("the wanted count", w.service(w.ID).DesiredCount, 3) }},
+		{Name: "deletes the service", Do: func() error {
+			_, err := w.ecs.DeleteService(ctx, &ecs.DeleteServiceInput{Cluster: &w.ID, Service: &w.ID, Force: aws.Bool(true)})
+			return err
+		}, Kept: func() string {
+			if aws.ToString(w.service(w.ID).Status) == "ACTIVE" {
+				return "the service is there again"
+			}
+			return ""
+		}},
+	}
+	if o.Verb != astern.VerbRedeploy {
+		out = append(out, labtest.Other{Name: "deregisters the target", Do: func() error { return w.deregister(w.definitions[0]) }, Kept: func() string {
+			d, err := w.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &w.definitions[0]})
+			if err != nil {
+				return ""
+			}
+			return labtest.Differs("the status of "+to, d.TaskDefinition.Status, types.TaskDefinitionStatusInactive)
+		}})
+	}
+	if o.Percent == 100 {
+		return out
+	}
+	return append(out, labtest.Other{Name: "deletes the temporary service", Do: func() error {
+		_, err := w.ecs.DeleteService(ctx, &ecs.DeleteServiceInput{Cluster: &w.ID, Service: aws.String(w.beside()), Force: aws.Bool(true)})
+		if awsapi.Is(err, "ServiceNotFoundException", "ServiceNotActiveException") {
+			return nil // it is not there yet, or not any more
+		}
+		return err
+	}, Kept: func() string { return "" }},
+		labtest.Other{Name: "takes the temporary name", Do: func() error {
+			if aws.ToString(w.service(w.beside()).Status) == "ACTIVE" {
+				return nil
+			}
+			_, err := w.ecs.CreateService(ctx, &ecs.CreateServiceInput{Cluster: &w.ID, ServiceName: aws.String(w.beside()), TaskDefinition: &w.definitions[2], DesiredCount: aws.Int32(1),
+				LaunchType: types.LaunchTypeFargate, Tags: []types.Tag{{Key: aws.String("owner"), Value: aws.String("them")}}, NetworkConfiguration: w.network()})
+			return err
+		}, Kept: func() string {
+			s := w.service(w.beside())
+			if tagOf(s.Tags, "owner") == "them" && aws.ToString(s.Status) != "ACTIVE" {
+				return "the service of somebody else was deleted"
+			}
+			return ""
+		}})
 }
 
 // Reading fails in every way, too: what can't be read is unknown, and never looks as if it were not there.

@@ -68,20 +68,27 @@ type account struct {
 	plain bool
 }
 
+// startMoto starts the package's moto, unless it runs.
+func startMoto(t testing.TB) *lab.Moto {
+	t.Helper()
+	if moto != nil {
+		return moto
+	}
+	if _, err := exec.LookPath("moto_server"); err != nil && os.Getenv("CI") != "true" {
+		t.Skip("there is no moto_server")
+	}
+	m, err := lab.StartMoto(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	moto = m
+	return m
+}
+
 // start makes an empty account.
 func start(t testing.TB) *account {
 	t.Helper()
-	if moto == nil {
-		if _, err := exec.LookPath("moto_server"); err != nil && os.Getenv("CI") != "true" {
-			t.Skip("there is no moto_server")
-		}
-		m, err := lab.StartMoto(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		moto = m
-	}
-	l, err := lab.New(moto.URL, 1, nil)
+	l, err := lab.New(startMoto(t).URL, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +178,6 @@ type world struct {
 	old, new string
 	c        astern.Component
 	history  astern.History
-	way      []astern.Step // kept from one case to the next
 }
 
 var worldsMade int

@@ -170,15 +170,18 @@ func (p *provider) parameter(ctx context.Context, n need) error {
 		}
 	})
 	doing := "looking for the parameter " + name
-	out, err := c.DescribeParameters(ctx, &ssm.DescribeParametersInput{ParameterFilters: []ssmtypes.ParameterStringFilter{
+	pages := ssm.NewDescribeParametersPaginator(c, &ssm.DescribeParametersInput{ParameterFilters: []ssmtypes.ParameterStringFilter{
 		{Key: aws.String("Name"), Option: aws.String("Equals"), Values: []string{name}}}})
-	switch {
-	case err != nil:
-		return awsapi.Explain(err, doing, n.name)
-	case len(out.Parameters) == 0:
-		return astern.Errorf(astern.NotFound, "%s: there is none", doing)
+	for pages.HasMorePages() { // a page may be empty, and not the last
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return awsapi.Explain(err, doing, n.name)
+		}
+		if len(page.Parameters) > 0 {
+			return nil
+		}
 	}
-	return nil
+	return astern.Errorf(astern.NotFound, "%s: there is none", doing)
 }
 
 // logs asks whether there is a log group.

@@ -411,10 +411,12 @@ func (l *look) images(ctx context.Context, g *registry, d definition) {
 	}
 }
 
-// expiry returns what takes the first of the images away: "at TIME rule 1 of api", "after 3 rule 2 of api", "due rule …",
-// or "pulls rule …" where that depends on when it was last pulled.
+// expiry returns what takes the first of the images away: "due rule …", or lines "at TIME rule 1 of api" and "after 3 rule 2 of api",
+// of which nobody can say which comes first, or "pulls rule …" where that depends on when it was last pulled.
 func expiry(images []image, now time.Time) (string, error) {
-	text, first := "", fate{}
+	date, pushes, pulls := "", "", ""
+	var first time.Time
+	var fewest int
 	for _, i := range images {
 		if i.repository == nil {
 			continue
@@ -427,15 +429,15 @@ func expiry(images []image, now time.Time) (string, error) {
 		switch {
 		case f.due:
 			return "due" + rule, nil
-		case !f.at.IsZero() && (first.at.IsZero() || f.at.Before(first.at)):
-			text, first = "at "+f.at.UTC().Format(time.RFC3339)+rule, f
-		case f.pushes > 0 && first.at.IsZero() && (first.pushes == 0 || f.pushes < first.pushes):
-			text, first = "after "+strconv.Itoa(f.pushes)+rule, f
-		case f.pulls && text == "":
-			text = "pulls" + rule
+		case !f.at.IsZero() && (date == "" || f.at.Before(first)):
+			date, first = "at "+f.at.UTC().Format(time.RFC3339)+rule, f.at
+		case f.pushes > 0 && (pushes == "" || f.pushes < fewest):
+			pushes, fewest = "after "+strconv.Itoa(f.pushes)+rule, f.pushes
+		case f.pulls && pulls == "":
+			pulls = "pulls" + rule
 		}
 	}
-	return text, nil
+	return strings.Join(slices.DeleteFunc([]string{date, pushes, pulls}, func(s string) bool { return s == "" }), "\n"), nil
 }
 
 func (l *look) needs(ctx context.Context, p *provider, d definition) {

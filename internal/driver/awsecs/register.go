@@ -3,6 +3,7 @@ package awsecs
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -53,7 +54,7 @@ func (o order) copyOf(d definition) (*ecs.RegisterTaskDefinitionInput, error) {
 	}
 	own := map[string]string{tagRevision: d.name, tagOrigin: d.origin(), tagToken: o.call.Token}
 	for _, t := range d.tags {
-		if _, ok := own[aws.ToString(t.Key)]; !ok {
+		if _, ok := own[aws.ToString(t.Key)]; !ok && !strings.HasPrefix(aws.ToString(t.Key), "aws:") { // AWS alone sets those
 			in.Tags = append(in.Tags, t)
 		}
 	}

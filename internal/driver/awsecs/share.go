@@ -98,7 +98,7 @@ func (o order) pollShare(ctx context.Context) astern.Op {
 	p, err := o.askPair(ctx)
 	switch {
 	case err != nil:
-		return running(err)
+		return o.unread(err)
 	case p.share == nil || tagOf(p.share.Tags, tagToken) != o.call.Token:
 		return astern.Op{Status: astern.OpUnsure, Code: astern.Conflict, Error: fmt.Sprintf("%s: somebody deleted the service %s", o.doing(), o.beside())}
 	}
@@ -164,7 +164,7 @@ func (o order) ended(p pair) astern.Op {
 // pollEnd asks how far the deletion is.
 func (o order) pollEnd(ctx context.Context) astern.Op {
 	p, err := o.askPair(ctx)
-	if err != nil {
+	if err != nil && astern.CodeOf(err) != astern.NotFound { // that the service itself is gone is another matter
 		return running(err)
 	}
 	return o.ended(p)

@@ -67,12 +67,7 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 	out := make([]astern.Target, len(all))
 	for i, k := range all {
 		d, _ := h.Of(k.revision)
-		e := judge(p, s, d, k.revision)
-		out[i] = astern.Target{Address: c.Address(), Revision: k.revision, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.List, Doors: e.Doors, Needs: needed(s, k.revision)}
-		if out[i].DeployedAt == nil {
-			out[i].DeployedAt = d.FirstAt
-		}
+		out[i] = judge(p, s, d, k.revision).Target(c, s, d, k.revision, needed(s, k.revision))
 	}
 	return out
 }
@@ -223,7 +218,14 @@ func (e *evidence) expires(s astern.State, rev string) {
 		e.Add(astern.AtRisk, "when the registry deletes its images is not known: %s", v.Unknown)
 		return
 	}
-	kind, rest, _ := strings.Cut(v.Text, " ")
+	for line := range strings.SplitSeq(v.Text, "\n") {
+		e.expiry(line)
+	}
+}
+
+// expiry judges one line of what takes an image away.
+func (e *evidence) expiry(line string) {
+	kind, rest, _ := strings.Cut(line, " ")
 	when, rule, _ := strings.Cut(rest, " ")
 	switch kind {
 	case "at":
@@ -246,7 +248,7 @@ func (e *evidence) others(s astern.State, rev string) {
 	if v, ok := s.Get("needs/" + rev); ok {
 		switch missing, gone := s.Get("missing/" + rev); {
 		case gone && !missing.Known():
-			e.Add(astern.ReadyUnknown, "whether what its tasks need is there is not known: %s", missing.Unknown)
+			e.AddBeside("whether what its tasks need is there is not known: %s", missing.Unknown)
 		case gone:
 			e.Add(astern.Broken, "its tasks can't start without what is gone: %s", strings.ReplaceAll(missing.Text, "\n", ", "))
 		case counted(v.Text) != "":

@@ -19,17 +19,6 @@ import (
 // the image says is looked at right before, and the deployment of somebody else who comes in that moment is seen after.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
 func (o order) update(ctx context.Context) astern.Op {
-	p, err := o.askPair(ctx)
-	if err != nil {
-		return o.notStarted(err)
-	}
-	now := primary(p.service)
-	switch {
-	case aws.ToString(p.service.Status) != "ACTIVE":
-		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: the service is %s", o.doing(), aws.ToString(p.service.Status)))
-	case aws.ToString(now.Id) != o.call.Image[imagePrimary] || aws.ToString(now.TaskDefinition) != o.call.Image[imageDefinition]:
-		return awsapi.Failed(o.changed(now))
-	}
 	d, err := o.askDefinition(ctx, o.definition)
 	switch {
 	case err != nil:
@@ -38,9 +27,20 @@ func (o order) update(ctx context.Context) astern.Op {
 		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: the task definition is %s", o.doing(), d.Status).
 			WithHint("plan again: it is then registered again from its description"))
 	}
-	in := &ecs.UpdateServiceInput{Cluster: &o.Cluster, Service: &o.Service, TaskDefinition: &o.definition}
-	if o.call.Verb == verbForce || aws.ToString(now.TaskDefinition) == o.definition {
-		in = &ecs.UpdateServiceInput{Cluster: &o.Cluster, Service: &o.Service, ForceNewDeployment: true}
+	p, err := o.askPair(ctx) // last, so that it is right before
+	if err != nil {
+		return o.notStarted(err)
+	}
+	now := primary(p.service)
+	switch {
+	case aws.ToString(p.service.Status) != "ACTIVE":
+		return awsapi.Failed(o.deleted(p))
+	case aws.ToString(now.Id) != o.call.Image[imagePrimary] || aws.ToString(now.TaskDefinition) != o.call.Image[imageDefinition]:
+		return awsapi.Failed(o.changed(now))
+	}
+	in := &ecs.UpdateServiceInput{Cluster: &o.Cluster, Service: &o.Service, ForceNewDeployment: o.call.Verb == verbForce || aws.ToString(now.TaskDefinition) == o.definition}
+	if o.call.Verb == verbUpdate { // the tasks of what somebody deployed just now may be replaced, too, but not by others
+		in.TaskDefinition = &o.definition
 	}
 	if _, err = o.ecs.UpdateService(ctx, in); err != nil {
 		return awsapi.Failed(awsapi.Explain(err, o.doing(), o.resource()))
@@ -51,6 +51,11 @@ func (o order) update(ctx context.Context) astern.Op {
 func (o order) changed(now types.Deployment) error {
 	return astern.Errorf(astern.Refused, "%s: somebody else deployed the service in the meantime: %s", o.doing(), nameOf(aws.ToString(now.TaskDefinition))).
 		WithHint("look at it (aws ecs describe-services), then plan again")
+}
+
+// deleted says that the service is not ACTIVE any more.
+func (o order) deleted(p pair) error {
+	return astern.Errorf(astern.Refused, "%s: the service is %s", o.doing(), aws.ToString(p.service.Status)).WithHint("look at it (aws ecs describe-services), then plan again")
 }
 
 // mine returns the record of the step's deployment: the first after the image that deploys the definition.
@@ -65,9 +70,12 @@ func (o order) mine(ctx context.Context) (mine record, others []record, found bo
 	}
 	slices.Reverse(records) // the oldest first
 	for _, r := range records {
-		if r.definition == o.definition && !found {
+		switch {
+		case r.definition == o.definition && !found:
 			mine, found = r, true
-		} else {
+		case r.definition == o.definition && mine.status == types.ServiceDeploymentStatusStopped:
+			mine = r // somebody had the same deployed anew, which goes on in its place
+		default:
 			others = append(others, r)
 		}
 	}
@@ -78,6 +86,8 @@ func (o order) mine(ctx context.Context) (mine record, others []record, found bo
 func (o order) findUpdate(ctx context.Context) astern.Found {
 	_, others, found, err := o.mine(ctx)
 	switch {
+	case astern.CodeOf(err) == astern.NotFound:
+		return astern.Found{Answer: astern.FoundNo, Because: "the service is not there any more"}
 	case err != nil:
 		return cantTell(err)
 	case found:
@@ -98,16 +108,21 @@ func (o order) findUpdate(ctx context.Context) astern.Found {
 func (o order) follow(ctx context.Context) astern.Op {
 	mine, others, found, err := o.mine(ctx)
 	if err != nil {
-		return running(err)
-	}
-	if !found {
-		return going("the deployment is not shown yet")
+		return o.unread(err)
 	}
 	p, err := o.askPair(ctx)
 	if err != nil {
-		return running(err)
+		return o.unread(err)
 	}
 	now := primary(p.service)
+	switch {
+	case aws.ToString(p.service.Status) != "ACTIVE":
+		return awsapi.Failed(o.deleted(p))
+	case !found && len(others) > 0 && aws.ToString(now.TaskDefinition) != o.definition:
+		return awsapi.Failed(o.changed(now))
+	case !found:
+		return going("the deployment is not shown yet")
+	}
 	status := fmt.Sprintf("%d of %d run", now.RunningCount, p.service.DesiredCount)
 	switch mine.status {
 	case types.ServiceDeploymentStatusSuccessful:
@@ -123,18 +138,39 @@ func (o order) follow(ctx context.Context) astern.Op {
 	return going(strings.TrimSuffix(status, "; "))
 }
 
-// successful is over when nothing else is left of what ran before, and nobody else has deployed since.
+// successful is over when nothing else is left of what ran before. What somebody else deployed just before or since is told; where
+// the service is to run theirs nothing is left of the step.
 func (o order) successful(p pair, mine record, others []record) astern.Op {
 	now := primary(p.service)
-	later := slices.ContainsFunc(others, func(r record) bool { return r.created.After(mine.created) })
 	switch {
-	case aws.ToString(now.TaskDefinition) != o.definition || later:
-		return astern.Op{Status: astern.OpUnsure, Code: astern.Conflict,
-			Error: fmt.Sprintf("%s: it was done, and somebody else has deployed %s since", o.doing(), nameOf(aws.ToString(now.TaskDefinition)))}
+	case aws.ToString(now.TaskDefinition) != o.definition:
+		return awsapi.Failed(o.overtaken(now))
 	case len(p.service.Deployments) > 1:
 		return going("the last tasks of what ran before end")
 	}
-	return astern.Op{Status: astern.OpDone, Progress: fmt.Sprintf("%d of %d run %s", now.RunningCount, p.service.DesiredCount, o.call.Text("revision"))}
+	progress := fmt.Sprintf("%d of %d run %s", now.RunningCount, p.service.DesiredCount, o.call.Text("revision"))
+	for _, r := range others {
+		when := "just before it, whose place it took"
+		if r.created.After(mine.created) {
+			when = "since, which is over"
+		}
+		progress += fmt.Sprintf("; somebody else deployed %s %s", nameOf(r.definition), when)
+	}
+	return astern.Op{Status: astern.OpDone, Progress: progress}
+}
+
+// overtaken says that the step's deployment is not what the service runs, or is to run: nothing of it is left.
+func (o order) overtaken(now types.Deployment) error {
+	return astern.Errorf(astern.Conflict, "%s: it was done, and somebody else has deployed %s since", o.doing(), nameOf(aws.ToString(now.TaskDefinition))).
+		WithHint("look at it (aws ecs describe-services), then plan again")
+}
+
+// unread is a deployment that could not be asked for now, or whose service is gone.
+func (o order) unread(err error) astern.Op {
+	if astern.CodeOf(err) == astern.NotFound {
+		return o.notStarted(err)
+	}
+	return running(err)
 }
 
 // unsuccessful says why the deployment failed. One that was taken back had no lasting effect; one that was not leaves the
@@ -145,6 +181,9 @@ func (o order) unsuccessful(ctx context.Context, p pair, mine record, others []r
 		why += " " + text
 	}
 	now := primary(p.service)
+	if last := len(others) - 1; last >= 0 && others[last].created.After(mine.created) && aws.ToString(now.TaskDefinition) != o.definition {
+		return awsapi.Failed(o.overtaken(now))
+	}
 	if mine.status == types.ServiceDeploymentStatusRollbackSuccessful && len(others) == 0 {
 		err := astern.Errorf(astern.Refused, "%s: the deployment failed and ECS took it back, so the service runs %s: %s", o.doing(), nameOf(aws.ToString(now.TaskDefinition)), why)
 		return astern.Op{Status: astern.OpFailed, Code: astern.Refused, Error: err.Error(), Hint: "choose another target: astern targets lists them with what speaks for and against each"}

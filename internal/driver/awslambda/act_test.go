@@ -303,3 +303,29 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// Whether the role is there is not known, and a person may move the alias all the same.
+func TestRoleUnknown(t *testing.T) {
+	l := newLab(t, true, false)
+	l.Inject(t, awstest.Fault{Operation: "GetRole", About: l.name, Status: 400, Code: "AccessDenied", Message: "not authorized to perform: iam:GetRole"})
+	s := l.observe()
+	target := l.target(s, "v1")
+	if !slices.ContainsFunc(target.Evidence, func(e astern.Evidence) bool { return e.Readiness == astern.ReadyUnknown }) {
+		t.Errorf("what is not known is told nowhere: %v", target.Evidence)
+	}
+	if _, err := l.driver.Router.Route(l.c, s, target, astern.Options{Verb: astern.VerbRollback, Percent: 100}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Code from an archive comes into $LATEST first: an alias that serves that would serve it before anything was looked at.
+func TestArchiveUnderLatest(t *testing.T) {
+	l := newLab(t, true, true)
+	_, err := l.lambda.UpdateAlias(t.Context(), &lambda.UpdateAliasInput{FunctionName: &l.name, Name: aws.String("live"), FunctionVersion: aws.String(latest)})
+	l.must(err)
+	s := l.observe()
+	_, err = l.driver.Router.Route(l.c, s, l.target(s, "v1"), astern.Options{Verb: astern.VerbRollback, Percent: 100})
+	if astern.CodeOf(err) != astern.Refused || !strings.Contains(err.Error(), "the alias live serves $LATEST") {
+		t.Error(err)
+	}
+}

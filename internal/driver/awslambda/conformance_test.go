@@ -44,6 +44,9 @@ type broken struct {
 	do   func(l *lab) error
 }
 
+// unseenRole is the damage that is beside the way.
+const unseenRole = "the role may not be looked at"
+
 var versionBreaks = []broken{
 	{"the version was deleted", astern.Broken, func(l *lab) error {
 		_, err := l.lambda.DeleteFunction(l.Context(), &lambda.DeleteFunctionInput{FunctionName: &l.name, Qualifier: aws.String("1")})
@@ -65,7 +68,7 @@ var versionBreaks = []broken{
 		_, err := l.lambda.PutFunctionConcurrency(l.Context(), &lambda.PutFunctionConcurrencyInput{FunctionName: &l.name, ReservedConcurrentExecutions: aws.Int32(0)})
 		return err
 	}},
-	{"the role may not be looked at", astern.ReadyUnknown, func(l *lab) error {
+	{unseenRole, astern.ReadyUnknown, func(l *lab) error {
 		l.Inject(l, awstest.Fault{Operation: "GetRole", About: l.name, Status: 403, Code: "AccessDenied", Message: "User: arn:aws:iam::123456789012:user/astern is not authorized to perform: iam:GetRole on resource: role " + l.name})
 		return nil
 	}},
@@ -97,7 +100,7 @@ var archiveBreaks = []broken{
 func bound(breaks []broken, mine map[string]*lab) []drivertest.Break {
 	var out []drivertest.Break
 	for _, b := range breaks {
-		out = append(out, drivertest.Break{Name: b.name, Want: b.want, Do: func(t testing.TB, w drivertest.World) {
+		out = append(out, drivertest.Break{Name: b.name, Want: b.want, Open: b.name == unseenRole, Do: func(t testing.TB, w drivertest.World) {
 			l := mine[w.Component.Address()]
 			l.must(b.do(l))
 		}})

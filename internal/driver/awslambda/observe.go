@@ -23,7 +23,8 @@ const sideBySide = 8
 // Observe reads the component's state. The paths:
 //
 //	arn                 the function: with it account and region
-//	revision            what the alias serves, the main revision first; absent when there is no alias
+//	revision            what the alias serves, the main revision first; absent when there is no alias, and unknown when there is
+//	                    no function
 //	routing             shares of the versions beside the main one: "7=0.25"
 //	latest              hash of the code in $LATEST
 //	version/REV         the version's number
@@ -55,6 +56,7 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	}
 	switch {
 	case astern.CodeOf(err) == astern.NotFound:
+		l.Unknown("revision", astern.Errorf(astern.NotFound, "there is no function %s in %s", p.Function, config.Region))
 	case err != nil:
 		l.Fail(err, []string{""}, "revision", "arn")
 	default:

@@ -2,6 +2,7 @@ package awslambda
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 const (
 	guessSeconds     = 1
 	guessCodeSeconds = 10
+	publishSeconds   = 900 // a version with SnapStart is Pending for minutes
 )
 
 // Route moves the alias to a published version, at once or after a share of its calls; or brings a version back from its
@@ -45,6 +47,8 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	switch {
 	case published:
 		return w.move(o), nil
+	case archived && slices.Contains(strings.Split(now.Text, "+"), revisionLatest):
+		return refuse("the alias %s serves $LATEST, which gets the archive's code before it is published: publish what it is (aws lambda publish-version), and point the alias there first", p.Alias)
 	case archived:
 		return w.redeploy(), nil
 	}
@@ -168,6 +172,7 @@ func (w way) redeploy() astern.Route {
 	publish.Outputs = map[string]string{"version": "string"}
 	publish.Guards = []string{verbCode}
 	publish.Undo, publish.UndoBecause = astern.UndoNone, "a version that nobody calls does nothing"
+	publish.TimeoutSeconds = publishSeconds
 	publish.Command = w.command("publish-version", "--description", rev)
 
 	move := w.pointTo(astern.OutputOf(verbPublish, "version"), "")

@@ -57,16 +57,10 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 	slices.SortFunc(all, func(a, b candidate) int {
 		return cmp.Or(b.at.Compare(a.at), cmp.Compare(b.number, a.number), strings.Compare(b.revision, a.revision))
 	})
-	now := s.Values["revision"]
 	out := make([]astern.Target, len(all))
 	for i, k := range all {
 		d, _ := h.Of(k.revision)
-		e := judge(p, s, d, k.revision)
-		out[i] = astern.Target{Address: c.Address(), Revision: k.revision, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt,
-			Latched: d.Latched, Current: now.Known() && now.Text == k.revision, Evidence: e.List, Doors: e.Doors, Needs: needs(p, s, k.revision)}
-		if out[i].DeployedAt == nil {
-			out[i].DeployedAt = d.FirstAt
-		}
+		out[i] = judge(p, s, d, k.revision).Target(c, s, d, k.revision, needs(p, s, k.revision))
 	}
 	return out
 }
@@ -100,6 +94,9 @@ func judge(p place, s astern.State, d astern.Deployment, rev string) *evidence {
 	switch {
 	case there && !arn.Known():
 		e.Add(astern.ReadyUnknown, "the function could not be looked at: %s", arn.Unknown)
+		return e
+	case !there && served && !now.Known(): // it says so itself, with the region where it was looked for
+		e.Add(astern.Broken, "%s", now.Unknown)
 		return e
 	case !there:
 		e.Add(astern.Broken, "there is no function %s in %s", p.Function, p.Where())
@@ -145,11 +142,12 @@ func (e *evidence) published(s astern.State, d astern.Deployment, rev, number st
 	}
 	e.role(s, "role/"+rev)
 	if layers, ok := s.Get("layers/" + rev); ok {
+		// https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html: versions keep a copy of deleted layers. One of another
+		// account that was deleted, or is shared no more, is denied for good.
 		switch gone, isGone := strings.CutPrefix(layers.Text, "gone "); {
 		case !layers.Known():
-			e.Add(astern.ReadyUnknown, "whether its layers exist is not known: %s", layers.Unknown)
+			e.Add(astern.AtRisk, "whether its layers exist is not known, and it may run on a copy: %s", layers.Unknown)
 		case isGone:
-			// https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html: versions keep a copy of deleted layers.
 			e.Add(astern.AtRisk, "it runs on a copy of a layer that was deleted: %s", gone)
 		default:
 			e.Add(astern.Ready, "its layers exist")
@@ -170,7 +168,7 @@ func (e *evidence) role(s astern.State, path string) {
 	}
 	switch gone, isGone := strings.CutPrefix(role.Text, "gone "); {
 	case !role.Known():
-		e.Add(astern.ReadyUnknown, "whether its role exists is not known: %s", role.Unknown)
+		e.AddBeside("whether its role exists is not known: %s", role.Unknown)
 	case isGone:
 		e.Add(astern.Broken, "its role does not exist: %s", gone)
 	default:

@@ -132,10 +132,13 @@ func (f function) of(number string) (version, bool) {
 	return f.versions[i], true
 }
 
+// revisionLatest is what $LATEST is called among revisions.
+const revisionLatest = "LATEST"
+
 // revisionOf returns the name of a version that an alias leads to. That of $LATEST is no revision that can be gone back to.
 func (f function) revisionOf(number string) string {
 	if number == latest {
-		return "LATEST"
+		return revisionLatest
 	}
 	if v, ok := f.of(number); ok {
 		return v.revision

@@ -228,8 +228,8 @@ func (a *actor) Find(ctx context.Context, call astern.Call) astern.Found {
 		return unknown(err)
 	}
 	if m.Done != call.Token || call.Token == "" {
-		if (call.Verb == verbPut || call.Verb == verbSwitch) && m.Execution == call.Execution && m.Fence == call.Fence {
-			return o.findObjects(ctx, m)
+		if call.Verb == verbSwitch && m.Execution == call.Execution && m.Fence == call.Fence {
+			return o.findEntries(ctx, m)
 		}
 		return absent("it did not come to its end")
 	}

@@ -3,6 +3,8 @@ package awss3site
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -12,15 +14,16 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
 )
 
 // maxFiles is how many objects a release may have: its record is read into memory.
 const maxFiles = 200_000
 
-// present lists the objects of the site as they are now.
-func (c clients) present(ctx context.Context) (map[string]object, error) {
-	out := map[string]object{}
-	err := c.versionPages(ctx, c.s3.ListObjectVersions, func(page *s3.ListObjectVersionsOutput) error {
+// present lists the objects of the site as they are now, and the keys that no record can hold.
+func (c clients) present(ctx context.Context) (there map[string]object, odd []string, err error) {
+	there = map[string]object{}
+	err = c.versionPages(ctx, c.p.Prefix, c.s3.ListObjectVersions, func(page *s3.ListObjectVersionsOutput) error {
 		for _, v := range page.Versions {
 			key := aws.ToString(v.Key)
 			path := strings.TrimPrefix(key, c.p.Prefix)
@@ -28,23 +31,25 @@ func (c clients) present(ctx context.Context) (map[string]object, error) {
 				continue
 			}
 			if !goodPath(path) {
-				return astern.Errorf(astern.Refused, "listing %s: the key %q can't be recorded: it holds control characters", c.p.url(c.p.Prefix), oneLine(key))
+				odd = append(odd, strconv.Quote(path))
+				continue
 			}
-			out[path] = object{etagOf(v.ETag), aws.ToInt64(v.Size), versionOf(v.VersionId), string(v.StorageClass)}
+			there[path] = object{etagOf(v.ETag), aws.ToInt64(v.Size), versionOf(v.VersionId), string(v.StorageClass)}
 		}
-		if len(out) > maxFiles {
+		if len(there) > maxFiles {
 			return astern.Errorf(astern.Refused, "listing %s: there are more than %d objects", c.p.url(c.p.Prefix), maxFiles).
 				WithHint("give the site a prefix of its own")
 		}
 		return nil
 	})
-	return out, err
+	return there, odd, err
 }
 
 // adopt records what is served: it reads every object that no other record knows, and in a bucket that keeps no versions it
-// copies the content as well.
+// copies the content as well. What is left for another release is recorded as far as it goes: a site that lacks an entry point,
+// or has a key that no record can hold, is what a rollback is for.
 func (o *order) adopt(ctx context.Context, m marker, etag string) astern.Op {
-	there, err := o.present(ctx)
+	there, odd, err := o.present(ctx)
 	if err != nil {
 		return opOf(fmt.Errorf("%s: %w", o.doing(), err))
 	}
@@ -54,15 +59,22 @@ func (o *order) adopt(ctx context.Context, m marker, etag string) astern.Op {
 			entries[path] = e
 		}
 	}
+	leaves := strings.HasPrefix(o.revision, unrecorded)
 	switch name := nameOf(entries, o.p.Entries); {
-	case len(entries) < len(o.p.Entries):
+	case len(entries) < len(o.p.Entries) && !leaves:
 		return failed(astern.Errorf(astern.Refused, "%s: it has %d of %d entry points", o.doing(), len(entries), len(o.p.Entries)).WithHint("upload the rest first"))
+	case len(odd) > 0 && !leaves:
+		return failed(astern.Errorf(astern.Refused, "%s: %s can't be recorded: the key holds control characters", o.doing(), few(odd)).
+			WithHint("give it another key, or take it away"))
 	case strings.HasPrefix(o.from, unrecorded) && name != o.from:
 		return failed(astern.Errorf(astern.Refused, "%s: the entry points were changed since this was planned", o.doing()).WithHint("plan again"))
 	}
-	files, err := o.files(ctx, there)
+	files, archived, err := o.files(ctx, there)
 	if err != nil {
 		return opOf(fmt.Errorf("%s: %w", o.doing(), err))
+	}
+	if i := slices.IndexFunc(archived, o.p.isEntry); i >= 0 && !leaves {
+		return failed(astern.Errorf(astern.Refused, "%s: %s is archived, and nobody is served it", o.doing(), archived[i]).WithHint("upload it again"))
 	}
 	versioning, err := o.versioning(ctx)
 	if err != nil {
@@ -77,16 +89,24 @@ func (o *order) adopt(ctx context.Context, m marker, etag string) astern.Op {
 	if err := o.record(ctx, record); err != nil {
 		return opOf(err)
 	}
-	op := o.finish(ctx, m, etag, o.revision, recordedOp(record).Progress)
-	return op
+	return o.finish(ctx, m, etag, o.revision, recordedOp(record).Progress+without("are archived", archived)+without("have control characters in their keys", odd))
 }
 
-// files reads what the objects are. What the newest records know already, by version and ETag, is not read again.
-func (o *order) files(ctx context.Context, there map[string]object) ([]file, error) {
+// without says what a record leaves out.
+func without(why string, paths []string) string {
+	if len(paths) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", without %d that %s: %s", len(paths), why, few(paths))
+}
+
+// files reads what the objects are, and names those that are archived: nobody is served them, and they can't be read. What the
+// newest records know already, by version and ETag, is not read again.
+func (o *order) files(ctx context.Context, there map[string]object) (files []file, archived []string, err error) {
 	known := map[string]file{}
 	list, err := o.recorded(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, r := range list[:min(len(list), 2)] {
 		m, ok, err := o.manifest(ctx, r.revision)
@@ -99,7 +119,7 @@ func (o *order) files(ctx context.Context, there map[string]object) ([]file, err
 			}
 		}
 	}
-	files := make([]file, 0, len(there))
+	files = make([]file, 0, len(there))
 	var mu sync.Mutex
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(sideBySide)
@@ -112,20 +132,25 @@ func (o *order) files(ctx context.Context, there map[string]object) ([]file, err
 		}
 		group.Go(func() error {
 			f, err := o.digest(groupCtx, path, is)
-			if err != nil {
-				return err
-			}
 			mu.Lock()
 			defer mu.Unlock()
-			files = append(files, f)
+			switch {
+			case awsapi.Is(err, "InvalidObjectState"):
+				archived = append(archived, path)
+			case err != nil:
+				return err
+			default:
+				files = append(files, f)
+			}
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sortFiles(files)
-	return files, nil
+	slices.Sort(archived)
+	return files, archived, nil
 }
 
 // keep copies content into the records, by its digest: each content once.

@@ -17,10 +17,10 @@
 // release has is never touched. One object goes back as a release of its own, BASE-oHASH.
 //
 // Object Lock is not asked for: it keeps versions from being deleted, and nothing here deletes one. Tags and headers stay
-// with a version; an ACL does not, where a bucket still has them.
+// with a version; an ACL does not, where a bucket still has them, and every target says so.
 //
 // Reading order: settings.go (what is declared), manifest.go (what a release is), store.go (reading and writing both),
-// survey.go and lifecycle.go (what the bucket has, and until when), observe.go, targets.go and route.go (the ways), act.go,
+// survey.go and headers.go (what the bucket has, until when, and with which headers), grants.go, observe.go, targets.go and route.go (the ways), act.go,
 // adopt.go, move.go and edge.go (going them), discover.go.
 package awss3site
 
@@ -64,7 +64,12 @@ type driver struct {
 
 // New returns the driver. Lookup finds a component by its address, for acting. The caller closes the accounts.
 func New(accounts *awsapi.Accounts, lookup func(address string) (astern.Component, bool)) astern.Driver {
-	d := &driver{accounts: accounts, lookup: lookup, now: time.Now, edge: newEdgeClient()}
+	return newAt(accounts, lookup, time.Now)
+}
+
+// newAt is New with a clock: that by which the deadlines of steps are given.
+func newAt(accounts *awsapi.Accounts, lookup func(address string) (astern.Component, bool), now func() time.Time) astern.Driver {
+	d := &driver{accounts: accounts, lookup: lookup, now: now, edge: newEdgeClient()}
 	found := awsapi.NewPager(accounts, page)
 	return astern.Driver{
 		Kind:     Kind,

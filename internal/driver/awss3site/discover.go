@@ -1,6 +1,7 @@
 package awss3site
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func (c clients) sites(ctx context.Context, settings awsapi.Settings, names []st
 		group.Go(func() error {
 			bucket := c
 			bucket.p.Bucket = name
-			_, ok, err := bucket.head(ctx, "index.html") // a bucket of another region, or one that may not be read, is passed over
+			_, _, ok, err := bucket.head(ctx, "index.html") // a bucket of another region, or one that may not be read, is passed over
 			mu.Lock()
 			defer mu.Unlock()
 			isSite[i] = ok && err == nil
@@ -119,8 +120,8 @@ func discovered(settings awsapi.Settings, bucket string, f front, note string) a
 	if f.domain != "" {
 		s.Edge = "https://" + f.domain
 		guessed = append(guessed, "the edge is the distribution's own domain: write that which visitors use")
-	} else if note != "" {
-		guessed = append(guessed, note)
+	} else {
+		guessed = append(guessed, cmp.Or(note, "no distribution: none has the bucket as its origin, so caches before it are neither told nor asked"))
 	}
 	return astern.Discovered{Name: name[:min(len(name), 50)], Kind: Kind, Settings: s, Guessed: guessed}
 }

@@ -99,8 +99,11 @@ func invalidation(i cftypes.Invalidation) astern.Op {
 func (o *order) pollInvalidation(ctx context.Context, op astern.Op, now time.Time) astern.Op {
 	id := op.Handle["invalidation"]
 	out, err := o.front.GetInvalidation(ctx, &cloudfront.GetInvalidationInput{DistributionId: &o.p.Distribution, Id: &id})
+	if err == nil && out.Invalidation == nil {
+		err = astern.Errorf(astern.Unavailable, "CloudFront's answer names no invalidation")
+	}
 	switch {
-	case err != nil && !o.call.Deadline.IsZero() && now.After(o.call.Deadline), err == nil && out.Invalidation == nil:
+	case err != nil && !o.call.Deadline.IsZero() && now.After(o.call.Deadline):
 		op := failed(awsapi.Explain(err, "asking how far the invalidation "+id+" is", "distribution/"+o.p.Distribution))
 		op.Status = astern.OpUnsure
 		return op

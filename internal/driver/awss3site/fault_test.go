@@ -16,6 +16,7 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
 	emulated "github.com/astern-dev/astern/internal/lab"
 	"github.com/astern-dev/astern/internal/lab/labtest"
@@ -153,7 +154,10 @@ func (w *tried) text(path string) string {
 // world is the way that is asked for.
 func (w *tried) world(is asked) labtest.World {
 	c := w.component()
-	return labtest.World{Component: c, Driver: New, Others: w.others(),
+	return labtest.World{Component: c, Others: w.others(),
+		Driver: func(accounts *awsapi.Accounts, lookup func(string) (astern.Component, bool)) astern.Driver {
+			return newAt(accounts, lookup, w.Now) // deadlines are told by the lab's clock
+		},
 		Route: func(ctx context.Context, d astern.Driver) (astern.Route, error) {
 			var names []string
 			if is.object != nil {

@@ -145,7 +145,7 @@ func digits(text string) string {
 }
 
 // unrecorded begins the name of what is served and no release has.
-const unrecorded = "unrecorded-"
+const unrecorded = astern.Unrecorded
 
 // nameOf is the name of what is served, by its entry points.
 func nameOf(entries map[string]object, order []string) string {

@@ -3,6 +3,7 @@ package awss3site
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,7 @@ func (o *order) putRelease(ctx context.Context, m marker, etag string) astern.Op
 		return failed(err)
 	}
 	entries := o.call.Verb == verbSwitch
-	s := newSurvey(o.clients, []*release{{recorded: recorded{revision: o.revision}, manifest: o.part(record, entries)}}, m.Same)
+	s := o.survey(record, entries, m.Same)
 	s.rules.Versioned = true // it is asked for copies where something is missing
 	if err := s.list(ctx, o.s3.ListObjectVersions); err != nil {
 		return failed(fmt.Errorf("%s: %w", o.doing(), err))
@@ -29,6 +30,13 @@ func (o *order) putRelease(ctx context.Context, m marker, etag string) astern.Op
 	r := s.releases[0]
 	if missing := r.missing(); len(missing) > 0 {
 		return failed(astern.Errorf(astern.Refused, "%s: %s", o.doing(), few(missing)).WithHint("astern targets %s shows what can be put again", o.p.component.Name))
+	}
+	var known manifest
+	if !entries {
+		known = o.left(ctx)
+	}
+	if err := s.compareHeaders(ctx, r, math.MaxInt, known); err != nil {
+		return failed(fmt.Errorf("%s: %w", o.doing(), err))
 	}
 	if entries {
 		if err := o.overtaken(ctx, r, s.now, m.Same); err != nil {
@@ -86,24 +94,62 @@ func (o *order) overtaken(ctx context.Context, r *release, there map[string]obje
 	return nil
 }
 
-// findObjects tells by the objects themselves whether all of a step are there, where its marker does not say so: the reply to the
-// last of them may have been lost.
-func (o *order) findObjects(ctx context.Context, m marker) astern.Found {
+// findEntries tells by the entry points themselves whether a switch is done where its marker does not say so: the reply to the
+// last of them may have been lost, and what the plan expects to be served is not served any more. (A put that is begun again finds
+// what it has to find, and puts the rest.)
+func (o *order) findEntries(ctx context.Context, m marker) astern.Found {
 	record, err := o.release(ctx, o.revision, o.hash)
 	if err != nil {
 		return unknown(err)
 	}
-	s := newSurvey(o.clients, []*release{{recorded: recorded{revision: o.revision}, manifest: o.part(record, o.call.Verb == verbSwitch)}}, m.Same)
+	s := o.survey(record, true, m.Same)
 	if err := s.list(ctx, o.s3.ListObjectVersions); err != nil {
 		return unknown(err)
 	}
 	r := s.releases[0]
+	if err := s.compareHeaders(ctx, r, math.MaxInt); err != nil {
+		return unknown(err)
+	}
 	for k, f := range r.manifest.Files {
 		if !r.ways[k].live {
 			return absent(f.Path + " is not there yet")
 		}
 	}
-	return found(astern.Op{Status: astern.OpDone, Progress: fmt.Sprintf("all %d objects are there", len(r.manifest.Files))})
+	if m.Revision != o.revision && goodRevision(m.Revision) {
+		marked, ok, err := o.manifest(ctx, m.Revision)
+		if err != nil {
+			return unknown(err)
+		}
+		if ok && marked.served(o.p, s.live, m.Same) { // both have these entry points: only the marker tells which of them is served
+			return absent("the marker does not say so yet")
+		}
+	}
+	return found(astern.Op{Status: astern.OpDone, Progress: fmt.Sprintf("all %d entry points are there", len(r.manifest.Files))})
+}
+
+// left returns the record of what was served, which knows the headers of most of what is there; nothing of one that can't be
+// read.
+func (o *order) left(ctx context.Context) manifest {
+	if o.from == "" {
+		return manifest{}
+	}
+	m, _, err := o.manifest(ctx, o.from)
+	if err != nil {
+		return manifest{}
+	}
+	return m
+}
+
+// survey begins a survey of the entry points of the release, or of all but these. Of a few keys nothing else is listed.
+func (o *order) survey(record manifest, entries bool, same copies) *survey {
+	s := newSurvey(o.clients, []*release{{recorded: recorded{revision: o.revision}, manifest: o.part(record, entries)}}, same)
+	if entries {
+		s.prefixes = nil
+		for _, path := range o.p.Entries {
+			s.prefixes = append(s.prefixes, o.p.Prefix+path)
+		}
+	}
+	return s
 }
 
 // part returns the entry points of a manifest in the order in which they are put, or all but these.
@@ -175,7 +221,7 @@ func (o *order) insist(ctx context.Context, f file, w way, was string) (etag str
 		if etag, err = o.copy(ctx, f, w, was); err == nil || !slices.Contains([]astern.Code{astern.Unavailable, astern.Throttled}, astern.CodeOf(err)) {
 			return etag, err
 		}
-		if is, ok, seen := o.head(ctx, o.p.Prefix+f.Path); seen == nil && ok && is.etag == f.ETag {
+		if is, h, ok, seen := o.head(ctx, o.p.Prefix+f.Path); seen == nil && ok && is.etag == f.ETag && f.unlike(h) == "" {
 			return is.etag, nil
 		}
 	}
@@ -218,7 +264,7 @@ func (o *order) prune(ctx context.Context, m marker, etag string) astern.Op {
 
 // superfluous returns the objects that only other releases have.
 func (o *order) superfluous(ctx context.Context, record manifest, same copies) (map[string]object, error) {
-	there, err := o.present(ctx)
+	there, _, err := o.present(ctx) // what no record can hold stays
 	if err != nil {
 		return nil, err
 	}

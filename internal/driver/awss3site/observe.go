@@ -19,9 +19,11 @@ import (
 // Observe reads the component's state. The paths:
 //
 //	revision                 the release whose entry points are served, or unrecorded-HASH; absent when there are none
-//	served-problem           how other objects differ from that release; absent when they don't
+//	lacks                    entry points that are not there; absent when all are, or none
+//	served-problem           how objects differ from that release, in content or headers; absent when they don't
 //	kept, foreign            how many other objects are there: of other releases, and of none; absent when there are none
 //	versioning               enabled, suspended or off
+//	grants                   to whom an ACL grants the entry points beside their owner; absent when to nobody
 //	edge                     the distribution's domain and status
 //	edge-problem             what is wrong with the distribution
 //	fence, claim             fence and execution of who changed the site last
@@ -108,7 +110,7 @@ func (v *viewing) look(ctx context.Context) error {
 	if v.wants("edge") {
 		v.distribution(ctx)
 	}
-	if len(v.scope.Paths) > 0 && !v.wants("served-problem", "kept", "foreign", "release-time/", "release-problem/", "dies", "closes/", "bare/", "rules") {
+	if len(v.scope.Paths) > 0 && !v.wants("lacks", "grants", "served-problem", "kept", "foreign", "release-time/", "release-problem/", "dies", "closes/", "bare/", "rules") {
 		return v.narrow(ctx, last)
 	}
 	return v.whole(ctx, last, versioning)
@@ -211,6 +213,7 @@ func (v *viewing) whole(ctx context.Context, last marker, versioning string) err
 	if err := s.list(ctx, v.s3.ListObjectVersions); err != nil {
 		return err
 	}
+	v.grants(ctx, s.live)
 	problems, err := s.entryProblems(ctx)
 	if err != nil {
 		return err
@@ -222,7 +225,13 @@ func (v *viewing) whole(ctx context.Context, last marker, versioning string) err
 	switch {
 	case now != nil:
 		v.known("revision", now.revision)
-		if differs := now.differs(); len(differs) > 0 {
+		var others []manifest
+		for _, r := range releases {
+			others = append(others, r.manifest)
+		}
+		if err := s.compareHeaders(ctx, now, maxHeads, others...); err != nil {
+			v.unknown("served-problem", err)
+		} else if differs := now.differs(); len(differs) > 0 {
 			v.known("served-problem", few(differs))
 		}
 		if kept := s.shared - now.present; kept > 0 {
@@ -230,6 +239,9 @@ func (v *viewing) whole(ctx context.Context, last marker, versioning string) err
 		}
 	default:
 		v.unrecorded(s.live, releases)
+		if lacks := slices.DeleteFunc(slices.Clone(v.p.Entries), func(path string) bool { _, ok := s.live[path]; return ok }); len(s.live) > 0 && len(lacks) > 0 {
+			v.known("lacks", few(lacks))
+		}
 		if s.shared > 0 {
 			v.known("kept", strconv.Itoa(s.shared))
 		}

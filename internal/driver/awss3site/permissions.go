@@ -28,6 +28,7 @@ func (validator) Permissions(c astern.Component) []astern.Permission {
 		own(awsapi.Permissions(astern.UseRead, "what the bucket holds, and for how long", bucket, "s3:ListBucket", "s3:ListBucketVersions",
 			"s3:GetBucketVersioning", "s3:GetLifecycleConfiguration")),
 		own(awsapi.Permissions(astern.UseRead, "objects of the site and records of its releases", objects, "s3:GetObject", "s3:GetObjectVersion")),
+		own(awsapi.Permissions(astern.UseRead, "whether visitors read the site by ACL", objects[:1], "s3:GetObjectAcl")),
 		awsapi.ForVerbs(example(own(awsapi.Permissions(astern.UseRecover, "putting objects, and records of releases", objects, "s3:PutObject")), p, entry), puts...),
 		awsapi.Depending(awsapi.ForVerbs(own(awsapi.Permissions(astern.UseRecover, "objects that have tags", objects, "s3:GetObjectTagging",
 			"s3:GetObjectVersionTagging", "s3:PutObjectTagging")), verbPut, verbSwitch, verbAdopt)),

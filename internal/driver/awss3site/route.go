@@ -25,6 +25,7 @@ type journey struct {
 	revision string
 	hash     astern.Arg // of the release, or what an earlier step gives
 	from     string     // what is served now
+	stays    string     // what an undo does not take away again
 	out      astern.Route
 }
 
@@ -52,6 +53,7 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	j := &journey{p: p, s: s, revision: t.Revision, from: now.Text}
 	j.out.From = now.Text
 	spoilt, repair := s.Get("served-problem")
+	repair = repair && spoilt.Known()
 	switch {
 	case o.Object != nil:
 		if err := j.compose(c, t, *o.Object); err != nil {
@@ -81,6 +83,13 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	}
 	if repair {
 		j.out.Notes = append(j.out.Notes, "what is served differs from "+now.Text+": "+spoilt.String())
+	}
+	if who := s.Values["grants"]; who.Known() && who.Text != "" {
+		j.out.Notes = append(j.out.Notes, granted(s))
+	}
+	if lacks, ok := s.Get("lacks"); ok {
+		j.stays = fmt.Sprintf("what is served has no %s: an undo puts back what there is, and leaves that of %s where it is", lacks.Text, t.Revision)
+		j.out.Notes = append(j.out.Notes, j.stays)
 	}
 	if strings.HasPrefix(now.Text, unrecorded) {
 		if _, recorded := s.Get("release/" + now.Text); !recorded {
@@ -161,6 +170,7 @@ func (j *journey) put(id, verb, title string) astern.Step {
 	s.Undo = astern.UndoInverse
 	if verb == verbSwitch {
 		s.Guards = []string{"put"}
+		s.UndoBecause = j.stays
 		s.Sets = []astern.Set{{Path: "revision", Value: astern.Text(j.revision)}}
 	}
 	if j.hash.Ref == nil {
@@ -185,6 +195,10 @@ func (j *journey) edge() []astern.Step {
 		s.Estimate.MedianSeconds, s.SettleSeconds = guessInvalidation, 10
 		steps = append(steps, s)
 		args["since"] = astern.OutputOf(verbInvalidate, "since")
+	} else if untold := "no distribution is declared: caches before the bucket are "; j.p.Edge == "" {
+		j.out.Notes = append(j.out.Notes, untold+"neither told nor asked")
+	} else {
+		j.out.Notes = append(j.out.Notes, untold+"not told")
 	}
 	if j.p.Edge == "" {
 		return steps
@@ -226,15 +240,20 @@ func (router) Pick(c astern.Component, s astern.State, change astern.ObjectChang
 	was, had := s.Get("object/" + change.Revision + "/" + change.Object)
 	is, has := s.Get("object/" + now.Text + "/" + change.Object)
 	problem, spoilt := s.Get("release-problem/" + now.Text)
+	source := s.Values["release/"+change.Revision]
 	switch {
 	case !goodPath(change.Object):
 		return astern.Target{}, astern.Errorf(astern.Invalid, "%s: that is no path of an object", doing).WithHint("write it as it is below the prefix, such as assets/app.css")
 	case !now.Known() || now.Text == "":
 		return astern.Target{}, astern.Errorf(astern.Refused, "%s: what is served now is not known: %s", doing, now.Unknown)
-	case !recorded || !base.Known():
+	case recorded && !base.Known():
+		return astern.Target{}, astern.Errorf(astern.Refused, "%s: what %s has is not known: %s", doing, now.Text, base.Unknown)
+	case !recorded:
 		return astern.Target{}, astern.Errorf(astern.Refused, "%s: what is served now is not recorded", doing).WithHint("record it first: astern deploy %s REVISION", c.Name)
 	case spoilt:
 		return astern.Target{}, astern.Errorf(astern.Refused, "%s: the rest would stay as it is in %s, and that can't be put again: %s", doing, now.Text, problem.Text)
+	case !source.Known():
+		return astern.Target{}, astern.Errorf(astern.Refused, "%s: what that has is not known: %s", doing, source.Unknown)
 	case !had:
 		return astern.Target{}, astern.Errorf(astern.NotFound, "%s: there is no such object there", doing).WithHint("astern targets %s lists the releases", c.Name)
 	case has && sameContent(is.Text, was.Text):
@@ -273,7 +292,9 @@ func (j *journey) compose(c astern.Component, t astern.Target, change astern.Obj
 	return nil
 }
 
-// Undo puts back what was served before, and has CloudFront forget again.
+// Undo puts back what was served before, and has CloudFront forget again. Inverses come the last first, and entry points must not
+// be put before the objects that they ask for: so the inverse of the switch puts all of the release, and that of the put, which comes
+// after it, finds that done, puts what a plan without a switch has put, and leaves the rest to CloudFront.
 func (router) Undo(c astern.Component, call astern.Call, _ map[string]astern.Arg) ([]astern.Step, error) {
 	if call.Verb != verbPut && call.Verb != verbSwitch {
 		return nil, nil
@@ -291,10 +312,8 @@ func (router) Undo(c astern.Component, call astern.Call, _ map[string]astern.Arg
 	}
 	j := &journey{p: p, revision: before, hash: astern.Text(hash), from: call.Text("revision")}
 	if call.Verb == verbPut {
-		s := j.put("put", verbPut, "put the objects of "+before+" again")
-		return append([]astern.Step{s}, j.edge()...), nil
+		j.from = before // it is served again, or still is
+		return append([]astern.Step{j.put("put", verbPut, "put the objects of "+before+" again")}, j.edge()...), nil
 	}
-	s := j.put("switch", verbSwitch, "put the entry points of "+before+" again")
-	s.Guards = nil
-	return append([]astern.Step{s}, j.edge()...), nil
+	return []astern.Step{j.put("put", verbPut, "put the objects of "+before+" again"), j.put("switch", verbSwitch, "put the entry points of "+before+" again")}, nil
 }

@@ -47,17 +47,17 @@ func (c clients) explain(err error, doing, key string) error {
 	return awsapi.Explain(err, doing+" "+c.p.url(key), c.p.arn(key))
 }
 
-// head looks at an object; ok is false when there is none.
+// head looks at an object and its headers; ok is false when there is none.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
-func (c clients) head(ctx context.Context, key string) (o object, ok bool, err error) {
+func (c clients) head(ctx context.Context, key string) (o object, h headers, ok bool, err error) {
 	out, err := c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &c.p.Bucket, Key: &key})
 	if err != nil {
 		if err = c.explain(err, "looking at", key); astern.CodeOf(err) == astern.NotFound {
-			return object{}, false, nil
+			return object{}, headers{}, false, nil
 		}
-		return object{}, false, err
+		return object{}, headers{}, false, err
 	}
-	return object{etagOf(out.ETag), aws.ToInt64(out.ContentLength), versionOf(out.VersionId), string(out.StorageClass)}, true, nil
+	return object{etagOf(out.ETag), aws.ToInt64(out.ContentLength), versionOf(out.VersionId), string(out.StorageClass)}, headersOf(out), true, nil
 }
 
 // get reads a small object whole; ok is false when there is none.
@@ -213,14 +213,14 @@ func (c clients) recorded(ctx context.Context) ([]recorded, error) {
 // lister is the one call of S3 that lists versions.
 type lister func(ctx context.Context, in *s3.ListObjectVersionsInput, options ...func(*s3.Options)) (*s3.ListObjectVersionsOutput, error)
 
-// versionPages goes through all versions below the prefix, page by page.
+// versionPages goes through all versions whose keys begin with the prefix, page by page.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
-func (c clients) versionPages(ctx context.Context, list lister, take func(*s3.ListObjectVersionsOutput) error) error {
-	in := &s3.ListObjectVersionsInput{Bucket: &c.p.Bucket, Prefix: &c.p.Prefix}
+func (c clients) versionPages(ctx context.Context, prefix string, list lister, take func(*s3.ListObjectVersionsOutput) error) error {
+	in := &s3.ListObjectVersionsInput{Bucket: &c.p.Bucket, Prefix: &prefix}
 	return pages(func(*string) (*string, error) {
 		page, err := list(ctx, in)
 		if err != nil {
-			return nil, c.explain(err, "listing the versions in", c.p.Prefix)
+			return nil, c.explain(err, "listing the versions in", prefix)
 		}
 		if err := take(page); err != nil || !aws.ToBool(page.IsTruncated) {
 			return nil, err
@@ -234,7 +234,7 @@ func (c clients) versionPages(ctx context.Context, list lister, take func(*s3.Li
 func (c clients) liveEntries(ctx context.Context) (map[string]object, error) {
 	out := map[string]object{}
 	for _, path := range c.p.Entries {
-		o, ok, err := c.head(ctx, c.p.Prefix+path)
+		o, _, ok, err := c.head(ctx, c.p.Prefix+path)
 		if err != nil {
 			return nil, err
 		}
@@ -276,6 +276,8 @@ func (c clients) copy(ctx context.Context, f file, w way, was string) (etag stri
 	in := &s3.CopyObjectInput{Bucket: &c.p.Bucket, Key: &key, CopySource: copySource(c.p.Bucket, key, w.version), StorageClass: s3types.StorageClass(f.StorageClass)}
 	if w.copied {
 		in.CopySource = copySource(c.p.Bucket, c.p.copyKey(f.SHA256), "")
+	}
+	if w.copied || w.version == "" || w.version != f.Version { // what has the content may have other headers
 		in.MetadataDirective = s3types.MetadataDirectiveReplace
 		in.ContentType, in.CacheControl, in.ContentEncoding = text(f.ContentType), text(f.CacheControl), text(f.ContentEncoding)
 		in.ContentDisposition, in.ContentLanguage, in.WebsiteRedirectLocation = text(f.ContentDisposition), text(f.ContentLanguage), text(f.Redirect)

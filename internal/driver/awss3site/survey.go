@@ -32,6 +32,7 @@ type way struct {
 	copied  bool   // there is a copy of its content instead
 	copy    object // as it is listed
 	live    bool   // it is what is served, as it is
+	unlike  string // in which headers what is served is another one, "" for none
 	class   string // storage class of the version
 	dies    s3rules.Death
 }
@@ -77,6 +78,7 @@ type survey struct {
 	same     copies
 	listed   int
 	most     int      // versions that are listed
+	prefixes []string // of the keys that are listed
 	last     struct { // of the list so far
 		key     string
 		since   time.Time // when what replaced the next entry of the key was written
@@ -89,7 +91,8 @@ type spot struct{ release, file int }
 
 // newSurvey begins a survey of releases whose manifests are read.
 func newSurvey(c clients, releases []*release, same copies) *survey {
-	s := &survey{clients: c, same: same, releases: releases, index: map[string][]spot{}, live: map[string]object{}, now: map[string]object{}, most: maxListed}
+	s := &survey{clients: c, same: same, releases: releases, index: map[string][]spot{}, live: map[string]object{}, now: map[string]object{}, most: maxListed,
+		prefixes: []string{c.p.Prefix}}
 	for i, r := range releases {
 		r.ways = make([]way, len(r.manifest.Files))
 		for k, f := range r.manifest.Files {
@@ -141,18 +144,20 @@ func (c clients) manifests(ctx context.Context, list []recorded) ([]*release, er
 	return out, nil
 }
 
-// list goes through all versions below the prefix and keeps of them only what a release needs.
+// list goes through all versions below the prefixes and keeps of them only what a release needs.
 func (s *survey) list(ctx context.Context, list lister) error {
-	err := s.versionPages(ctx, list, func(page *s3.ListObjectVersionsOutput) error {
-		s.page(page)
-		if s.listed > s.most {
-			return astern.Errorf(astern.Refused, "listing the versions in %s: there are more than %d", s.p.url(s.p.Prefix), s.most).
-				WithHint("give the site a prefix of its own, or let a lifecycle rule expire old versions")
+	for _, prefix := range s.prefixes {
+		err := s.versionPages(ctx, prefix, list, func(page *s3.ListObjectVersionsOutput) error {
+			s.page(page)
+			if s.listed > s.most {
+				return astern.Errorf(astern.Refused, "listing the versions in %s: there are more than %d", s.p.url(s.p.Prefix), s.most).
+					WithHint("give the site a prefix of its own, or let a lifecycle rule expire old versions")
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	s.die()
 	return s.lookForCopies(ctx)
@@ -309,7 +314,9 @@ func (r *release) missing() []string {
 func (r *release) differs() []string {
 	var out []string
 	for k, f := range r.manifest.Files {
-		if !r.ways[k].live {
+		if w := r.ways[k]; w.unlike != "" {
+			out = append(out, f.Path+" by its "+w.unlike)
+		} else if !w.live {
 			out = append(out, f.Path)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,5 +107,18 @@ func TestWay(t *testing.T) {
 		if got := w.can(file{}); got != "" {
 			t.Errorf("%+v: %q", w, got)
 		}
+	}
+}
+
+// Of a large site a switch lists the versions of its entry points alone.
+func TestSwitchListsEntryPointsAlone(t *testing.T) {
+	t.Parallel()
+	o := &order{clients: clients{p: place{Settings: Settings{Prefix: "web/", Entries: []string{"404.html", "index.html"}}}}}
+	m := manifestOf("v1", []file{{Path: "404.html"}, {Path: "index.html"}, {Path: "logo.svg"}})
+	if s := o.survey(m, true, nil); !slices.Equal(s.prefixes, []string{"web/404.html", "web/index.html"}) || len(s.releases[0].ways) != 2 {
+		t.Errorf("a switch lists %q", s.prefixes)
+	}
+	if s := o.survey(m, false, nil); !slices.Equal(s.prefixes, []string{"web/"}) || len(s.releases[0].ways) != 1 {
+		t.Errorf("a put lists %q", s.prefixes)
 	}
 }

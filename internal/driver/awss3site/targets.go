@@ -98,6 +98,9 @@ func evidence(p place, s astern.State, d astern.Deployment, rev string) []astern
 	} else if s.Values["versioning"].Text == versioningSuspended {
 		add(astern.AtRisk, "versioning of the bucket is suspended: what is written now replaces what was written since")
 	}
+	if acl := granted(s); acl != "" {
+		add(astern.AtRisk, "%s", acl)
+	}
 	if problem, ok := s.Get("edge-problem"); ok && !problem.Known() {
 		add(astern.AtRisk, "whether CloudFront can be made to forget is not known: %s", problem.Unknown)
 	} else if ok {
@@ -109,6 +112,18 @@ func evidence(p place, s astern.State, d astern.Deployment, rev string) []astern
 		add(astern.AtRisk, "it never completed a watch")
 	}
 	return out
+}
+
+// granted says what becomes of who may read what is served, "" where nobody depends on an ACL.
+func granted(s astern.State) string {
+	switch who, ok := s.Get("grants"); {
+	case !ok:
+		return ""
+	case !who.Known():
+		return "whether visitors read its objects by ACL, which is not copied, is not known: " + who.Unknown
+	default:
+		return "an ACL grants what is served to " + who.Text + ", and what is put again is granted to nobody: without a bucket policy that lets visitors read it, they are denied"
+	}
 }
 
 // judge says whether a release can be put again, and why; hash is what the ledger says of it, "" when nothing.

@@ -98,7 +98,8 @@ func (s secret) holder(label string) string {
 // rotating returns the version that a rotation is making, "" when none is under way.
 // https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotation.html
 func (s secret) rotating() string {
-	if pending := s.holder(labelPending); pending != s.holder(labelCurrent) {
+	// A version that was current is none that a rotation is making, also where it has kept the label.
+	if pending := s.holder(labelPending); pending != s.holder(labelCurrent) && pending != s.holder(labelPrevious) {
 		return pending
 	}
 	return ""

@@ -144,7 +144,7 @@ func TestConformance(t *testing.T) {
 		},
 	}
 	for _, b := range breaks {
-		suite.Breaks = append(suite.Breaks, drivertest.Break{Name: b.name, Want: b.want, Do: func(t testing.TB, w drivertest.World) {
+		suite.Breaks = append(suite.Breaks, drivertest.Break{Name: b.name, Want: b.want, Open: b.name == unseenKey, Do: func(t testing.TB, w drivertest.World) {
 			l := labs[w.Component.Address()]
 			l.must(b.do(l))
 		}})
@@ -153,6 +153,9 @@ func TestConformance(t *testing.T) {
 	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // for its calls
 	law.Holds(t, nil)
 }
+
+// unseenKey is the damage that is beside the way.
+const unseenKey = "the key may not be looked at"
 
 // breaks are ways to damage a lab, with what that makes of its first version.
 var breaks = []struct {
@@ -172,7 +175,7 @@ var breaks = []struct {
 		_, err := l.kms.ScheduleKeyDeletion(l.Context(), &kms.ScheduleKeyDeletionInput{KeyId: &l.key})
 		return err
 	}},
-	{"the key may not be looked at", astern.ReadyUnknown, func(l *lab) error {
+	{unseenKey, astern.ReadyUnknown, func(l *lab) error {
 		l.Inject(l, awstest.Fault{Operation: "DescribeKey", About: l.key, Status: 400, Code: "AccessDeniedException", Message: "no"})
 		return nil
 	}},
@@ -266,5 +269,35 @@ func TestDiscover(t *testing.T) {
 	}
 	if _, err := l.driver.Discoverer.Discover(t.Context(), []string{"aws:nowhere"}); astern.CodeOf(err) != astern.Invalid {
 		t.Errorf("a region that is none: %v", err)
+	}
+}
+
+// A rotation that has ended may leave its label on the version that it made current. After that version was left, nothing is under
+// way: there is a way back to it, and the plan says what rotating would fail at.
+func TestLabelOfAnEndedRotation(t *testing.T) {
+	l := newLab(t)
+	_, err := l.secrets.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{SecretId: &l.name, VersionStage: aws.String(labelPending), MoveToVersionId: &l.new})
+	l.must(err)
+	to := func(version string) (astern.Route, error) {
+		return l.driver.Router.Route(l.c, l.observe(), astern.Target{Address: l.c.Address(), Revision: version}, astern.Options{Verb: astern.VerbRollback, Percent: 100})
+	}
+	route, err := to(l.old)
+	if err != nil || !strings.Contains(strings.Join(route.Notes, "\n"), "--version-stage AWSPENDING --remove-from-version-id "+l.new) {
+		t.Errorf("%v, %q", err, route.Notes)
+	}
+	if op := l.driver.Actor.Start(t.Context(), l.call(l.old)); op.Status != astern.OpDone {
+		t.Fatal(op.Status, op.Error)
+	}
+	if _, err := to(l.new); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whether the key can be used is not known, and the move does not use it: a person may go there.
+func TestKeyUnknown(t *testing.T) {
+	l := newLab(t)
+	l.Inject(t, awstest.Fault{Operation: "DescribeKey", About: l.key, Status: 400, Code: "AccessDeniedException", Message: "not authorized to perform: kms:DescribeKey"})
+	if _, err := l.driver.Router.Route(l.c, l.observe(), astern.Target{Address: l.c.Address(), Revision: l.old}, astern.Options{Verb: astern.VerbRollback, Percent: 100}); err != nil {
+		t.Error(err)
 	}
 }

@@ -45,94 +45,86 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		revisions = append(revisions, rev)
 	}
 	slices.SortFunc(revisions, func(a, b string) int { return cmp.Or(at[b].Compare(at[a]), strings.Compare(b, a)) })
-	now := s.Values["revision"]
 	out := make([]astern.Target, len(revisions))
 	for i, rev := range revisions {
 		d, _ := h.Of(rev)
-		out[i] = judge(p, s, rev, d)
-		out[i].Current = now.Known() && now.Text == rev
+		var needs []string
+		if arn := s.Values["arn"]; arn.Known() && arn.Text != "" {
+			needs = []string{arn.Text}
+		}
+		out[i] = judge(p, s, rev, d).Target(c, s, d, rev, needs)
 	}
 	return out
 }
 
 // judge says what speaks for and against a version.
-func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Target {
-	t := astern.Target{Address: p.component.Address(), Revision: rev, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt, Latched: d.Latched}
-	if t.DeployedAt == nil {
-		t.DeployedAt = d.FirstAt
-	}
-	seen := s.Newest()
-	if seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the secret does not exist
-		seen = *d.LastAt
-	}
-	add := func(r astern.Readiness, format string, args ...any) {
-		t.Evidence = append(t.Evidence, astern.Evidence{What: awsapi.OneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: seen})
+func judge(p place, s astern.State, rev string, d astern.Deployment) *awsapi.Findings {
+	f := &awsapi.Findings{Seen: s.Newest()}
+	if f.Seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the secret does not exist
+		f.Seen = *d.LastAt
 	}
 	arn, there := s.Get("arn")
 	stages, has := s.Get("stages/" + rev)
-	if arn.Known() && arn.Text != "" {
-		t.Needs = []string{arn.Text}
-	}
 	switch {
 	case there && !arn.Known():
-		add(astern.ReadyUnknown, "the secret could not be looked at: %s", arn.Unknown)
-		return t
+		f.Add(astern.ReadyUnknown, "the secret could not be looked at: %s", arn.Unknown)
+		return f
 	case !there:
-		add(astern.Broken, "there is no secret %s in %s", p.Secret, p.Where())
-		return t
+		f.Add(astern.Broken, "there is no secret %s in %s", p.Secret, p.Where())
+		return f
 	case !has:
-		add(astern.Broken, "the secret has no version %s any more", rev)
-		return t
+		f.Add(astern.Broken, "the secret has no version %s any more", rev)
+		return f
 	case stages.Text == "":
-		add(astern.AtRisk, "the version has no label: Secrets Manager may delete it at any time")
+		f.Add(astern.AtRisk, "the version has no label: Secrets Manager may delete it at any time")
 	default:
-		add(astern.Ready, "the version is there, labelled %s", stages.Text)
+		f.Add(astern.Ready, "the version is there, labelled %s", stages.Text)
 	}
-	if stages.Text == labelPrevious {
-		t.Doors = append(t.Doors, astern.Door{Deployments: 1, What: "the next version takes the label AWSPREVIOUS from it"})
+	if own := strings.Fields(stages.Text); slices.Contains(own, labelPrevious) && !slices.ContainsFunc(own, func(l string) bool { return l != labelPrevious && l != labelPending }) {
+		f.Doors = append(f.Doors, astern.Door{Deployments: 1, What: "the next version takes the label AWSPREVIOUS from it"})
 	}
-	about(p, s, rev, add)
+	about(p, s, rev, f)
 	if dies, ok := s.Get("key-dies/" + rev); ok && dies.Known() {
 		if at, err := time.Parse(time.RFC3339, dies.Text); err == nil {
-			t.Doors = append(t.Doors, astern.Door{At: &at, What: "the key that encrypts it is deleted"})
+			f.Doors = append(f.Doors, astern.Door{At: &at, What: "the key that encrypts it is deleted"})
 		}
 	}
-	return t
+	return f
 }
 
 // about judges what holds for the whole secret, and the key of the version.
-func about(p place, s astern.State, rev string, add func(r astern.Readiness, format string, args ...any)) {
+func about(p place, s astern.State, rev string, f *awsapi.Findings) {
 	if v, ok := s.Get("revision"); !ok {
-		add(astern.Broken, "no version of the secret has the label AWSCURRENT")
+		f.Add(astern.Broken, "no version of the secret has the label AWSCURRENT")
 	} else if !v.Known() {
-		add(astern.ReadyUnknown, "which version is current is not known: %s", v.Unknown)
+		f.Add(astern.ReadyUnknown, "which version is current is not known: %s", v.Unknown)
 	}
 	if v, ok := s.Get("deleted"); ok {
-		add(astern.Broken, "the secret is scheduled for deletion since %s: aws secretsmanager restore-secret takes that back", v.Text)
+		f.Add(astern.Broken, "the secret is scheduled for deletion since %s: aws secretsmanager restore-secret takes that back", v.Text)
 	}
 	if v, ok := s.Get("owner"); ok {
-		add(astern.Broken, "the secret is managed by %s, which alone may change it", v.Text)
+		f.Add(astern.Broken, "the secret is managed by %s, which alone may change it", v.Text)
 	}
 	if v, ok := s.Get("primary"); ok {
-		add(astern.Broken, "the secret is a replica of %s: declare it there", v.Text)
+		f.Add(astern.Broken, "the secret is a replica of %s: declare it there", v.Text)
 	}
 	if v, ok := s.Get("pending"); ok {
-		add(astern.ReadyUnknown, "a rotation is under way: version %s is AWSPENDING", v.Text)
+		f.Add(astern.ReadyUnknown, "a rotation is under way: version %s is AWSPENDING", v.Text)
 	}
 	if v, ok := s.Get("key/" + rev); ok {
 		switch {
 		case !v.Known():
-			add(astern.ReadyUnknown, "whether its key can be used is not known: %s", v.Unknown)
+			f.AddBeside("whether its key can be used is not known: %s", v.Unknown)
 		case v.Text == "Enabled":
-			add(astern.Ready, "its key is Enabled")
+			f.Add(astern.Ready, "its key is Enabled")
 		default:
-			add(astern.Broken, "it can't be decrypted: its key is %s", v.Text)
+			f.Add(astern.Broken, "it can't be decrypted: its key is %s", v.Text)
 		}
 	}
 	if p.Tries == "" {
-		add(astern.AtRisk, "nothing tries its credential before it becomes the current one: name a check in with/tries")
+		f.Add(astern.AtRisk, "nothing tries its credential before it becomes the current one: name a check in with/tries")
 	} else {
-		add(astern.Ready, "the check %s tries its credential first", p.Tries)
+		f.Add(astern.Ready, "the check %s tries its credential first", p.Tries)
 	}
 }
 
@@ -149,10 +141,8 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	if !versionShape.MatchString(t.Revision) {
 		return astern.Route{}, astern.Errorf(astern.Invalid, "no way for %s to %q: that is no version of a secret", c.Address(), awsapi.OneLine(t.Revision))
 	}
-	for _, e := range judge(p, s, t.Revision, astern.Deployment{}).Evidence {
-		if e.Readiness == astern.Broken || e.Readiness == astern.ReadyUnknown {
-			return astern.Route{}, astern.Errorf(astern.Refused, "no way for %s to %s: %s", c.Address(), t.Revision, e.What)
-		}
+	if why, ok := judge(p, s, t.Revision, astern.Deployment{}).Against(); ok {
+		return astern.Route{}, astern.Errorf(astern.Refused, "no way for %s to %s: %s", c.Address(), t.Revision, why.What)
 	}
 	move := p.move(now.Text, t.Revision, s.Values["arn"].Text)
 	out := astern.Route{From: now.Text}
@@ -165,7 +155,13 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	} else {
 		out.Notes = append(out.Notes, "nothing tries the credential before it becomes the current one: name a check in with/tries")
 	}
-	if v, ok := s.Get("rotation"); ok && v.Known() {
+	kept := now.Known() && slices.Contains(strings.Fields(s.Values["stages/"+now.Text].Text), labelPending)
+	if kept { // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+		out.Notes = append(out.Notes, fmt.Sprintf("%s keeps the label AWSPENDING of its rotation, and rotating fails until it is taken away: %s", now.Text,
+			host.QuoteAll(append([]string{"aws", "secretsmanager", "update-secret-version-stage", "--secret-id", p.Secret, "--version-stage", labelPending,
+				"--remove-from-version-id", now.Text}, p.Options()...)...)))
+	}
+	if v, ok := s.Get("rotation"); ok && v.Known() && !kept {
 		out.Notes = append(out.Notes, "the secret is rotated ("+v.Text+"): the next rotation makes a new credential from what is current then")
 	}
 	out.Stages = append(out.Stages, astern.Stage{Title: "move AWSCURRENT to " + t.Revision, Steps: []astern.Step{move}, OnFailure: astern.OnFailureHold})

@@ -124,6 +124,9 @@ func (o order) put(ctx context.Context, c *ssm.Client) astern.Op {
 	case !ok:
 		return notStarted(astern.Errorf(astern.Refused, "%s: there is no such version any more", o.doing()).WithHint("astern targets %s lists those there are", o.place.component.Name))
 	}
+	if err := full(all); err != nil {
+		return notStarted(fmt.Errorf("%s: %w", o.doing(), err))
+	}
 	e := from.entry
 	description := marked(e.Description, all[0].number+1, o.call.Text("revision"))
 	in := &ssm.PutParameterInput{Name: &o.place.Parameter, Value: e.Value, Overwrite: aws.Bool(true), Type: e.Type, Tier: all[0].entry.Tier,

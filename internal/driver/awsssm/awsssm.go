@@ -126,6 +126,17 @@ func history(ctx context.Context, c *ssm.Client, p place, decrypted bool) ([]ver
 	return out, nil
 }
 
+// full returns why there can be no further version: the oldest is in its way, for a label keeps it.
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-versions.html
+func full(all []version) error {
+	oldest := all[len(all)-1]
+	if len(all) < keptVersions || len(oldest.entry.Labels) == 0 {
+		return nil
+	}
+	return astern.Errorf(astern.Refused, "Parameter Store takes no further version: %d are kept, and the oldest, %d, can't be deleted, for it is labelled %s", len(all), oldest.number,
+		strings.Join(oldest.entry.Labels, " ")).WithHint("aws ssm unlabel-parameter-version takes the label away, and the version is deleted then")
+}
+
 // source returns the version that has a revision's value: itself, or else the newest that was put back from it.
 func source(all []version, revision string) (version, bool) {
 	for _, v := range all {
@@ -147,6 +158,9 @@ func arn(ctx context.Context, c *ssm.Client, p place) (string, error) {
 	out, err := c.GetParameter(ctx, &ssm.GetParameterInput{Name: &p.Parameter})
 	if err != nil {
 		return "", awsapi.ExplainQuietly(err, "looking at the parameter "+p.Parameter, p.Parameter)
+	}
+	if out.Parameter == nil {
+		return "", astern.Errorf(astern.Unavailable, "looking at the parameter %s: the answer has none", p.Parameter)
 	}
 	return aws.ToString(out.Parameter.ARN), nil
 }

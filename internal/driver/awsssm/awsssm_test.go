@@ -343,3 +343,26 @@ func TestMadeAgain(t *testing.T) {
 		})
 	}
 }
+
+// A hundred versions, of which the oldest has a label: nothing can be written any more.
+func TestFull(t *testing.T) {
+	l := newLab(t, types.ParameterTypeString)
+	for n := 3; n <= keptVersions; n++ {
+		l.put(n, fmt.Sprint(n))
+	}
+	planned := l.way("99")
+	_, err := l.ssm.LabelParameterVersion(t.Context(), &ssm.LabelParameterVersionInput{Name: &l.name, ParameterVersion: aws.Int64(1), Labels: []string{"first"}})
+	l.must(err)
+	s, err := l.driver.Observer.Observe(t.Context(), l.c, astern.Scope{})
+	l.must(err)
+	if v, _ := s.Get("full"); !strings.Contains(v.Text, "the oldest, 1, can't be deleted, for it is labelled first") {
+		t.Errorf("%+v", v)
+	}
+	_, err = l.driver.Router.Route(l.c, s, astern.Target{Address: l.c.Address(), Revision: "99"}, astern.Options{Verb: astern.VerbRollback, Percent: 100})
+	if astern.CodeOf(err) != astern.Refused || !strings.Contains(err.Error(), "takes no further version") {
+		t.Error(err)
+	}
+	if op := l.driver.Actor.Start(t.Context(), planned); op.Status != astern.OpFailed || !strings.Contains(op.Error, "takes no further version") || op.Hint == "" {
+		t.Error(op)
+	}
+}

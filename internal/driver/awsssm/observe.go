@@ -23,6 +23,7 @@ import (
 //	version/REV     number of a version that has the revision's value
 //	created/REV     when that was written
 //	labels/REV      its labels
+//	full            why Parameter Store takes no further version, absent when it does
 //	type/REV        String, StringList or SecureString, and its tier
 //	key/REV         "Enabled", or what is with the key of yours that encrypts it; key-dies/REV when the key is deleted
 func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.Scope) (astern.State, error) {
@@ -53,6 +54,9 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	sight.Known("content", "its value, which is never compared")
 	sight.Known("revision", all[0].revision())
 	sight.Known("latest", strconv.FormatInt(all[0].number, 10))
+	if stuck := full(all); stuck != nil {
+		sight.Known("full", stuck.Error())
+	}
 	for _, v := range all {
 		rev := v.revision()
 		if s, ok := source(all, rev); !ok || s.number != v.number {

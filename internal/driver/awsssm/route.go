@@ -51,95 +51,87 @@ func (router) Targets(c astern.Component, s astern.State, h astern.History) []as
 		revisions = append(revisions, rev)
 	}
 	slices.SortFunc(revisions, func(a, b string) int { return cmp.Or(cmp.Compare(versions[b], versions[a]), strings.Compare(b, a)) })
-	now := s.Values["revision"]
 	out := make([]astern.Target, len(revisions))
 	for i, rev := range revisions {
 		d, _ := h.Of(rev)
-		out[i] = judge(p, s, rev, d)
-		out[i].Current = now.Known() && now.Text == rev
+		var needs []string
+		if arn := s.Values["arn"]; arn.Known() && arn.Text != "" {
+			needs = []string{arn.Text}
+		}
+		out[i] = judge(p, s, rev, d).Target(c, s, d, rev, needs)
 	}
 	return out
 }
 
 // judge says what speaks for and against a revision.
-func judge(p place, s astern.State, rev string, d astern.Deployment) astern.Target {
-	t := astern.Target{Address: p.component.Address(), Revision: rev, Hash: d.Hash, DeployedAt: d.LastAt, KnownGoodAt: d.KnownGoodAt, Latched: d.Latched}
-	if t.DeployedAt == nil {
-		t.DeployedAt = d.FirstAt
-	}
-	seen := s.Newest()
-	if seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the parameter does not exist
-		seen = *d.LastAt
-	}
-	add := func(r astern.Readiness, format string, args ...any) {
-		t.Evidence = append(t.Evidence, astern.Evidence{What: awsapi.OneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: seen})
+func judge(p place, s astern.State, rev string, d astern.Deployment) *awsapi.Findings {
+	f := &awsapi.Findings{Seen: s.Newest()}
+	if f.Seen.IsZero() && d.LastAt != nil { // nothing at all was seen: the parameter does not exist
+		f.Seen = *d.LastAt
 	}
 	whole, there := s.Get("arn")
 	version, has := s.Get("version/" + rev)
-	if whole.Known() && whole.Text != "" {
-		t.Needs = []string{whole.Text}
-	}
 	switch {
 	case there && !whole.Known():
-		add(astern.ReadyUnknown, "the parameter could not be looked at: %s", whole.Unknown)
-		return t
+		f.Add(astern.ReadyUnknown, "the parameter could not be looked at: %s", whole.Unknown)
+		return f
 	case !there:
-		add(astern.Broken, "there is no parameter %s in %s", p.Parameter, p.Where())
-		return t
+		f.Add(astern.Broken, "there is no parameter %s in %s", p.Parameter, p.Where())
+		return f
 	case !has:
-		add(astern.Broken, "the parameter has no version with its value any more: %d are kept", keptVersions)
-		return t
+		f.Add(astern.Broken, "the parameter has no version with its value any more: %d are kept", keptVersions)
+		return f
 	}
 	left := number(version) + keptVersions - number(s.Values["latest"])
+	if v, ok := s.Get("full"); ok {
+		f.Add(astern.Broken, "%s", v.Text)
+	}
 	switch labels, labelled := s.Get("labels/" + rev); {
 	case labelled: // a version with a label is never deleted: writing is refused instead
-		add(astern.Ready, "version %s has its value, labelled %s", version.Text, labels.Text)
+		f.Add(astern.Ready, "version %s has its value, labelled %s", version.Text, labels.Text)
 	case left <= nearTheEnd:
-		add(astern.AtRisk, "version %s has its value, and is deleted after %d further writes", version.Text, max(left, 1))
+		f.Add(astern.AtRisk, "version %s has its value, and is deleted after %d further writes", version.Text, max(left, 1))
 	default:
-		add(astern.Ready, "version %s has its value", version.Text)
+		f.Add(astern.Ready, "version %s has its value", version.Text)
 	}
 	if _, labelled := s.Get("labels/" + rev); !labelled {
-		t.Doors = append(t.Doors, astern.Door{Deployments: int(max(left, 1)), What: fmt.Sprintf("the parameter keeps %d versions", keptVersions)})
+		f.Doors = append(f.Doors, astern.Door{Deployments: int(max(left, 1)), What: fmt.Sprintf("the parameter keeps %d versions", keptVersions)})
 	}
-	encrypted(&t, s, rev, add)
+	encrypted(s, rev, f)
 	written, err := time.Parse(time.RFC3339, s.Values["created/"+rev].Text)
 	// A number that was recorded again since is that of the parameter which is there now.
 	after := func(recorded *time.Time) bool { return recorded == nil || written.Sub(*recorded) > clocksDiffer }
 	if err == nil && version.Text == rev && d.FirstAt != nil && after(d.FirstAt) && after(d.LastAt) {
-		add(astern.Broken, "version %s was written at %s, after it had been recorded as deployed: the parameter was deleted and made again since",
+		f.Add(astern.Broken, "version %s was written at %s, after it had been recorded as deployed: the parameter was deleted and made again since",
 			rev, written.Format("2006-01-02 15:04Z"))
 	}
 	now, ok := s.Get("revision")
 	if !ok || !now.Known() {
-		add(astern.ReadyUnknown, "what the parameter has now is not known: %s", now.Unknown)
+		f.Add(astern.ReadyUnknown, "what the parameter has now is not known: %s", now.Unknown)
 	}
 	was, is := s.Values["type/"+rev].Text, s.Values["type/"+now.Text].Text
 	if kind, _, _ := strings.Cut(was, " "); is != "" && was != "" && kind != strings.Split(is, " ")[0] {
-		add(astern.Broken, "it was a %s, and the type of a parameter can't be changed back: it is a %s now", kind, strings.Split(is, " ")[0])
+		f.Add(astern.Broken, "it was a %s, and the type of a parameter can't be changed back: it is a %s now", kind, strings.Split(is, " ")[0])
 	}
-	return t
+	return f
 }
 
 // clocksDiffer is by how much the clock of who records deployments may be behind AWS's.
 const clocksDiffer = 10 * time.Minute
 
-// keyUnknown begins the evidence of a key that could not be looked at.
-const keyUnknown = "whether its key can be used is not known"
-
 // encrypted judges the key of a version: its value is decrypted and encrypted with it.
-func encrypted(t *astern.Target, s astern.State, rev string, add func(r astern.Readiness, format string, args ...any)) {
+func encrypted(s astern.State, rev string, f *awsapi.Findings) {
 	switch v, ok := s.Get("key/" + rev); {
 	case !ok:
 	case !v.Known():
-		add(astern.ReadyUnknown, keyUnknown+": %s", v.Unknown)
+		f.AddBeside("whether its key can be used is not known: %s", v.Unknown)
 	case v.Text == "Enabled":
-		add(astern.Ready, "its key is Enabled")
+		f.Add(astern.Ready, "its key is Enabled")
 	default:
-		add(astern.Broken, "it can't be decrypted: its key is %s", v.Text)
+		f.Add(astern.Broken, "it can't be decrypted: its key is %s", v.Text)
 	}
 	if at, err := time.Parse(time.RFC3339, s.Values["key-dies/"+rev].Text); err == nil {
-		t.Doors = append(t.Doors, astern.Door{At: &at, What: "the key that encrypts it is deleted"})
+		f.Doors = append(f.Doors, astern.Door{At: &at, What: "the key that encrypts it is deleted"})
 	}
 }
 
@@ -156,11 +148,8 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	if !numberShape.MatchString(t.Revision) {
 		return astern.Route{}, astern.Errorf(astern.Invalid, "no way for %s to %q: that is no version of a parameter", c.Address(), awsapi.OneLine(t.Revision))
 	}
-	for _, e := range judge(p, s, t.Revision, astern.Deployment{}).Evidence {
-		keyOnly := e.Readiness == astern.ReadyUnknown && strings.HasPrefix(e.What, keyUnknown) // the call itself will tell
-		if e.Readiness == astern.Broken || e.Readiness == astern.ReadyUnknown && !keyOnly {
-			return astern.Route{}, astern.Errorf(astern.Refused, "no way for %s to %s: %s", c.Address(), t.Revision, e.What)
-		}
+	if why, ok := judge(p, s, t.Revision, astern.Deployment{}).Against(); ok {
+		return astern.Route{}, astern.Errorf(astern.Refused, "no way for %s to %s: %s", c.Address(), t.Revision, why.What)
 	}
 	put := p.put(t.Revision, s.Values["version/"+t.Revision].Text, s.Values["arn"].Text)
 	out := astern.Route{From: now.Text, Notes: []string{"who reads a version by its number, and not the newest or a label, is not moved"},

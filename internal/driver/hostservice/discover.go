@@ -3,9 +3,11 @@ package hostservice
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/astern-dev/astern"
@@ -63,31 +65,66 @@ func recognize(root string) (astern.Discovered, bool) {
 			found++
 		}
 	}
-	link := linkInto(root)
-	if found == 0 || link == "" {
+	links := linksInto(root)
+	if found == 0 || len(links) == 0 {
 		return astern.Discovered{}, false
 	}
 	name := componentName(filepath.Base(root))
-	s := Settings{Root: root, Instances: []Instance{{Name: name + "-1"}},
+	link, instances := perInstance(links, name)
+	s := Settings{Root: root, Instances: instances,
 		Commands: &Commands{Start: []string{"./ctl", "start", "{instance}"}, Stop: []string{"./ctl", "stop", "{instance}"},
 			Status: []string{"./ctl", "status", "{instance}"}}}
 	if link != "current" {
 		s.Link = link
 	}
+	many := "one instance on this machine: name those there are, with their hosts and addresses"
+	if len(instances) > 1 {
+		many = fmt.Sprintf("%d instances on this machine, one for each link: write their hosts and addresses", len(instances))
+	}
 	return astern.Discovered{Name: name, Kind: Kind, Settings: s, Guessed: []string{
 		"the name " + name + " is that of the folder " + root,
-		"one instance on this machine: name those there are, with their hosts and addresses",
+		many,
 		"the commands: write those that start, stop and show an instance, or systemd: {unit: …}",
 	}}, true
 }
 
-// linkInto returns the name of a symbolic link in root that leads to one of its releases: current before any other.
-func linkInto(root string) string {
+// perInstance reads one link for several instances out of those there are: current-a and current-b are current-{instance}. Where
+// there is a link current, or links have no such thing in common, there is one instance.
+func perInstance(links []string, component string) (link string, instances []Instance) {
+	alone := []Instance{{Name: component + "-1"}}
+	if slices.Contains(links, "current") {
+		return "current", alone
+	}
+	same := links[0]
+	for _, l := range links[1:] {
+		for !strings.HasPrefix(l, same) {
+			same = same[:len(same)-1]
+		}
+	}
+	if rest, ok := strings.CutPrefix(same, "current"); ok && rest != "" { // current-shop-1 and current-shop-2 are of shop-1 and shop-2
+		same = same[:len("current")+1]
+	}
+	same = same[:strings.LastIndexAny(same, "-_.@")+1] // what instances are called begins after it
+	if len(links) < 2 || same == "" {
+		return links[0], alone
+	}
+	for _, l := range links {
+		name := l[len(same):]
+		if !goodName(name) {
+			return links[0], alone
+		}
+		instances = append(instances, Instance{Name: name})
+	}
+	return same + "{instance}", instances
+}
+
+// linksInto returns the names of the symbolic links in root that lead to one of its releases.
+func linksInto(root string) []string {
 	entries, err := os.ReadDir(root)
 	if err != nil {
-		return ""
+		return nil
 	}
-	name := ""
+	var out []string
 	for _, e := range entries {
 		if e.Type()&fs.ModeSymlink == 0 || !goodBelow(e.Name()) {
 			continue
@@ -97,14 +134,11 @@ func linkInto(root string) string {
 		if err != nil {
 			continue
 		}
-		if seen := readLink(layout{root: root, releases: filepath.Join(root, "releases")}, "", at, text, ""); seen.revision == "" {
-			continue
-		}
-		if name == "" || e.Name() == "current" {
-			name = e.Name()
+		if seen := readLink(layout{root: root, releases: filepath.Join(root, "releases")}, "", at, text, ""); seen.revision != "" {
+			out = append(out, e.Name())
 		}
 	}
-	return name
+	return out
 }
 
 var notInName = pattern.New(`[^a-z0-9-]+`)

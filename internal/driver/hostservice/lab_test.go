@@ -19,7 +19,15 @@ import (
 	"github.com/astern-dev/astern/internal/host/hosttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(halfEnded) != "" {
+		endFirstThread()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// halfEnded makes a process of this program one whose first thread has ended.
+const halfEnded = "ASTERN_TEST_HALF_ENDED"
 
 // lab is a release root with real processes.
 type lab struct {

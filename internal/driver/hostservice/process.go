@@ -62,7 +62,7 @@ func statusHere(ctx context.Context, m host.Machine, w way) (process, bool) {
 			return identityHere(word)
 		}
 	}
-	return process{unknown: true, why: "the status command printed no process id"}, true
+	return process{unknown: true, why: "the status command printed no process id: let it print that and nothing else, and exit 3 when stopped"}, true
 }
 
 // pidFileHere reads the first line of the file. Whatever is no plain, short file is left to the script.
@@ -99,7 +99,7 @@ func identityHere(pid string) (process, bool) {
 	if err != nil || len(fields) < 20 {
 		return process{}, false
 	}
-	if strings.Contains("ZXx", fields[0]) {
+	if state := fields[0]; state == "X" || state == "x" || state == "Z" && (fields[17] == "0" || fields[17] == "1") { // as in process.sh
 		return process{why: "process " + pid + " has ended"}, true
 	}
 	p := process{identity: pid + ":" + fields[19] + ":" + strings.TrimSpace(string(boot))}

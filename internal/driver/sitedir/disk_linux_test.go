@@ -1,8 +1,10 @@
 package sitedir
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,13 +17,7 @@ func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, false, nil)
 	small := t.TempDir()
-	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=1m"); err != nil {
-		if os.Getenv("CI") == "true" && os.Getuid() == 0 {
-			t.Fatalf("mounting a small disk: %v", err)
-		}
-		t.Skipf("a small disk can't be mounted by this login: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(small, syscall.MNT_DETACH) })
+	mountSmall(t, small)
 	if err := os.Mkdir(l.at("served"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -39,5 +35,51 @@ func TestFullDisk(t *testing.T) {
 	}
 	if got := l.read("current/index.html"); got != "two" {
 		t.Errorf("served is %q", got)
+	}
+}
+
+// mountSmall mounts a disk of a megabyte, or skips the test.
+func mountSmall(t *testing.T, at string) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", at, "tmpfs", 0, "size=1m"); err != nil {
+		if os.Getenv("CI") == "true" && os.Getuid() == 0 {
+			t.Fatalf("mounting a small disk: %v", err)
+		}
+		t.Skipf("a small disk can't be mounted by this login: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(at, syscall.MNT_DETACH) })
+}
+
+// Where the disk has room for the release alone, it is put without the files that are kept for open pages, and that is told.
+func TestRoomForTheReleaseAlone(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, false, nil)
+	l.write("releases/v1/one.mp4", strings.Repeat("1", 250<<10))
+	l.write("releases/v2/two.mp4", strings.Repeat("2", 250<<10))
+	aside := t.TempDir()
+	if err := os.CopyFS(aside, os.DirFS(l.at("releases"))); err != nil {
+		t.Fatal(err)
+	}
+	link, err := os.Readlink(l.at("current"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mountSmall(t, l.at(""))
+	if err := errors.Join(os.CopyFS(l.at("releases"), os.DirFS(aside)), os.Symlink(link, l.at("current"))); err != nil {
+		t.Fatal(err)
+	}
+	calls := l.steps(astern.VerbRollback, "v1", nil)
+	i := slices.IndexFunc(calls, func(c astern.Call) bool { return c.Verb == verbPut })
+	if call, op := l.carry(calls[:i]); op.Status != astern.OpDone {
+		t.Fatalf("%s: %+v", call.Step, op)
+	}
+	if op := l.driver.Actor.Start(t.Context(), calls[i]); op.Status != astern.OpDone || !strings.Contains(op.Progress, "no room for") {
+		t.Fatalf("%+v", op)
+	}
+	if f := l.driver.Actor.Find(t.Context(), calls[i]); f.Answer != astern.FoundYes {
+		t.Errorf("found: %+v", f)
+	}
+	if call, op := l.carry(calls[i+1:]); op.Status != astern.OpDone || l.read("current/index.html") != "one" || l.read("current/one.mp4") == "" {
+		t.Errorf("%s: %+v", call.Step, op)
 	}
 }

@@ -142,15 +142,43 @@ func (a *actor) put(ctx context.Context, o *order) astern.Op {
 		return failed(err)
 	}
 	view := o.call.Text("view")
-	progress := fmt.Sprintf("%s/%s holds %d files", servedFolder, view, count(parts))
-	if is, err := a.read(ctx, o.place, servedFolder+"/"+view, ""); err == nil && same(parts, is) {
-		return o.fenced(ctx, progress)
+	if is, err := a.read(ctx, o.place, servedFolder+"/"+view, ""); err == nil && (same(parts, is) || same(parts[:1], is)) {
+		return o.fenced(ctx, fmt.Sprintf("%s/%s holds %d files", servedFolder, view, len(is.files)))
 	}
-	op := a.fill(ctx, o, servedFolder, view, parts)
+	fit, err := a.fitting(ctx, o, parts)
+	if err != nil {
+		return failed(err)
+	}
+	op := a.fill(ctx, o, servedFolder, view, fit)
 	if op.Status == astern.OpDone {
-		op.Progress = progress
+		op.Progress = fmt.Sprintf("%s/%s holds %d files", servedFolder, view, count(fit))
+		if left := count(parts) - count(fit); left > 0 {
+			op.Progress += fmt.Sprintf("; the disk has no room for %d files of before, which pages that are open may ask for", left)
+		}
 	}
 	return op
+}
+
+// fitting leaves out what is kept for pages that are open where the disk has room for the release alone.
+func (a *actor) fitting(ctx context.Context, o *order, parts []part) ([]part, error) {
+	if len(parts) == 1 {
+		return parts, nil
+	}
+	s, err := a.look(ctx, o.place)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.doing(), err)
+	}
+	const block = 4 << 10 // of which a disk mostly gives whole ones
+	var needs int64
+	for _, p := range parts {
+		for _, f := range p.files {
+			needs += (f.Size + block - 1) / block * block
+		}
+	}
+	if s.roomKiB >= 0 && needs > s.roomKiB<<10 {
+		return parts[:1], nil
+	}
+	return parts, nil
 }
 
 func count(parts []part) int {
@@ -185,10 +213,10 @@ func (a *actor) findPut(ctx context.Context, o *order) astern.Found {
 	if err != nil {
 		return unknown(err.Error())
 	}
-	if is.trouble != "" || !same(parts, is) {
+	if is.trouble != "" || !same(parts, is) && !same(parts[:1], is) { // without what is kept, where the disk had no room for that
 		return absent(view + " holds something else")
 	}
-	return found(astern.Op{Status: astern.OpDone, Progress: fmt.Sprintf("%s holds %d files", view, count(parts))})
+	return found(astern.Op{Status: astern.OpDone, Progress: fmt.Sprintf("%s holds %d files", view, len(is.files))})
 }
 
 // adopt writes the manifest of a release as the plan saw it.

@@ -221,6 +221,7 @@ func (router) Pick(c astern.Component, s astern.State, change astern.ObjectChang
 	was, had := s.Get("object/" + change.Revision + "/" + change.Object)
 	is, has := s.Get("object/" + now.Text + "/" + change.Object)
 	problem, spoilt := s.Get("release-problem/" + now.Text)
+	source := s.Values["release/"+change.Revision]
 	switch {
 	case !goodPath(change.Object):
 		return astern.Target{}, astern.Errorf(astern.Invalid, "%s: that is no path of a file below a release", doing).WithHint("write it as it is below the release, such as assets/app.css")
@@ -228,6 +229,8 @@ func (router) Pick(c astern.Component, s astern.State, change astern.ObjectChang
 		return astern.Target{}, astern.Errorf(astern.Refused, "%s: what is served now is not known", doing)
 	case spoilt:
 		return astern.Target{}, astern.Errorf(astern.Refused, "%s: the rest would stay as it is in %s, and that can't be served: %s", doing, now.Text, problem.Text)
+	case !source.Known():
+		return astern.Target{}, astern.Errorf(astern.Refused, "%s: what that has is not known: %s", doing, source.Unknown)
 	case !had:
 		return astern.Target{}, astern.Errorf(astern.NotFound, "%s: there is no such file there", doing).WithHint("astern targets %s lists the releases", c.Name)
 	case has && is.Text == was.Text:

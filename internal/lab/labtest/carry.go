@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,17 @@ type execution struct {
 	records []astern.Record
 	// renew asks for sessions of their own once it was throttled: the SDK's own limit stays low for seconds, as it should.
 	renew bool
+	// paused is true once the operator has paused it, as the world says.
+	paused bool
+	// polls are how its steps were polled, where that is recorded.
+	polls     []poll
+	recording bool
+}
+
+// poll is one time that a step was polled, by what it called.
+type poll struct {
+	token string // of the attempt at the step
+	calls []lab.Entry
 }
 
 // process gives the world's component to another process: no session is left of the one before.
@@ -81,11 +93,25 @@ func (x *execution) cancelled() (astern.Outcome, []engine.HoldReason) {
 	return copied.run()
 }
 
+// run performs actions until the execution has ended or holds. What the operator has paused is resumed as soon as it stands still:
+// it could have been cancelled as well.
+func (x *execution) run() (astern.Outcome, []engine.HoldReason) {
+	x.Helper()
+	outcome, holds := x.onwards()
+	if !slices.ContainsFunc(holds, func(h engine.HoldReason) bool { return h.Kind == engine.HoldPaused }) {
+		return outcome, holds
+	}
+	if outcome, holds := x.cancelled(); outcome != astern.OutcomeCancelled {
+		x.Errorf("paused and then cancelled, it ends %q, held by %+v:\n%s", outcome, holds, x.story())
+	}
+	return x.resume()
+}
+
 // most bounds what an execution may do: none of a driver's needs a tenth of it.
 const most = 2000
 
-// run performs actions until the execution has ended or holds.
-func (x *execution) run() (astern.Outcome, []engine.HoldReason) {
+// onwards is run without anybody who resumes.
+func (x *execution) onwards() (astern.Outcome, []engine.HoldReason) {
 	x.Helper()
 	ctx := context.Background()
 	for range most {
@@ -107,15 +133,25 @@ func (x *execution) run() (astern.Outcome, []engine.HoldReason) {
 				if x.renew && x.account.hit() {
 					x.driver, x.renew = process(x.TB, x.world), false
 				}
-				answer := engine.Perform(ctx, engine.World{Observe: x.observe, Actor: actor{x}, Check: pass}, "ex-"+x.account.ID, a)
+				w := engine.World{Observe: x.observe, Actor: actor{x}, Check: pass, Stopper: x.driver.Stopper}
+				answer := engine.Perform(ctx, w, "ex-"+x.account.ID, a)
 				for _, r := range x.fold.News(answer, x.account.Now()) {
 					x.write(r)
+					x.pause(r)
 				}
 			}
 		}
 	}
 	x.Fatalf("the execution neither ends nor holds:\n%s", x.story())
 	return "", nil
+}
+
+// pause is the operator's, once, where the world says so.
+func (x *execution) pause(r astern.Record) {
+	if r.Op != nil && !x.paused && x.world.Pause != nil && x.world.Pause(*r.Op) {
+		x.paused = true
+		x.write(astern.Record{Kind: astern.RecordPaused, By: "op"})
+	}
 }
 
 func (x *execution) observe(ctx context.Context, _ string, paths []string) (astern.State, error) {
@@ -129,6 +165,14 @@ func pass(context.Context, astern.Check) astern.CheckResult {
 
 // actor acts for the driver's own steps; those of other kinds (checks) are done at once.
 type actor struct{ x *execution }
+
+// paced polls as often as the world says.
+func (a actor) paced(op astern.Op) astern.Op {
+	if every := a.x.world.Every.Seconds(); every > 0 && op.PollSeconds > 0 {
+		op.PollSeconds = every
+	}
+	return op
+}
 
 func (a actor) ours(call astern.Call) bool { return call.Kind == a.x.driver.Kind }
 
@@ -145,7 +189,7 @@ func (a actor) Start(ctx context.Context, call astern.Call) astern.Op {
 	if !a.ours(call) {
 		return astern.Op{Status: astern.OpDone}
 	}
-	return a.x.driver.Actor.Start(ctx, call)
+	return a.paced(a.x.driver.Actor.Start(ctx, call))
 }
 
 // Find looks for its effect.
@@ -153,12 +197,42 @@ func (a actor) Find(ctx context.Context, call astern.Call) astern.Found {
 	if !a.ours(call) {
 		return astern.Found{Answer: astern.FoundYes, Op: &astern.Op{Status: astern.OpDone}}
 	}
-	return a.x.driver.Actor.Find(ctx, call)
+	found := a.x.driver.Actor.Find(ctx, call)
+	if found.Op != nil {
+		op := a.paced(*found.Op)
+		found.Op = &op
+	}
+	return found
 }
 
 // Poll asks how far it is.
 func (a actor) Poll(ctx context.Context, call astern.Call, op astern.Op) astern.Op {
-	return a.x.driver.Actor.Poll(ctx, call, op)
+	if !a.x.recording {
+		return a.paced(a.x.driver.Actor.Poll(ctx, call, op))
+	}
+	since := a.x.account.last()
+	op = a.paced(a.x.driver.Actor.Poll(ctx, call, op))
+	a.x.polls = append(a.x.polls, poll{call.Token, a.x.account.ours(since)})
+	return op
+}
+
+// repeated are the calls of polls between the first and the last of those of one attempt that follow each other and make the same
+// calls.
+func (x *execution) repeated() map[int64]bool {
+	same := func(i, k int) bool {
+		return k >= 0 && k < len(x.polls) && x.polls[i].token == x.polls[k].token &&
+			slices.EqualFunc(x.polls[i].calls, x.polls[k].calls, func(a, b lab.Entry) bool { return a.Service == b.Service && a.Operation == b.Operation })
+	}
+	out := map[int64]bool{}
+	for i, p := range x.polls {
+		if !same(i, i-1) || !same(i, i+1) {
+			continue
+		}
+		for _, e := range p.calls {
+			out[e.Seq] = true
+		}
+	}
+	return out
 }
 
 // story is the journal for a person.

@@ -32,6 +32,8 @@ var mishaps = []mishap{denied, expired, throttled, broken, unavailable, lostRequ
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 // https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 // https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html
+// https://docs.aws.amazon.com/appconfig/2019-10-09/APIReference/CommonErrors.html
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
 var names = map[string]map[mishap]lab.Fault{
 	"s3": {denied: {Status: http.StatusForbidden, Code: "AccessDenied"}, expired: {Status: http.StatusBadRequest, Code: "ExpiredToken"},
 		throttled: {Status: http.StatusServiceUnavailable, Code: "SlowDown"}, broken: {Status: http.StatusInternalServerError, Code: "InternalError"}},
@@ -41,9 +43,15 @@ var names = map[string]map[mishap]lab.Fault{
 		throttled: {Status: http.StatusBadRequest, Code: "Throttling"}},
 	"lambda": {denied: {Status: http.StatusForbidden, Code: "AccessDeniedException"}, expired: {Status: http.StatusForbidden, Code: "ExpiredTokenException"},
 		throttled: {Status: http.StatusTooManyRequests, Code: "TooManyRequestsException"}, broken: {Status: http.StatusInternalServerError, Code: "ServiceException"}},
-	"appconfig": {denied: {Status: http.StatusForbidden, Code: "AccessDeniedException"}, throttled: {Status: http.StatusTooManyRequests, Code: "ThrottlingException"}},
-	"ssm":       {broken: {Status: http.StatusInternalServerError, Code: "InternalServerError"}},
+	"appconfig":     appConfig,
+	"appconfigdata": appConfig,
+	"ecs":           {broken: {Status: http.StatusInternalServerError, Code: "ServerException"}},
+	"ecr":           {broken: {Status: http.StatusInternalServerError, Code: "ServerException"}},
+	"ssm":           {broken: {Status: http.StatusInternalServerError, Code: "InternalServerError"}},
 }
+
+var appConfig = map[mishap]lab.Fault{denied: {Status: http.StatusForbidden, Code: "AccessDeniedException"}, expired: {Status: http.StatusForbidden, Code: "ExpiredTokenException"},
+	throttled: {Status: http.StatusTooManyRequests, Code: "ThrottlingException"}, broken: {Status: http.StatusInternalServerError, Code: "InternalServerException"}}
 
 // usual are the mishaps in most services.
 var usual = map[mishap]lab.Fault{
@@ -73,7 +81,8 @@ type call struct {
 	// making tells calls by which the plan is made from those by which it is carried out.
 	making             bool
 	service, operation string
-	nth                int // of that operation while it is made, or carried out
+	nth                int  // of that operation while it is made, or carried out
+	repeated           bool // others stand for it, but where somebody else comes
 }
 
 func (c call) String() string {
@@ -85,13 +94,13 @@ func (c call) String() string {
 }
 
 // callsOf returns the calls among the entries.
-func callsOf(entries []lab.Entry, making bool) []call {
+func callsOf(entries []lab.Entry, making bool, repeated map[int64]bool) []call {
 	var out []call
 	seen := map[string]int{}
 	for _, e := range entries {
 		name := e.Service + ":" + e.Operation
 		seen[name]++
-		out = append(out, call{making, e.Service, e.Operation, seen[name]})
+		out = append(out, call{making, e.Service, e.Operation, seen[name], repeated[e.Seq]})
 	}
 	return out
 }

@@ -13,6 +13,10 @@
 // effect exactly as often as undisturbed; and when the world is as the plan says. What somebody else did is never overwritten:
 // there the plan may hold for good, and must let itself be cancelled.
 //
+// A step that takes long is polled, often with the same calls each time. Of polls of one attempt that follow each other and make the
+// same calls the first and the last meet the faults, and stand for those in between: a driver keeps nothing from one poll to the
+// next. Somebody else comes at every one, for the account goes on meanwhile.
+//
 // Reading order: labtest.go (what a table is made of), faults.go (what happens to a call), case.go (one case), carry.go (the
 // plan being carried out).
 package labtest
@@ -28,6 +32,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -60,6 +65,10 @@ type World struct {
 	Others []Other
 	// Secrets are values that no record of the execution may hold.
 	Secrets []string
+	// Every is how often a step that runs is polled, by the lab's clock, in the place of what the driver says; 0 for as it says.
+	Every time.Duration
+	// Pause says of how far a step is whether the operator pauses there, once, to resume when all stands still; nil for never.
+	Pause func(op astern.Op) bool
 }
 
 // Other is what somebody else does.
@@ -68,6 +77,8 @@ type Other struct {
 	Do   func() error
 	// Kept says what became of it where it is not as they left it, "" when it is.
 	Kept func() string
+	// Undoes is the effect that they undo: a person who is told and resumes has it once more; "" where there is none.
+	Undoes string
 	// Window is the operation that has no condition: what comes just before it is overwritten; "" where there is none.
 	Window string
 }

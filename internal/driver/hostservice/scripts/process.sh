@@ -8,7 +8,11 @@ identity() {
 		line=$(cat "/proc/$pid/stat" 2>/dev/null) || { record stopped "no process $pid"; exit 0; }
 		set -f
 		set -- ${line##*) }
-		case $1 in Z | X | x) record stopped "process $pid has ended"; exit 0 ;; esac
+		state=$1
+		# A process whose first thread has ended keeps its files and ports until the last one has: field 20 of
+		# proc_pid_stat(5) counts them.
+		if [ "$state" = Z ] && [ "${18}" -gt 1 ]; then state=S; fi
+		case $state in Z | X | x) record stopped "process $pid has ended"; exit 0 ;; esac
 		for what in exe cwd; do
 			where=$(readlink "/proc/$pid/$what" 2>/dev/null) && record "$what" "$where"
 		done
@@ -39,7 +43,7 @@ status)
 	case $code in
 	0)
 		for word in $said; do case $word in *[!0-9]*) ;; *) identity "$word" ;; esac; done
-		record unknown "the status command printed no process id"
+		record unknown "the status command printed no process id: let it print that and nothing else, and exit 3 when stopped"
 		;;
 	3) record stopped "the status command says so" ;;
 	*) record unknown "the status command ended with $code: $(printf '%s' "$said" | tail -n 1 | tail -c 1000)" ;;

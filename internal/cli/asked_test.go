@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What follows a plan runs as it is printed: with every flag that was typed, quoted where a shell needs it.
+func TestAfterPlan(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		f    askFlags
+		want []string
+	}{
+		{[]string{"plan", "rollback", "shop", "--to", "v1.2.2", "--reason", "it's slow", "-o", "table"}, askFlags{},
+			[]string{`astern plan rollback shop --to v1.2.2 --reason 'it'\''s slow' --out plan.json`, "astern apply plan.json"}},
+		{[]string{"--state", "/s", "rollback", "shop", "--dry-run", "--yes", "-fx.yaml", "--output=runbook"}, askFlags{changeFlags: changeFlags{dryRun: true}},
+			[]string{"astern --state /s rollback shop --yes -fx.yaml", "astern plan --state /s rollback shop -fx.yaml --out plan.json", "astern apply plan.json --state /s -fx.yaml"}},
+		{[]string{"rollback", "--dry-run", "--out", "p.json", "--", "shop"}, askFlags{changeFlags: changeFlags{dryRun: true}, out: "p.json"},
+			[]string{"astern rollback --out p.json -- shop", "astern apply p.json"}},
+		{[]string{"plan", "rollback", "--", "shop"}, askFlags{}, []string{"astern plan rollback --out plan.json -- shop", "astern apply plan.json"}},
+	} {
+		if diff := cmp.Diff(c.want, (&session{args: c.args}).afterPlan(&c.f)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", c.args, diff)
+		}
+	}
+}
