@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -318,11 +319,27 @@ func (c contest) judge(seed uint64, winner, loser *operator) {
 func (c contest) open(state string) []string {
 	c.Helper()
 	var out []string
-	for line := range strings.Lines(c.must(0, state, "executions")) {
-		words := strings.Fields(line)
-		if len(words) > 0 && strings.HasPrefix(words[0], "ex-") && !strings.Contains(line, "done") && !strings.Contains(line, "cancelled") {
-			out = append(out, words[0])
+	for _, e := range c.executions(state) {
+		if e.State != "ended" {
+			out = append(out, e.Execution.ID)
 		}
 	}
 	return out
+}
+
+// executed is an execution as astern lists it.
+type executed struct {
+	Execution struct{ ID string }
+	State     string
+}
+
+// executions are those of a state folder, the newest first.
+func (c contest) executions(state string) []executed {
+	c.Helper()
+	text := c.must(0, state, "executions", "-o", "json")
+	var said struct{ Executions []executed }
+	if err := json.Unmarshal([]byte(text), &said); err != nil {
+		c.Fatalf("reading the executions of %s: %v in:\n%s", state, err, text)
+	}
+	return said.Executions
 }

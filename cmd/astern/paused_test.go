@@ -218,9 +218,7 @@ func (c contest) takeOver(same, back bool) (code int, said string) {
 	}
 	code, said = c.run(state, "rollback", "shop", "--to", "v2", "--watch", "0s", "--reason", "the other does not go on", "--yes", "--take-over")
 	if code == 0 && back {
-		id := strings.Fields(c.must(0, state, "executions", "--limit", "1"))
-		at := slices.IndexFunc(id, func(w string) bool { return strings.HasPrefix(w, "ex-") })
-		return c.run(state, "undo", id[at], "--reason", "it was not that", "--yes")
+		return c.run(state, "undo", c.executions(state)[0].Execution.ID, "--reason", "it was not that", "--yes")
 	}
 	return code, said
 }
