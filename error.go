@@ -34,6 +34,9 @@ var codes = map[Code]struct {
 	NotReady: {4, false}, Waiting: {5, false}, Held: {6, false}, Interrupted: {130, false},
 }
 
+// ErrNothingToDo is the cause of an error that says that all is already as it should be.
+var ErrNothingToDo = errors.New("nothing to do")
+
 // Error is the one error type of astern. Doing names what was being done to what ("reading astern.yaml", "restarting
 // shop-1 on web-1"); Hint tells the person what to do about it. Error and hint are printed apart.
 type Error struct {

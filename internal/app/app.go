@@ -258,13 +258,18 @@ func (a *App) cancelled(ctx context.Context) (func(string) bool, error) {
 
 // History folds the ledger of one component.
 func (a *App) History(ctx context.Context, address string) (astern.History, error) {
-	events, err := a.Store.Events(ctx, address, 0)
-	if err != nil {
-		return astern.History{}, fmt.Errorf("reading the ledger of %s: %w", address, err)
-	}
 	cancelled, err := a.cancelled(ctx)
 	if err != nil {
 		return astern.History{}, err
+	}
+	return a.historyOf(ctx, address, cancelled)
+}
+
+// historyOf is History where it is known already which executions were cancelled.
+func (a *App) historyOf(ctx context.Context, address string, cancelled func(execution string) bool) (astern.History, error) {
+	events, err := a.Store.Events(ctx, address, 0)
+	if err != nil {
+		return astern.History{}, fmt.Errorf("reading the ledger of %s: %w", address, err)
 	}
 	return ledger.History(events, cancelled), nil
 }

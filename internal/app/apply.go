@@ -12,7 +12,6 @@ import (
 	"github.com/astern-dev/astern/internal/audit"
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/planfile"
-	"github.com/astern-dev/astern/internal/planner"
 )
 
 // Apply checks a plan file against everything that may forbid it now, and makes it an execution. Its second return is
@@ -399,7 +398,7 @@ func (a *App) child(ctx context.Context, id string, undo bool) (string, error) {
 	} else {
 		planned, _, err = a.planned(ctx, ask)
 	}
-	if errors.Is(err, planner.ErrNothingToDo) {
+	if errors.Is(err, astern.ErrNothingToDo) {
 		return "", nil
 	}
 	if err != nil {

@@ -28,6 +28,8 @@ type Checked struct {
 	NotRun   []string
 	Signals  []astern.CheckResult // whether each signal can be read
 	Verdict  astern.Verdict
+	// Unwell says that only what runs is to blame where it does not pass: a way back within the objectives is ready.
+	Unwell bool
 }
 
 // Check observes every component of the environment, judges its ways back against its objectives, and makes the checks
@@ -48,6 +50,7 @@ func (a *App) CheckOf(ctx context.Context, e astern.Environment, asked func(addr
 	inventory.Each(len(parts), func(i int) {
 		out[i] = a.checkPart(ctx, parts[i])
 		out[i].WatchSeconds = watchTime(e.Policy, parts[i].Component)
+		out[i].Unwell = out[i].Verdict == astern.Fail && out[i].Back.Revision != "" && !out[i].slow()
 	})
 	return out, nil
 }
@@ -134,10 +137,16 @@ func (a *App) judgeWay(c *Checked, p planner.Part) {
 		return
 	}
 	c.Back = back
-	if rto := float64(p.Component.Objectives.RTOSeconds); rto > 0 && back.Estimate.MedianSeconds > rto {
-		c.Findings = append(c.Findings, fmt.Sprintf("going back takes about %.0f s, the objective is %.0f s", back.Estimate.MedianSeconds, rto))
+	if c.slow() {
+		c.Findings = append(c.Findings, fmt.Sprintf("going back takes about %.0f s, the objective is %d s", back.Estimate.MedianSeconds, c.Component.Objectives.RTOSeconds))
 		c.Verdict = astern.Fail
 	}
+}
+
+// slow reports whether the way back takes longer than the objective.
+func (c *Checked) slow() bool {
+	rto := float64(c.Component.Objectives.RTOSeconds)
+	return rto > 0 && c.Back.Estimate.MedianSeconds > rto
 }
 
 // judgeRunning says what is wrong with what runs: latched revisions, members apart, members without a link or a process,

@@ -40,7 +40,15 @@ func (a *App) MayDeploy(ctx context.Context, r Record) (string, error) {
 		return "", astern.Errorf(astern.NotReady, "whether %s would have a way back is unknown: %s", c.Address(), parts[0].Trouble)
 	}
 	if back, ok := readiness.WayBack(readiness.After(slices.Clone(parts[0].Targets), r.Revision), astern.Value{Text: r.Revision}); ok {
-		return fmt.Sprintf("%s %s may be deployed: the way back is %s", c.Address(), r.Revision, back.Revision), nil
+		may := fmt.Sprintf("%s %s may be deployed: the way back is %s", c.Address(), r.Revision, back.Revision)
+		attempts, err := a.Attempts(ctx, c.Address())
+		if err != nil {
+			return "", err
+		}
+		if t := failed(attempts[c.Address()], h)[r.Revision]; t != "" {
+			may += "; it did not get there before: " + t
+		}
+		return may, nil
 	}
 	if len(h.Deployments) == 0 {
 		if remembered(parts[0].State) {

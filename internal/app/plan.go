@@ -78,7 +78,7 @@ func (a *App) planned(ctx context.Context, ask Ask) (made Planned, addresses []s
 // acting names the execution that acts on one of the components where a plan is refused: what it did is often why, a latch
 // above all, and nothing can be done there before it ends.
 func (a *App) acting(ctx context.Context, addresses []string, refusal error) error {
-	if code := astern.CodeOf(refusal); refusal == nil || code != astern.Refused && code != astern.NotReady || errors.Is(refusal, planner.ErrNothingToDo) {
+	if code := astern.CodeOf(refusal); refusal == nil || code != astern.Refused && code != astern.NotReady || errors.Is(refusal, astern.ErrNothingToDo) {
 		return refusal
 	}
 	open, err := a.Store.Executions(ctx, 0, true)
@@ -159,6 +159,13 @@ func (a *App) request(ctx context.Context, e astern.Environment, ask Ask) (plann
 	var err error
 	if r.Parts, err = a.parts(ctx, e, objects...); err != nil {
 		return r, err
+	}
+	attempts, err := a.Attempts(ctx, r.Intent.Addresses...)
+	if err != nil {
+		return r, err
+	}
+	for i, p := range r.Parts {
+		r.Parts[i].Failed = failed(attempts[p.Component.Address()], p.History)
 	}
 	if err := a.first(ctx, &r, e, ask); err != nil {
 		return r, err

@@ -34,10 +34,14 @@ func (a *App) partsSeen(ctx context.Context, e astern.Environment, components []
 	if err != nil {
 		return nil, err
 	}
+	cancelled, err := a.cancelled(ctx)
+	if err != nil {
+		return nil, err
+	}
 	may := a.allowances(ctx, seen)
 	parts := make([]planner.Part, len(seen))
 	for i, s := range seen {
-		h, err := a.History(ctx, s.Component.Address())
+		h, err := a.historyOf(ctx, s.Component.Address(), cancelled)
 		if err != nil {
 			return nil, err
 		}

@@ -188,7 +188,7 @@ func (w *Watcher) decideWith(ctx context.Context, x *watched, in astern.Incident
 	}
 	if err != nil {
 		d = astern.Decision{Act: astern.ActAsk, Because: "no plan could be made for " + d.Way + ": " + err.Error(), Against: d.Against}
-		if errors.Is(err, planner.ErrNothingToDo) {
+		if errors.Is(err, astern.ErrNothingToDo) {
 			d.Because = d.Way + " is where it is already"
 		}
 		if same(last, d) {

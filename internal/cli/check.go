@@ -133,6 +133,9 @@ func (s *session) targetsOf(ctx context.Context, a *app.App, component string) e
 		if err != nil {
 			return err
 		}
+		if err := a.WithAttempts(ctx, found); err != nil {
+			return err
+		}
 		for _, c := range found {
 			r.Components = append(r.Components, targetsOfComponent(c))
 		}

@@ -20,7 +20,7 @@ func (s *session) history() *cobra.Command {
 		Use: "history COMPONENT", Short: "show what was deployed, when, by whom and why", Args: takes(1, 1),
 		ValidArgsFunction: s.componentArgs,
 		Long: `Shows what the ledger knows of a component, the newest first: deployments, known-good marks, latches, each with who and
-why.
+why. Between them stand executions that were to change what runs and did not get there, with what was in the way.
 
   astern history shop --limit 10
   astern history shop -v    (with content hashes, artifacts and commits)`,
@@ -39,6 +39,15 @@ why.
 					return err
 				}
 				r := view.HistoryReport{Address: c.Address(), Current: h.Current, Events: events, More: more}
+				attempts, err := a.Attempts(ctx, c.Address())
+				if err != nil {
+					return err
+				}
+				for _, t := range attempts[c.Address()] {
+					if more == 0 || t.At.After(events[len(events)-1].At) { // as far back as the events
+						r.Attempts = append(r.Attempts, view.Attempt{At: t.At, Verb: t.Verb, Revision: t.Revision, State: t.State, By: t.By, Why: t.Why, Execution: t.Execution})
+					}
+				}
 				return s.result(r, rendered(view.History, r))
 			})
 		}),

@@ -63,6 +63,7 @@ type done struct {
 	Version   int           `json:"version"`
 	What      string        `json:"what"`
 	DryRun    bool          `json:"dry_run,omitempty"`
+	Unchanged bool          `json:"unchanged,omitempty"` // it was so already
 	Execution string        `json:"execution,omitempty"`
 	Event     *astern.Event `json:"event,omitempty"`
 	Plan      string        `json:"plan,omitempty"` // its hash

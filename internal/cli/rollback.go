@@ -9,7 +9,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
-	"github.com/astern-dev/astern/internal/planner"
 	"github.com/astern-dev/astern/internal/view"
 )
 
@@ -39,6 +38,13 @@ func (s *session) intent(in intent) *cobra.Command {
 
 func (s *session) planAndApply(ctx context.Context, a *app.App, in intent, f *askFlags, args []string) error {
 	p, err := s.plan(ctx, a, in.verb, f, args)
+	if errors.Is(err, astern.ErrNothingToDo) && f.out == "" { // the end is reached: for a script that is as good as having done it
+		d := done{What: err.Error(), Unchanged: true}
+		if (in.verb == astern.VerbRollback || in.verb == astern.VerbDeploy) && len(args) > 0 && !f.all {
+			d.Next = []string{view.ShellLine("astern", "redeploy", args[0]) + "  # starts it again as it is"}
+		}
+		return s.say(d)
+	}
 	if err != nil {
 		return err
 	}
@@ -78,7 +84,7 @@ func (s *session) proveFirst(ctx context.Context, a *app.App, p astern.Plan) err
 		ask := app.Ask{Verb: astern.VerbDeploy, Components: []string{u.Address}, Revision: u.Revision, WatchSeconds: -1, Percent: 100, First: app.NotFirst,
 			Way: "cli", At: s.began, Reason: "first here, then in " + environmentOf(p)}
 		planned, err := a.Plan(ctx, ask)
-		if errors.Is(err, planner.ErrNothingToDo) { // it runs there already, and is to be proven again
+		if errors.Is(err, astern.ErrNothingToDo) { // it runs there already, and is to be proven again
 			ask.Verb, ask.Revision = astern.VerbRedeploy, ""
 			planned, err = a.Plan(ctx, ask)
 		}

@@ -119,6 +119,9 @@ func (b *builder) move(m move) error {
 	address := c.Address()
 	b.plan.Moves = append(b.plan.Moves, astern.Move{Address: address, Kind: c.Kind, From: m.route.From, To: m.target.Revision,
 		Readiness: m.target.Readiness, Evidence: m.target.Evidence})
+	if failed := m.part.Failed[m.target.Revision]; failed != "" {
+		b.note("%s: it did not get to %s before: %s", c.Name, m.target.Revision, failed)
+	}
 	b.plan.Loss = append(b.plan.Loss, m.route.Loss...)
 	if m.route.Fleet != nil {
 		b.plan.Fleets = append(b.plan.Fleets, *m.route.Fleet)

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -281,7 +282,14 @@ func atMoment(r Request, p Part) (astern.Target, []string, error) {
 		// A member may still not run what its link says: then there is a way to go.
 		t, _ := find(p, want)
 		t.Revision = want
-		if rt, err := route(r, p, t); err != nil || len(rt.Stages) == 0 {
+		rt, err := route(r, p, t)
+		if err != nil && !errors.Is(err, astern.ErrNothingToDo) {
+			if len(r.Intent.Addresses) == 1 {
+				return t, nil, fmt.Errorf("%s shows %s already, and can't be taken there again: %w", address, want, err)
+			}
+			return astern.Target{}, []string{stays(p, want) + ", and can't be taken there again: " + err.Error()}, nil
+		}
+		if err != nil || len(rt.Stages) == 0 {
 			return astern.Target{}, []string{stays(p, want)}, nil
 		}
 	}

@@ -89,7 +89,7 @@ func TestRefusals(t *testing.T) {
 			if astern.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("the error is %q (%s), not %q (%s)", err, astern.CodeOf(err), c.says, c.code)
 			}
-			if nothing := strings.Contains(c.says, "stays"); nothing != errors.Is(err, planner.ErrNothingToDo) {
+			if nothing := strings.Contains(c.says, "stays"); nothing != errors.Is(err, astern.ErrNothingToDo) {
 				t.Errorf("ErrNothingToDo: %v", err)
 			}
 			if !cmp.Equal(p, astern.Plan{}) {

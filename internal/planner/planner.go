@@ -6,15 +6,11 @@
 package planner
 
 import (
-	"errors"
 	"strings"
 	"time"
 
 	"github.com/astern-dev/astern"
 )
-
-// ErrNothingToDo says that every component asked for is already where it should be.
-var ErrNothingToDo = errors.New("nothing to do")
 
 // Part is what is known of one component.
 type Part struct {
@@ -28,6 +24,8 @@ type Part struct {
 	Targets   []astern.Target // judged
 	// Trouble says why the component could not be observed, "" when it could.
 	Trouble string
+	// Failed says by revision what became of the last attempt to get there, where the component did not: "ex-5 was cancelled: …".
+	Failed map[string]string
 }
 
 // Request is an intent with what the planner needs to answer it.
@@ -71,7 +69,7 @@ func Plan(r Request) (astern.Plan, error) {
 		return astern.Plan{}, err
 	}
 	if len(moves) == 0 {
-		return astern.Plan{}, astern.Errorf(astern.Refused, "%w: %s", ErrNothingToDo, strings.Join(notes, "; ")).
+		return astern.Plan{}, astern.Errorf(astern.Refused, "%w: %s", astern.ErrNothingToDo, strings.Join(notes, "; ")).
 			WithHint("links and processes say so; to restart it as it is: astern redeploy %s", strings.Join(r.Intent.Addresses, " "))
 	}
 	moves, orderNotes, err := order(r, moves)

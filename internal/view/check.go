@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,8 @@ type ComponentCheck struct {
 	// Error says why nothing could be asked.
 	Error   string         `json:"error,omitempty"`
 	Verdict astern.Verdict `json:"verdict"`
+	// Unwell is true where the verdict is fail for what runs now alone: a way back within the objectives is ready.
+	Unwell bool `json:"unwell,omitempty"`
 }
 
 // MarshalJSON adds kind and version.
@@ -157,9 +160,11 @@ func (p *printer) quietCheck(c ComponentCheck) {
 func (p *printer) loudCheck(c ComponentCheck) {
 	st := p.st
 	mark, word := good("✓ "), good("ready")
-	switch c.Verdict {
-	case astern.Pass:
-	case astern.Fail:
+	switch {
+	case c.Verdict == astern.Pass:
+	case c.Unwell:
+		mark, word = bad("✗ "), bad("FAILS, CAN GO BACK")
+	case c.Verdict == astern.Fail:
 		mark, word = bad("✗ "), bad("NOT READY")
 	default:
 		mark, word = warn("? "), warn("UNKNOWN")
@@ -269,10 +274,13 @@ func readinessCounts(targets []astern.Target) text {
 }
 
 func (p *printer) checkVerdict(r CheckReport) {
-	var bads []string
+	var bads, unwell []string
 	slowest := astern.Estimate{}
 	for _, c := range r.Components {
-		if c.Verdict != astern.Pass {
+		switch {
+		case c.Unwell:
+			unwell = append(unwell, short(r.Environment, c.Address))
+		case c.Verdict != astern.Pass:
 			bads = append(bads, short(r.Environment, c.Address))
 		}
 		if b, ok := c.best(); ok && b.Estimate.MedianSeconds > slowest.MedianSeconds {
@@ -302,9 +310,17 @@ func (p *printer) checkVerdict(r CheckReport) {
 			t = append(t, tx(in, estimateShort(slowest))...)
 		}
 		p.item(0, good("✓ READY  "), t)
-	case r.Verdict == astern.Fail:
-		p.item(0, bad("✗ NOT READY  "), fmt.Sprintf("%d of %s in %s%s: ", len(bads), plural(n, "component"), r.Environment, then), list(bads, 8))
 	default:
-		p.item(0, warn("? UNKNOWN  "), fmt.Sprintf("%d of %s in %s%s: ", len(bads), plural(n, "component"), r.Environment, then), list(bads, 8))
+		of := fmt.Sprintf(" of %s in %s%s: ", plural(n, "component"), r.Environment, then)
+		if len(unwell) > 0 {
+			p.item(0, bad("✗ FAILS, CAN GO BACK  "), fmt.Sprint(len(unwell), of), list(unwell, 8))
+		}
+		word := warn("? UNKNOWN  ")
+		if slices.ContainsFunc(r.Components, func(c ComponentCheck) bool { return c.Verdict == astern.Fail && !c.Unwell }) {
+			word = bad("✗ NOT READY  ")
+		}
+		if len(bads) > 0 {
+			p.item(0, word, fmt.Sprint(len(bads), of), list(bads, 8))
+		}
 	}
 }

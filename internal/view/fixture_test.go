@@ -65,7 +65,7 @@ func checkReport() CheckReport {
 				{Check: "health@shop-1", Verdict: astern.Pass, Evidence: "200 in 9 ms", At: ago(2 * time.Second)},
 				{Check: "health@shop-2", Verdict: astern.Fail, Evidence: "503 Service Unavailable, wanted 200 to 299", At: ago(2 * time.Second), Attempts: 3},
 				{Check: "version@shop-2", Verdict: astern.Unknown, Evidence: "no answer within 2 s", At: ago(2 * time.Second)}},
-			NotRun: []string{"smoke"}, Verdict: astern.Fail},
+			NotRun: []string{"smoke"}, Verdict: astern.Fail, Unwell: true},
 		{Address: "production/mail", Kind: "jsonexec", Error: "running ./mail-driver: exit status 2", Verdict: astern.Unknown},
 		{Address: "production/prices", Kind: "aws.lambda", Current: "7", AtRisk: "6", Command: "astern rollback prices --to 6", Targets: []astern.Target{{Revision: "6", Readiness: astern.AtRisk}},
 			Findings: []string{"no ready, known-good revision to go back to"}, Verdict: astern.Fail},
@@ -231,6 +231,11 @@ func events() []astern.Event {
 		{At: ago(9 * day), Address: "production/stock", Kind: astern.EventImported, Revision: "v1.1.9", By: "ana"},
 		{At: ago(9 * day), Address: "production/stock", Kind: astern.EventSeen, Revision: "v1.1.9", By: "astern", Hash: "sha256:bb02"},
 	}
+}
+
+func attempts() []Attempt {
+	return []Attempt{{At: ago(time.Minute), Verb: astern.VerbDeploy, Revision: "v1.2.4", State: "held", By: "ci", Why: "2.restart@shop-1 failed: exit status 1", Execution: "e-92"},
+		{At: ago(5 * time.Hour), Verb: astern.VerbRollback, Revision: "v1.2.1", State: "cancelled", By: "ben", Why: "the wrong one", Execution: "e-90"}}
 }
 
 func latches() []Latch {

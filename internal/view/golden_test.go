@@ -80,8 +80,8 @@ func renderings() []rendering {
 		{"incident-closed", func(w io.Writer, st Style) error { return Incident(w, st, incidentReport(2)) }, nil},
 		{"status", func(w io.Writer, st Style) error { return Status(w, st, statusReport()) }, statusReport()},
 		{"history", func(w io.Writer, st Style) error {
-			return History(w, st, HistoryReport{"production/shop", "v1.2.3", events()[:3], 7})
-		}, HistoryReport{"production/shop", "v1.2.3", events()[:3], 7}},
+			return History(w, st, HistoryReport{"production/shop", "v1.2.3", events()[:3], 7, attempts()})
+		}, HistoryReport{"production/shop", "v1.2.3", events()[:3], 7, attempts()}},
 		{"ledger", func(w io.Writer, st Style) error { return Ledger(w, st, LedgerReport{"production", events(), 0}) }, LedgerReport{"production", events(), 0}},
 		{"release", func(w io.Writer, st Style) error { return Release(w, st, releaseReport()) }, releaseReport()},
 		{"latches", func(w io.Writer, st Style) error { return Latches(w, st, LatchesReport{"production", latches()}) }, LatchesReport{"production", latches()}},

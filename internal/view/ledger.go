@@ -16,6 +16,19 @@ type HistoryReport struct {
 	Events  []astern.Event `json:"events"`
 	// More is how many older events were left out.
 	More int `json:"more,omitempty"`
+	// Attempts are executions that were to change what runs and did not get there, the newest first.
+	Attempts []Attempt `json:"attempts,omitempty"`
+}
+
+// Attempt is an execution that was to take a component to a revision and did not get it there.
+type Attempt struct {
+	At        time.Time   `json:"at"`
+	Verb      astern.Verb `json:"verb"`
+	Revision  string      `json:"revision"`
+	State     string      `json:"state"` // cancelled, held, under way
+	By        string      `json:"by"`
+	Why       string      `json:"why,omitempty"`
+	Execution string      `json:"execution"`
 }
 
 // LedgerReport is events of several components, in the order they are given.
@@ -100,14 +113,26 @@ func eventWords(k astern.EventKind) span {
 	return span{clean(string(k)), rolePlain}
 }
 
+// attemptWords are an attempt with its symbol.
+func attemptWords(t Attempt) span {
+	what := " " + clean(string(t.Verb)) + " " + clean(t.State)
+	switch t.State {
+	case "cancelled":
+		return bad("✗" + what)
+	case "held":
+		return warn("!" + what)
+	}
+	return accent("→" + what)
+}
+
 // History writes one component's events as a table.
 func History(w io.Writer, st Style, r HistoryReport) error {
 	p := newPrinter(st)
 	p.line(strong(r.Address), "  runs ", strong(orUnknown(r.Current)), dim(" according to the ledger"))
-	if len(r.Events) == 0 {
+	if len(r.Events)+len(r.Attempts) == 0 {
 		p.item(2, "", "nothing is recorded; record deployments with: astern record deploy COMPONENT REVISION")
 	} else {
-		p.events(2, "", false, r.Events, r.More)
+		p.events(2, "", false, r.Events, r.Attempts, r.More)
 	}
 	return p.flush(w)
 }
@@ -118,19 +143,28 @@ func Ledger(w io.Writer, st Style, r LedgerReport) error {
 	if len(r.Events) == 0 {
 		p.line("nothing is recorded")
 	} else {
-		p.events(0, r.Environment, true, r.Events, r.More)
+		p.events(0, r.Environment, true, r.Events, nil, r.More)
 	}
 	return p.flush(w)
 }
 
-func (p *printer) events(indent int, environment string, component bool, events []astern.Event, more int) {
+// events prints a row for each event, and between them one for each attempt, the newest first.
+func (p *printer) events(indent int, environment string, component bool, events []astern.Event, attempts []Attempt, more int) {
 	cols := []column{{head: "WHEN (" + p.st.zone() + ")"}, {head: "WHAT"}, {head: "REVISION", wrap: true}, {head: "BY", wrap: true, spill: true},
 		{head: "REASON", wrap: true, spill: true}, {head: "EXECUTION", spill: true}}
 	if component {
 		cols = append(cols[:2:2], append([]column{{head: "COMPONENT", wrap: true}}, cols[2:]...)...)
 	}
 	var rows []row
+	attempted := func(since time.Time) {
+		for len(attempts) > 0 && attempts[0].At.After(since) {
+			t := attempts[0]
+			rows = append(rows, cells(p.st.date(t.At), attemptWords(t), t.Revision, orDash(t.By), orDash(t.Why), t.Execution))
+			attempts = attempts[1:]
+		}
+	}
 	for _, e := range events {
+		attempted(e.At)
 		r := cells(p.st.date(e.At), eventWords(e.Kind), e.Revision, orDash(e.By), orDash(e.Reason), orDash(e.Execution))
 		if component {
 			r.cells = append(r.cells[:2:2], append([]text{tx(short(environment, e.Address))}, r.cells[2:]...)...)
@@ -143,6 +177,9 @@ func (p *printer) events(indent int, environment string, component bool, events 
 			}
 		}
 		rows = append(rows, r)
+	}
+	if more == 0 {
+		attempted(time.Time{})
 	}
 	p.table(indent, cols, rows)
 	if more > 0 {

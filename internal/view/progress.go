@@ -262,6 +262,10 @@ func (p *Progress) plainStage() {
 // plain prints a record in a line, unless it says what was said already.
 func (p *Progress) plain(r astern.Record) {
 	t := p.steps.recordText(r)
+	bakes := p.bakes(r)
+	if bakes != nil && roundVerdict(r.Results) == astern.Pass {
+		t[0] = p.gates[r.Stage-1].word(bakes)
+	}
 	key := fmt.Sprintf("%s|%s|%d", r.Kind, r.Step, r.Stage)
 	last, ok := p.printed[key]
 	since := r.At.Sub(last.at)
@@ -273,12 +277,30 @@ func (p *Progress) plain(r astern.Record) {
 		return
 	}
 	p.printed[key] = printedLine{t.plain(), r.At}
-	if g := p.gates[r.Stage-1]; r.Kind == astern.RecordRound && r.Gate && g != nil && r.Stage <= len(p.plan.Stages) {
-		if gate := p.plan.Stages[r.Stage-1].Gate; gate != nil && gate.BakeSeconds > 0 {
-			t = append(t, tx(", baked ", bakedOf(g.baked, gate.BakeSeconds))...)
-		}
+	if bakes != nil {
+		t = append(t, tx(", baked ", bakedOf(p.gates[r.Stage-1].baked, bakes.BakeSeconds))...)
 	}
 	p.write(tx(dim(p.st.clock(r.At)), "  ", t).render(p.st.Color) + "\n")
+}
+
+// bakes returns the gate that a record is a round of, where it bakes; else nil.
+func (p *Progress) bakes(r astern.Record) *astern.Gate {
+	if r.Kind != astern.RecordRound || !r.Gate || r.Stage > len(p.plan.Stages) || p.gates[r.Stage-1] == nil {
+		return nil
+	}
+	if gate := p.plan.Stages[r.Stage-1].Gate; gate != nil && gate.BakeSeconds > 0 {
+		return gate
+	}
+	return nil
+}
+
+// word is how the gate stands: checks that pass are no verdict before it has baked.
+func (g *liveGate) word(gate *astern.Gate) span {
+	v := roundVerdict(g.results)
+	if v == astern.Pass && gate != nil && g.baked.Truncate(time.Second).Seconds() < float64(gate.BakeSeconds) {
+		return accent("… baking")
+	}
+	return verdict(v)
 }
 
 func bakedOf(baked time.Duration, want int64) string {
@@ -468,7 +490,7 @@ func (p *Progress) gateLines() []text {
 			failing = append(failing, tx("        ", verdict(r.Verdict), "  ", r.Check, "  ", r.Evidence))
 		}
 	}
-	t := tx(dim("   gate "), verdict(roundVerdict(g.results)), fmt.Sprintf("  %d of %s", passed, plural(int64(len(g.results)), "check")))
+	t := tx(dim("   gate "), g.word(gate), fmt.Sprintf("  %d of %s", passed, plural(int64(len(g.results)), "check")))
 	if gate != nil && gate.BakeSeconds > 0 {
 		t = append(t, tx(", baked ", bakedOf(g.baked, gate.BakeSeconds))...)
 	}

@@ -254,7 +254,7 @@ func switchable(c astern.Component, s astern.State, change astern.FlagChange) (i
 	case !is.Known():
 		return refuse("", "the flags could not be read: %s", is.Unknown)
 	case is.Text == "off":
-		return refuse("", "nothing to do: it is off already")
+		return 0, astern.Errorf(astern.Refused, "switching %s off in %s: %w: it is off already", awsapi.OneLine(change.Flag), c.Address(), astern.ErrNothingToDo)
 	case !ok:
 		return refuse("", "the version that clients get, %s, was deleted", now.Text)
 	}

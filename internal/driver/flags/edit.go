@@ -70,7 +70,7 @@ func (d *document) apply(e edit) ([]byte, error) {
 
 // nothing refuses a change that would change nothing.
 func nothing(format string, args ...any) error {
-	return astern.Errorf(astern.Refused, "nothing to do: "+format, args...)
+	return astern.Errorf(astern.Refused, "%w: "+format, append([]any{astern.ErrNothingToDo}, args...)...)
 }
 
 // nearest names the flags that there are.
