@@ -173,7 +173,7 @@ func TestNothingListens(t *testing.T) {
 	must(t, err)
 	_, err = lambda.NewFromConfig(s.Act).DeleteFunction(t.Context(), &lambda.DeleteFunctionInput{FunctionName: aws.String("f")})
 	op := awsapi.Failed(awsapi.Explain(err, "deleting f", ""))
-	if op.Status != astern.OpFailed || op.Code != astern.Unavailable || !strings.Contains(op.Error, "connection refused") {
+	if op.Status != astern.OpFailed || op.Code != astern.Unavailable || !strings.Contains(op.Error, l.Addr().String()+": connection refused") {
 		t.Errorf("what never left this machine: %+v", op)
 	}
 }

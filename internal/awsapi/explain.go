@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -205,7 +206,24 @@ func (c *class) ofTransport(err error) {
 		c.text = fmt.Sprintf("the answer with status %d can't be read: %s", answered(err), rootText(err))
 	default:
 		c.text = rootText(err)
+		if host := askedHost(err); host != "" {
+			c.text = host + ": " + c.text
+		}
 	}
+}
+
+// askedHost is the host and port that no answer came from, "" where the error does not tell. Nothing else of the address is
+// said: its query may hold a signature.
+func askedHost(err error) string {
+	var asked *url.Error
+	if !errors.As(err, &asked) {
+		return ""
+	}
+	u, parseErr := url.Parse(asked.URL)
+	if parseErr != nil {
+		return ""
+	}
+	return oneLine(u.Host)
 }
 
 // hint says what a person can do.
