@@ -120,7 +120,9 @@ func (a *App) judgeWay(c *Checked, p planner.Part) {
 		if _, _, err := readiness.Leaves(p.Targets, p.State.Values["revision"]); err != nil {
 			why = err.Error()
 		}
-		c.Findings = append(c.Findings, "whether there is a way back is unknown: "+why)
+		if v, ok := p.State.Get("revision"); !ok || v.Known() { // else it is said already
+			c.Findings = append(c.Findings, "whether there is a way back is unknown: "+why)
+		}
 		c.worse(astern.Unknown)
 		c.WayUnknown = true
 		return

@@ -44,7 +44,7 @@ func explain(err error, doing, resource string, words bool) error {
 	if c.name != "" {
 		text += ": " + c.name
 	}
-	if c.text != "" && words && !c.secret {
+	if c.text != "" && (words || c.own) && !c.secret {
 		text += ": " + c.text
 	}
 	if c.request != "" {
@@ -116,6 +116,7 @@ type class struct {
 	stale    bool   // the credentials are the fault
 	region   bool   // the region is
 	secret   bool   // the words may hold a secret
+	own      bool   // the words are astern's, and repeat nothing of the call
 }
 
 // denial is how the cloud says which action is missing:
@@ -138,11 +139,12 @@ func classify(err error) class {
 		c.name, c.text = oneLine(api.ErrorCode()), oneLine(api.ErrorMessage())
 		c.ofAnswer(err)
 	case credentialsFailed(err):
-		c.code, c.stale, c.text = astern.Denied, true, credentialsWords(err)
+		// Whatever call first needed them: they are the machine's.
+		c.code, c.action, c.stale, c.own, c.text = astern.Denied, "", true, true, credentialsWords(err)
 	case errors.Is(err, context.Canceled):
-		c.code, c.text = astern.Interrupted, "interrupted"
+		c.code, c.own, c.text = astern.Interrupted, true, "interrupted"
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		c.text = "no answer in time"
+		c.own, c.text = true, "no answer in time"
 	default:
 		c.ofTransport(err)
 	}
@@ -199,13 +201,15 @@ func (c *class) ofTransport(err error) {
 	var malformed *smithy.SerializationError
 	switch {
 	case errors.As(err, &dns):
-		c.text, c.region = "there is no such host: "+dns.Name, true
+		c.text, c.region, c.own = "there is no such host: "+dns.Name, true, true
 	case errors.As(err, &invalid), errors.As(err, &malformed):
 		c.code, c.text = astern.Invalid, rootText(err)
 	case answered(err) != 0:
 		c.text = fmt.Sprintf("the answer with status %d can't be read: %s", answered(err), rootText(err))
 	default:
 		c.text = rootText(err)
+		var op *net.OpError
+		c.own = errors.As(err, &op) // its words are the system's
 		if host := askedHost(err); host != "" {
 			c.text = host + ": " + c.text
 		}
@@ -234,7 +238,7 @@ func (c class) hint() string {
 	}
 	switch {
 	case c.stale:
-		return "the credentials are missing, expired or not valid: aws sso login or aws configure renews them, aws sts get-caller-identity tries them"
+		return "aws sso login or aws configure renews credentials, aws sts get-caller-identity tries them"
 	case c.region:
 		return "is the region right? region below with names it"
 	case c.code == astern.Denied && c.missing != "":

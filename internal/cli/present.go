@@ -39,6 +39,9 @@ func typedName(a *app.App, address string) string {
 func checkedComponent(a *app.App, c app.Checked) view.ComponentCheck {
 	v := view.ComponentCheck{Address: c.Component.Address(), Kind: c.Component.Kind, Current: c.Current, Latched: c.Latched, Best: c.Back.Revision, WayUnknown: c.WayUnknown, WatchSeconds: c.WatchSeconds,
 		Targets: c.Targets, Findings: c.Findings, Results: c.Results, NotRun: c.NotRun, Signals: c.Signals, Error: c.Trouble, Verdict: c.Verdict, Unwell: c.Unwell}
+	if strings.HasPrefix(v.Current, "unknown (") {
+		v.Current = "" // a finding says why
+	}
 	if c.Record {
 		v.Record = "astern record deploy " + typedName(a, v.Address) + " " + v.Current
 	}

@@ -76,8 +76,17 @@ func Check(w io.Writer, st Style, r CheckReport) error {
 			loud = append(loud, c)
 		}
 	}
+	said := make([][]string, len(loud))
+	for i, c := range loud {
+		said[i] = append(slices.Clone(c.Findings), c.Error)
+	}
+	cause, of := commonCause(said)
+	if p.cause(cause, of, len(r.Components)); cause != "" {
+		p.blank()
+	}
 	for _, c := range loud {
 		p.b.Grow(len(c.Targets) * targetBytes)
+		c.Findings, c.Error = withoutCause(c.Findings, cause), withoutCause([]string{c.Error}, cause)[0]
 		p.loudCheck(c)
 		p.blank()
 	}

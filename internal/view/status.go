@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -326,6 +327,12 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 	}
 	p.deaf(st, r.Deaf)
 	p.underWay(r)
+	said := make([][]string, len(r.Components))
+	for i, c := range r.Components {
+		said[i] = append(slices.Clone(c.Unknown), c.Error)
+	}
+	cause, of := commonCause(said)
+	p.cause(cause, of, len(r.Components))
 	p.blank()
 	var rows []row
 	for _, c := range r.Components {
@@ -341,7 +348,7 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		}
 		rw.cells = append(rw.cells, tx(seen))
 		if c.Error != "" {
-			rw.below = append(rw.below, tx(bad("✗ could not be asked: "), c.Error))
+			rw.below = append(rw.below, tx(bad("✗ could not be asked: "), withoutCause([]string{c.Error}, cause)[0]))
 		}
 		if len(c.Mixed) > 0 {
 			rw.below = append(rw.below, tx(warn("! mixed: "), strings.Join(c.Mixed, "; ")))
@@ -349,7 +356,7 @@ func Status(w io.Writer, st Style, r StatusReport) error {
 		rw.below = append(rw.below, watchedLines(st, c)...)
 		rw.below = append(rw.below, someOf(st, c.Elsewhere, warn("! "), "elsewhere")...)
 		rw.below = append(rw.below, someOf(st, c.Apart, warn("! "), "not restarted")...)
-		rw.below = append(rw.below, someOf(st, c.Unknown, warn("? unknown: "), "unknown")...)
+		rw.below = append(rw.below, someOf(st, withoutCause(c.Unknown, cause), warn("? unknown: "), "unknown")...)
 		rows = append(rows, rw)
 	}
 	p.table(2, []column{{head: "COMPONENT", wrap: true}, {head: "RUNS", wrap: true}, {head: "SINCE", wrap: true}, {head: "WAY BACK", wrap: true},

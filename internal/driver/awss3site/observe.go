@@ -75,7 +75,7 @@ func (v *viewing) unknown(path string, why error) {
 
 func hinted(err error) string {
 	if hint := astern.HintOf(err); hint != "" {
-		return " (" + hint + ")"
+		return "; " + hint
 	}
 	return ""
 }
