@@ -240,16 +240,16 @@ func (c *configuration) byHand(ctx context.Context, target string) error {
 // reached looks at what clients get when everything that was begun is over.
 func (c *configuration) reached(ctx context.Context, target string) string {
 	if err := c.later(ctx, 40*time.Minute); err != nil {
-		return short(err)
+		return seen(err)
 	}
 	s, err := c.data.StartConfigurationSession(ctx, &appconfigdata.StartConfigurationSessionInput{ApplicationIdentifier: &c.app, EnvironmentIdentifier: &c.environment,
 		ConfigurationProfileIdentifier: &c.profile})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	out, err := c.data.GetLatestConfiguration(ctx, &appconfigdata.GetLatestConfigurationInput{ConfigurationToken: s.InitialConfigurationToken})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	if is := string(out.Configuration); is != c.content(target) {
 		return "clients get " + is

@@ -320,14 +320,14 @@ func (f *function) back(ctx context.Context) error { return f.point(ctx, f.curre
 func (f *function) reached(ctx context.Context, target string) string {
 	out, err := f.lambda.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &f.name, Name: alias})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	if out.RoutingConfig != nil && len(out.RoutingConfig.AdditionalVersionWeights) > 0 {
 		return fmt.Sprintf("others have a share of the alias: %v", out.RoutingConfig.AdditionalVersionWeights)
 	}
 	is, err := f.lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &f.name, Qualifier: out.FunctionVersion})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	if hash := hashOf(aws.ToString(is.CodeSha256)); hash != f.hash[target] {
 		return fmt.Sprintf("the alias serves version %s with %s", *out.FunctionVersion, hash)
@@ -336,7 +336,7 @@ func (f *function) reached(ctx context.Context, target string) string {
 		return "the version is " + string(is.State)
 	}
 	if _, err := f.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: &f.name}); err != nil {
-		return "it can't run: " + short(err)
+		return "it can't run: " + seen(err)
 	}
 	return ""
 }

@@ -146,7 +146,7 @@ func (p *parameter) byHand(ctx context.Context, target string) error {
 func (p *parameter) reached(ctx context.Context, target string) string {
 	out, err := p.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: &p.name, WithDecryption: aws.Bool(true)})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	if is := aws.ToString(out.Parameter.Value); is != p.value(target) {
 		return "readers get " + is

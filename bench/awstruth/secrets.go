@@ -61,7 +61,7 @@ func (k keyed) locked(ctx context.Context) string {
 	}
 	out, err := k.kms.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &k.key})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	if !out.KeyMetadata.Enabled {
 		return "nobody can decrypt it: its key is " + string(out.KeyMetadata.KeyState)
@@ -240,7 +240,7 @@ func (c *credential) byHand(ctx context.Context, target string) error {
 func (c *credential) reached(ctx context.Context, target string) string {
 	out, err := c.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &c.name})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	if id := aws.ToString(out.VersionId); id != target {
 		return "readers get version " + id

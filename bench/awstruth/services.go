@@ -258,7 +258,7 @@ func (s *service) byHand(ctx context.Context, target string) error {
 func (s *service) reached(ctx context.Context, target string) string {
 	out, err := s.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &s.name, Services: []string{s.name}})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	if len(out.Services) != 1 || aws.ToString(out.Services[0].Status) != "ACTIVE" {
 		return "there is no such service"
@@ -269,7 +269,7 @@ func (s *service) reached(ctx context.Context, target string) string {
 	}
 	definition, err := s.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: is.TaskDefinition})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	ref := aws.ToString(definition.TaskDefinition.ContainerDefinitions[0].Image)
 	if !strings.HasSuffix(ref, ":"+s.tag(target)) && !strings.HasSuffix(ref, "@"+s.digest[target]) {
@@ -281,7 +281,7 @@ func (s *service) reached(ctx context.Context, target string) string {
 	}
 	tasks, err := s.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: &s.name, Tasks: list.TaskArns})
 	if err != nil {
-		return short(err)
+		return seen(err)
 	}
 	if i := slices.IndexFunc(tasks.Tasks, func(t types.Task) bool {
 		return len(t.Containers) != 1 || aws.ToString(t.Containers[0].ImageDigest) != s.digest[target]

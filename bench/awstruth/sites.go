@@ -397,7 +397,7 @@ func (s *site) reached(ctx context.Context, target string) string {
 		}
 		out, err := s.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.name, Key: &path})
 		if err != nil {
-			return path + ": " + short(err)
+			return path + ": " + seen(err)
 		}
 		is, err := io.ReadAll(out.Body)
 		out.Body.Close() // read to its end

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/smithy-go"
+
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/bench/verdict"
 	"github.com/astern-dev/astern/internal/app"
@@ -254,6 +256,12 @@ func (t *trial) try(ctx context.Context, o *verdict.Tried) error {
 		return err
 	}
 	why := t.subject.reached(ctx, o.Target)
+	for tries := 1; strings.Contains(why, unseen); tries++ {
+		if tries == 5 {
+			return fmt.Errorf("looking at %s of trial %d: %s", o.Target, t.seed, why)
+		}
+		why = t.subject.reached(ctx, o.Target)
+	}
 	if o.Works = why == "" && !elsewhere; why != "" { // who looks from elsewhere goes nowhere, also where somebody else went there
 		o.Happened += "; but " + why
 	}
@@ -289,6 +297,19 @@ func (t *trial) goTo(ctx context.Context, target string) (how string, planned bo
 		return short(err), true, err
 	}
 	return "done", true, nil
+}
+
+// unseen begins what is said where no answer came to the bench's own look: that is no word about the target.
+const unseen = "it could not be seen: "
+
+// seen says what an error of the bench's own look tells of the world.
+func seen(err error) string {
+	var call *smithy.OperationError
+	var answer smithy.APIError
+	if errors.As(err, &call) && !errors.As(err, &answer) {
+		return unseen + short(err)
+	}
+	return short(err)
 }
 
 func short(err error) string {
