@@ -31,6 +31,24 @@ func (s *session) afterPlan(f *askFlags) []string {
 	return append(next, view.ShellLine(append([]string{"astern", "apply", f.out}, global...)...))
 }
 
+// which are the words of the command line that say which file and which state are meant, as they are to be typed.
+func (s *session) which() string {
+	_, global := retyped(s.args)
+	for i := 0; i < len(global); i++ {
+		name, _, given := strings.Cut(global[i], "=")
+		if !strings.HasPrefix(name, "-e") && name != "--environment" { // commands name their components' environment themselves
+			continue
+		}
+		end := i + 1
+		if (name == "-e" || name == "--environment") && !given {
+			end++
+		}
+		global = slices.Delete(global, i, min(end, len(global)))
+		i--
+	}
+	return view.ShellLine(global...)
+}
+
 // retyped returns the words of a command line that are to be typed again: all but --dry-run and the output's form. Those that
 // say which system and state are meant come a second time, for commands that follow.
 func retyped(args []string) (again, global []string) {

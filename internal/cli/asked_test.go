@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/astern-dev/astern/internal/view"
 )
 
 // What follows a plan runs as it is printed: with every flag that was typed, quoted where a shell needs it.
@@ -23,6 +25,27 @@ func TestAfterPlan(t *testing.T) {
 	} {
 		if diff := cmp.Diff(c.want, (&session{args: c.args}).afterPlan(&c.f)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", c.args, diff)
+		}
+	}
+}
+
+// Commands that are printed go to the system and the state that this one went to.
+func TestWhich(t *testing.T) {
+	for _, c := range []struct {
+		args       []string
+		line, want string
+	}{
+		{[]string{"status"}, "astern show ex-1", "astern show ex-1"},
+		{[]string{"status", "-e", "production", "--environment=x", "-ey"}, "astern show ex-1", "astern show ex-1"},
+		{[]string{"--state", "/my state", "status", "-e", "production", "-f", "far.yaml"}, "astern cancel ex-1 && astern undo ex-1  # back",
+			"astern --state '/my state' -f far.yaml cancel ex-1 && astern --state '/my state' -f far.yaml undo ex-1  # back"},
+		{[]string{"status", "-f", "far.yaml"}, "astern plan rollback shop -f far.yaml", "astern plan rollback shop -f far.yaml"},
+		{[]string{"status", "-ffar.yaml"}, "  astern skip ex-1", "  astern -ffar.yaml skip ex-1"},
+		{[]string{"status", "--state=s"}, "aws sso login renews them", "aws sso login renews them"},
+	} {
+		st := view.Style{Global: (&session{args: c.args}).which()}
+		if got := st.Command(c.line); got != c.want {
+			t.Errorf("%q: %s, want %s", c.args, got, c.want)
 		}
 	}
 }

@@ -18,7 +18,7 @@ func (s *session) executions() *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{
 		Use: "executions", Short: "list plans being carried out, and those carried out", Args: takes(0, 0),
-		Long: `Lists executions, the open ones first, then the newest.
+		Long: `Lists executions, the open ones first, then the newest. Before them stand plans that wait for approvals, or to be applied.
 
   astern executions
   astern executions --limit 50 -o json`,
@@ -60,6 +60,9 @@ func (s *session) listExecutions(ctx context.Context, a *app.App, limit int) err
 			return err
 		}
 		r.Executions = append(r.Executions, executionLine(sh))
+	}
+	if r.Plans, err = waitingPlans(ctx, a, func(addresses []string) bool { return s.environment == "" || slices.ContainsFunc(addresses, in) }); err != nil {
+		return err
 	}
 	return s.result(r, rendered(view.Executions, r))
 }

@@ -28,7 +28,7 @@ func (s *session) terminal(w io.Writer) (st view.Style, live bool) {
 		mode = view.ColorAuto // the error about it has to be shown somehow
 	}
 	st, live = view.StyleFor(w, mode, s.env, time.Now())
-	st.Verbose = s.verbose
+	st.Verbose, st.Global = s.verbose, s.which()
 	return st, live
 }
 
@@ -74,14 +74,14 @@ type done struct {
 // say writes what was done as the command's result.
 func (s *session) say(d done) error {
 	d.Kind, d.Version = "Done", view.DocumentVersion
-	return s.result(d, func(w io.Writer, _ view.Style) error {
+	return s.result(d, func(w io.Writer, st view.Style) error {
 		what := d.What
 		if d.DryRun {
 			what = "dry run, nothing was written: " + what
 		}
 		lines := []string{what}
 		for _, n := range d.Next {
-			lines = append(lines, "next  "+n)
+			lines = append(lines, "next  "+st.Command(n))
 		}
 		return text(w, lines...)
 	})

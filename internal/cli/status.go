@@ -115,16 +115,23 @@ func underWay(ctx context.Context, a *app.App, r *view.StatusReport, in map[stri
 		r.Executions = append(r.Executions, executionLine(sh))
 		r.Next = append(r.Next, sh.Ways...)
 	}
+	r.Plans, err = waitingPlans(ctx, a, shown)
+	return err
+}
+
+// waitingPlans are the plans that wait for somebody, of those whose addresses are asked for.
+func waitingPlans(ctx context.Context, a *app.App, asked func(addresses []string) bool) ([]view.PlanLine, error) {
 	plans, err := a.WaitingPlans(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var out []view.PlanLine
 	for _, p := range plans {
-		if shown(p.Plan.Addresses()) {
-			r.Plans = append(r.Plans, planLine(p))
+		if asked(p.Plan.Addresses()) {
+			out = append(out, planLine(p))
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // planLine is a plan that waits for approvals, or, where it has them, to be applied.

@@ -17,7 +17,11 @@ func Error(w io.Writer, st Style, err error) error {
 	for _, e := range parts(err) {
 		p.message(bad("error"), e.Error())
 		if hint := astern.HintOf(e); hint != "" {
-			p.message(accent("hint"), hint)
+			lines := strings.Split(hint, "\n")
+			for i := range lines {
+				lines[i] = st.Command(lines[i])
+			}
+			p.message(accent("hint"), strings.Join(lines, "\n"))
 		}
 	}
 	return p.flush(w)

@@ -251,12 +251,16 @@ func executions() []ExecutionLine {
 	}
 }
 
+func waitingPlans() []PlanLine {
+	return []PlanLine{{Hash: planView().Hash, Title: "rollback production/mail to v2", By: "ben", At: ago(time.Minute), Given: []string{"ana"}, Approvals: 2,
+		Next: "astern approve 9f86d081884c --reason …"}}
+}
+
 func statusReport() StatusReport {
 	t := shopTargets()[1]
 	return StatusReport{System: "webshop", Environment: "production", Executions: executions()[:1], Latches: latches()[:1],
 		Incidents: incidentsReport().Incidents[:1],
-		Plans: []PlanLine{{Hash: planView().Hash, Title: "rollback production/mail to v2", By: "ben", At: ago(time.Minute), Given: []string{"ana"}, Approvals: 2,
-			Next: "astern approve 9f86d081884c --reason …"}},
+		Plans:     waitingPlans(),
 		HalfWay: []HalfWay{{Address: "production/stock", Execution: "e-90", At: ago(4 * time.Minute), Runs: []string{"stock-1 runs v1.2.1", "stock-2 runs v1.2.0"},
 			Next: "astern undo e-90  # stock-1 goes back to v1.2.0"}},
 		Components: []ComponentStatus{

@@ -72,7 +72,9 @@ func renderings() []rendering {
 		{"execution", func(w io.Writer, st Style) error { return Execution(w, st, executionView()) }, executionView()},
 		{"execution-ended", func(w io.Writer, st Style) error { return Execution(w, st, endedView()) }, nil},
 		{"execution-fleet", func(w io.Writer, st Style) error { return Execution(w, st, fleet) }, nil},
-		{"executions", func(w io.Writer, st Style) error { return Executions(w, st, ExecutionsReport{executions(), 12}) }, ExecutionsReport{executions(), 12}},
+		{"executions", func(w io.Writer, st Style) error {
+			return Executions(w, st, ExecutionsReport{executions(), 12, waitingPlans()})
+		}, ExecutionsReport{executions(), 12, waitingPlans()}},
 		{"incidents", func(w io.Writer, st Style) error { return Incidents(w, st, incidentsReport()) }, incidentsReport()},
 		{"incidents-none", func(w io.Writer, st Style) error { return Incidents(w, st, IncidentsReport{}) }, nil},
 		{"incident", func(w io.Writer, st Style) error { return Incident(w, st, incidentReport(0)) }, incidentReport(0)},

@@ -57,7 +57,7 @@ func (p *printer) field(label string, parts ...any) {
 
 // command prints a command that a person may copy: never wrapped, never cut.
 func (p *printer) command(indent int, cmd string) {
-	p.raw(tx(strings.Repeat(" ", indent), accent(cmd)))
+	p.raw(tx(strings.Repeat(" ", indent), accent(p.st.Command(cmd))))
 }
 
 // next prints the commands that a person may type next.
@@ -67,7 +67,7 @@ func (p *printer) next(commands []string) {
 		if i > 0 {
 			label = ""
 		}
-		p.raw(tx("  ", dim(pad(label, labelWidth-2)), accent(c)))
+		p.raw(tx("  ", dim(pad(label, labelWidth-2)), accent(p.st.Command(c))))
 	}
 }
 

@@ -40,6 +40,8 @@ func (st Style) why(e ExecutionLine) text {
 type ExecutionsReport struct {
 	Executions []ExecutionLine `json:"executions"`
 	More       int             `json:"more,omitempty"`
+	// Plans are those that wait for approvals, or to be applied: no execution yet.
+	Plans []PlanLine `json:"plans,omitempty"`
 }
 
 // StatusReport is the screen for 3 a.m.
@@ -158,6 +160,9 @@ func (r StatusReport) MarshalJSON() ([]byte, error) {
 // Executions writes the executions as a table.
 func Executions(w io.Writer, st Style, r ExecutionsReport) error {
 	p := newPrinter(st)
+	if p.waits(r.Plans); len(r.Plans) > 0 {
+		p.blank()
+	}
 	if len(r.Executions) == 0 {
 		p.line("no execution is recorded")
 		return p.flush(w)
@@ -279,6 +284,18 @@ func watchedLines(st Style, c ComponentStatus) []text {
 	return []text{line}
 }
 
+// waits writes the plans that wait for approvals, or to be applied.
+func (p *printer) waits(plans []PlanLine) {
+	for _, l := range plans {
+		t := tx(warn("… "), strong(l.Title), dim(", asked by "+orDash(l.By)+" "+p.st.age(l.At)), fmt.Sprintf(": %d of %s", len(l.Given), plural(int64(l.Approvals), "approval")))
+		if len(l.Given) > 0 {
+			t = append(t, tx(", by ", list(l.Given, memberLimit))...)
+		}
+		p.field("waits", t)
+		p.command(labelWidth, l.Next)
+	}
+}
+
 // underWay writes what is being done: executions, plans that wait for somebody, and what was left half-way.
 func (p *printer) underWay(r StatusReport) {
 	st := p.st
@@ -293,14 +310,7 @@ func (p *printer) underWay(r StatusReport) {
 		}
 		p.command(labelWidth, "astern show "+e.Execution.ID)
 	}
-	for _, l := range r.Plans {
-		t := tx(warn("… "), strong(l.Title), dim(", asked by "+orDash(l.By)+" "+st.age(l.At)), fmt.Sprintf(": %d of %s", len(l.Given), plural(int64(l.Approvals), "approval")))
-		if len(l.Given) > 0 {
-			t = append(t, tx(", by ", list(l.Given, memberLimit))...)
-		}
-		p.field("waits", t)
-		p.command(labelWidth, l.Next)
-	}
+	p.waits(r.Plans)
 	for _, h := range r.HalfWay {
 		p.field("half-way", warn("! "+h.Execution), " was cancelled half-way ", st.age(h.At), ": ", strong(list(h.Runs, memberLimit)))
 		p.command(labelWidth, h.Next)

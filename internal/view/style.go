@@ -2,6 +2,8 @@ package view
 
 import (
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -58,6 +60,24 @@ type Style struct {
 	Verbose bool
 	// Now is the moment against which ages are told. Its location is the one that times are shown in.
 	Now time.Time
+	// Global are the words of this command line that say which system and which state are meant, as they are typed: commands
+	// that are printed carry them.
+	Global string
+}
+
+// Command is a command line that a person may copy, or several joined by &&, with what says which system and state are meant.
+func (st Style) Command(line string) string {
+	if missing := func(word string) bool { return !strings.Contains(line, word) }; !slices.ContainsFunc(strings.Fields(st.Global), missing) {
+		return line
+	}
+	parts := strings.Split(line, " && ")
+	for i, part := range parts {
+		word := strings.TrimLeft(part, " ")
+		if rest, ok := strings.CutPrefix(word, "astern "); ok {
+			parts[i] = part[:len(part)-len(word)] + "astern " + st.Global + " " + rest
+		}
+	}
+	return strings.Join(parts, " && ")
 }
 
 // StyleFor returns the style for an output and whether that is a terminal on which lines can be redrawn. Anything but

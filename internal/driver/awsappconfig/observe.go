@@ -63,6 +63,7 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	}
 	switch {
 	case astern.CodeOf(err) == astern.NotFound:
+		l.Unknown("revision", astern.Errorf(astern.NotFound, "there is no configuration %s of %s/%s in %s", p.Configuration, p.Application, p.Environment, p.Where()))
 	case err != nil:
 		l.Fail(err, []string{""}, "revision", "ids")
 	default:

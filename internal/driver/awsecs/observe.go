@@ -61,6 +61,7 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	}
 	switch {
 	case astern.CodeOf(err) == astern.NotFound:
+		l.Unknown("revision", astern.Errorf(astern.NotFound, "there is no service %s in the cluster %s in %s", p.Service, p.Cluster, p.Where()))
 	case err != nil:
 		l.Fail(err, []string{""}, "arn", "revision", "primary")
 	default:

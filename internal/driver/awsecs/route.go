@@ -36,6 +36,8 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	switch {
 	case !astern.ValidRevision(t.Revision):
 		return astern.Route{}, astern.Errorf(astern.Invalid, "%q is not the name of a revision", t.Revision)
+	case !now.Known() && s.Values["arn"].Text == "" && s.Values["arn"].Known():
+		return refuse("%s", now.Unknown)
 	case !now.Known():
 		return refuse("what the service runs is not known: %s", now.Unknown)
 	case is && moving && !failed && !shared && o.Verb != astern.VerbRedeploy:

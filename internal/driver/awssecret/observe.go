@@ -50,6 +50,7 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	}
 	switch {
 	case astern.CodeOf(err) == astern.NotFound:
+		sight.Unknown("revision", astern.Errorf(astern.NotFound, "there is no secret %s in %s", p.Secret, p.Where()))
 		return sight.State(), nil
 	case err != nil:
 		sight.Fail(err, []string{""}, "arn", "revision")
