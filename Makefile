@@ -4,6 +4,9 @@ SHELL       := bash
 MAKEFLAGS   += --no-print-directory
 .DEFAULT_GOAL := help
 
+# Where need.sh puts moto and the command line of AWS, when the machine has none.
+export PATH := $(PATH):$(CURDIR)/build/moto/bin
+
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := bin/tools/staticcheck-v0.8.2
 BUILD       := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'

@@ -21,6 +21,7 @@ var tasks = []task{
 	{Name: "secret-faults", Package: "internal/driver/awssecret", Test: "TestEveryFault", Trials: 10, Chunk: 5},         // the same
 	{Name: "ssm-faults", Package: "internal/driver/awsssm", Test: "TestEveryFault", Trials: 16, Chunk: 8},               // the same
 	{Name: "s3site-faults", Package: "internal/driver/awss3site", Test: "TestEveryFault", Trials: 160, Chunk: 10},       // the same
+	{Name: "s3site-objects", Package: "internal/driver/awss3site", Test: "TestManyObjects", Trials: 20_000, Chunk: 20_000}, // objects of one site
 	{Name: "outbox", Package: "internal/app", Test: "TestOutboxSimulation", Trials: 30_000, Chunk: 1_000},
 	{Name: "power-cuts", Package: "internal/store/sqlite", Test: "TestPowerCuts", Trials: 25_000, Chunk: 500},      // four cuts each
 	{Name: "damaged-state", Package: "internal/store/sqlite", Test: "TestDamagedState", Trials: 5_000, Chunk: 250}, // each damages in seven ways

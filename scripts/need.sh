@@ -36,7 +36,7 @@ need_go() {
 # The version is the one that the lab is written for. The command line of AWS is for its tests.
 need_lab() {
 	local moto=build/moto
-	! has moto_server || return 0
+	! { has moto_server && has aws; } || return 0
 	[ ! -x "$moto/bin/moto_server" ] || return 0
 	say "installing moto 5.2 into $moto"
 	rm -rf "$moto"

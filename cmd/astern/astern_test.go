@@ -128,6 +128,13 @@ func condition(cond string) (bool, error) {
 	case "namespaces":
 		return exec.Command("unshare", "-rm", "true").Run() == nil, nil
 	}
+	if program, ok := strings.CutPrefix(cond, "needs:"); ok { // [exec:…] would pass in silence where CI has to fail
+		_, err := exec.LookPath(program)
+		if err != nil && os.Getenv("CI") == "true" {
+			return false, fmt.Errorf("CI=true, and there is no %s: scripts/need.sh tests installs it", program)
+		}
+		return err == nil, nil
+	}
 	return false, fmt.Errorf("unknown condition %s", cond)
 }
 

@@ -41,6 +41,7 @@ func TestWhich(t *testing.T) {
 			"astern --state '/my state' -f far.yaml cancel ex-1 && astern --state '/my state' -f far.yaml undo ex-1  # back"},
 		{[]string{"status", "-f", "far.yaml"}, "astern plan rollback shop -f far.yaml", "astern plan rollback shop -f far.yaml"},
 		{[]string{"status", "-ffar.yaml"}, "  astern skip ex-1", "  astern -ffar.yaml skip ex-1"},
+		{[]string{"--state", "s"}, "somebody types: astern approve 12; then: astern apply 12", "somebody types: astern --state s approve 12; then: astern --state s apply 12"},
 		{[]string{"status", "--state=s"}, "aws sso login renews them", "aws sso login renews them"},
 	} {
 		st := view.Style{Global: (&session{args: c.args}).which()}

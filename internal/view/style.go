@@ -65,19 +65,18 @@ type Style struct {
 	Global string
 }
 
-// Command is a command line that a person may copy, or several joined by &&, with what says which system and state are meant.
+// Command is a line with commands that a person may copy: at its beginning, behind && or behind a colon. They get what says which
+// system and state are meant.
 func (st Style) Command(line string) string {
 	if missing := func(word string) bool { return !strings.Contains(line, word) }; !slices.ContainsFunc(strings.Fields(st.Global), missing) {
 		return line
 	}
-	parts := strings.Split(line, " && ")
-	for i, part := range parts {
-		word := strings.TrimLeft(part, " ")
-		if rest, ok := strings.CutPrefix(word, "astern "); ok {
-			parts[i] = part[:len(part)-len(word)] + "astern " + st.Global + " " + rest
-		}
+	with := "astern " + st.Global + " "
+	word := strings.TrimLeft(line, " ")
+	if rest, ok := strings.CutPrefix(word, "astern "); ok {
+		line = line[:len(line)-len(word)] + with + rest
 	}
-	return strings.Join(parts, " && ")
+	return strings.NewReplacer("&& astern ", "&& "+with, ": astern ", ": "+with).Replace(line)
 }
 
 // StyleFor returns the style for an output and whether that is a terminal on which lines can be redrawn. Anything but

@@ -587,13 +587,26 @@ func TestDiscover(t *testing.T) {
 		l.must(err)
 	}
 	d := l.driver.Observer.(*driver)
-	found, err := d.region(t.Context(), l.place().Settings.Settings)
+	session, err := d.accounts.Session(t.Context(), l.place().Settings.Settings)
 	l.must(err)
+	s := l.place().Settings.Settings
+	s.Region = session.Region
+	var found []astern.Discovered
+	pages := 0
+	for token := (*string)(nil); pages == 0 || token != nil; pages++ {
+		var some []astern.Discovered
+		some, token, err = page(t.Context(), session, s, token)
+		l.must(err)
+		found = append(found, some...)
+	}
+	if pages != 2 {
+		t.Errorf("52 applications are %d pages, want 2", pages)
+	}
 	if len(found) != 1 || found[0].Name != "shop-limits-prod" || found[0].Settings.(Settings).Environment != "prod" {
 		t.Errorf("found %+v", found)
 	}
 	l.deny("ListEnvironments")
-	if _, err := d.region(t.Context(), l.place().Settings.Settings); astern.CodeOf(err) != astern.Denied || !strings.Contains(astern.HintOf(err), "appconfig:ListEnvironments") {
+	if _, _, err := page(t.Context(), session, s, nil); astern.CodeOf(err) != astern.Denied || !strings.Contains(astern.HintOf(err), "appconfig:ListEnvironments") {
 		t.Errorf("where it may not look: %v (%s)", err, astern.HintOf(err))
 	}
 }

@@ -62,6 +62,7 @@ type driver struct {
 // that was the latest: both are refused when somebody else was there.
 func New(accounts *awsapi.Accounts, lookup func(address string) (astern.Component, bool)) astern.Driver {
 	d := &driver{accounts: accounts, lookup: lookup, now: time.Now}
+	pages := awsapi.NewPager(accounts, page)
 	return astern.Driver{
 		Kind:     Kind,
 		Layer:    astern.LayerFlag,
@@ -85,7 +86,8 @@ func New(accounts *awsapi.Accounts, lookup func(address string) (astern.Componen
 		Stopper:    &actor{d},
 		Validator:  validator{},
 		Occupier:   validator{},
-		Discoverer: d,
+		Discoverer: pages,
+		Pager:      pages,
 		Permitter:  validator{},
 	}
 }

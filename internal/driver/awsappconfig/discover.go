@@ -16,48 +16,20 @@ import (
 
 // Bounds of what is looked at in one region.
 const (
-	maxApplications = 1000
-	maxEach         = 1000 // environments, or profiles, of one application
-	sideBySide      = 8
-	lookBack        = 200 // deployments of an environment, the newest
+	maxEach    = 1000 // environments, or profiles, of one application
+	sideBySide = 8
+	lookBack   = 200 // deployments of an environment, the newest
 )
 
-// Discover looks at the applications of each region that a place names ("aws:eu-central-1"), and returns each configuration
-// profile in each environment that it was deployed to.
-func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
-	regions, err := awsapi.Places(places)
-	if err != nil {
-		return nil, err
-	}
-	var out []astern.Discovered
-	for _, s := range regions {
-		found, err := d.region(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, nil
-}
-
-// region returns what is found in one region, in the order of the list.
-func (d *driver) region(ctx context.Context, s awsapi.Settings) ([]astern.Discovered, error) {
-	session, err := d.accounts.Session(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	s.Region = session.Region
+// page looks at one page of the applications of a region, and returns each configuration profile in each environment that it was
+// deployed to, in the order of the list.
+func page(ctx context.Context, session *awsapi.Session, s awsapi.Settings, token *string) ([]astern.Discovered, *string, error) {
 	c := appconfig.NewFromConfig(session.Read)
-	applications, err := all("the applications of "+s.Region, maxApplications, func(next *string) ([]types.Application, *string, error) {
-		o, err := c.ListApplications(ctx, &appconfig.ListApplicationsInput{MaxResults: aws.Int32(50), NextToken: next})
-		if err != nil {
-			return nil, nil, err
-		}
-		return o.Items, o.NextToken, nil
-	})
+	list, err := c.ListApplications(ctx, &appconfig.ListApplicationsInput{MaxResults: aws.Int32(50), NextToken: token})
 	if err != nil {
-		return nil, err
+		return nil, nil, awsapi.Explain(err, "listing the applications of "+s.Region, "")
 	}
+	applications := list.Items
 	found, errs := make([][]astern.Discovered, len(applications)), make([]error, len(applications))
 	slots := make(chan struct{}, sideBySide)
 	var wait sync.WaitGroup
@@ -72,11 +44,11 @@ func (d *driver) region(ctx context.Context, s awsapi.Settings) ([]astern.Discov
 	var out []astern.Discovered
 	for i := range applications {
 		if errs[i] != nil {
-			return nil, errs[i]
+			return nil, nil, errs[i]
 		}
 		out = append(out, found[i]...)
 	}
-	return out, nil
+	return out, list.NextToken, nil
 }
 
 // all pages through a list.

@@ -436,6 +436,25 @@ func TestDiscover(t *testing.T) {
 	if len(found) != 1 || found[0].Settings.(Settings).Cluster != w.name || found[0].Settings.(Settings).Service != w.name || found[0].Settings.(Settings).Region != "eu-central-1" {
 		t.Errorf("found %+v, want the service alone", found)
 	}
+
+	// It goes from cluster to cluster by pages that can be kept, and over one that was deleted since.
+	first, next, err := a.driver.Pager.DiscoverPage(t.Context(), "aws:", "")
+	w.must(err)
+	if len(first) != 1 || next != "" {
+		t.Errorf("the first page is %+v and the next %q", first, next)
+	}
+	gone := spot{Clusters: []string{"arn:aws:ecs:eu-central-1:" + lab.Account + ":cluster/gone", "arn:aws:ecs:eu-central-1:" + lab.Account + ":cluster/" + w.name}}
+	second, next, err := a.driver.Pager.DiscoverPage(t.Context(), "aws:", *gone.token())
+	w.must(err)
+	if len(second) != 0 || next == "" {
+		t.Errorf("a cluster that is gone: %+v, and the next page is %q", second, next)
+	}
+	if third, end, err := a.driver.Pager.DiscoverPage(t.Context(), "aws:", next); err != nil || len(third) != 1 || end != "" {
+		t.Errorf("the cluster after it: %+v, %q, %v", third, end, err)
+	}
+	if _, _, err := a.driver.Pager.DiscoverPage(t.Context(), "aws:", "nonsense"); astern.CodeOf(err) != astern.Invalid {
+		t.Errorf("a page that is none: %v", err)
+	}
 }
 
 func TestSettings(t *testing.T) {

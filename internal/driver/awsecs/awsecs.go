@@ -49,6 +49,7 @@ type driver struct {
 // New returns the driver. Lookup finds a component by its address, for acting. The caller closes the accounts.
 func New(accounts *awsapi.Accounts, lookup func(address string) (astern.Component, bool)) astern.Driver {
 	d := &driver{accounts: accounts, lookup: lookup, now: time.Now}
+	pages := awsapi.NewPager(accounts, page)
 	return astern.Driver{
 		Kind:     Kind,
 		Layer:    astern.LayerApplication,
@@ -70,7 +71,8 @@ func New(accounts *awsapi.Accounts, lookup func(address string) (astern.Componen
 		Actor:      &actor{d},
 		Validator:  validator{},
 		Occupier:   validator{},
-		Discoverer: d,
+		Discoverer: pages,
+		Pager:      pages,
 		Permitter:  validator{},
 	}
 }

@@ -2,6 +2,7 @@ package awsecs
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,59 +13,64 @@ import (
 	"github.com/astern-dev/astern/internal/awsapi"
 )
 
-// servicesMost bounds what is looked at in one region.
-const servicesMost = 5000
-
-// Discover lists the services of each region that a place names ("aws:eu-central-1").
-func (d *driver) Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
-	regions, err := awsapi.Places(places)
-	if err != nil {
-		return nil, err
-	}
-	var out []astern.Discovered
-	for _, s := range regions {
-		session, err := d.accounts.Session(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		s.Region = session.Region
-		found, err := discover(ctx, ecs.NewFromConfig(session.Read), s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, nil
+// spot is how far a search of a region is.
+type spot struct {
+	Clusters []string `json:"clusters"`           // ARNs of those still to be looked at
+	Services string   `json:"services,omitempty"` // page of the services of the first
+	Next     string   `json:"next,omitempty"`     // page of the clusters after them
 }
 
-// discover returns the services of every cluster of one region.
+// token returns what a page is named by, nil at the end.
+func (at spot) token() *string {
+	if len(at.Clusters) == 0 && at.Next == "" {
+		return nil
+	}
+	text, _ := json.Marshal(at) // strings only
+	return aws.String(string(text))
+}
+
+// page looks at one page of the services of a cluster, and goes from cluster to cluster.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html
-func discover(ctx context.Context, c *ecs.Client, s awsapi.Settings) ([]astern.Discovered, error) {
-	var out []astern.Discovered
-	clusters := ecs.NewListClustersPaginator(c, &ecs.ListClustersInput{})
-	for clusters.HasMorePages() {
-		page, err := clusters.NextPage(ctx)
-		if err != nil {
-			return nil, awsapi.Explain(err, "listing the clusters of "+s.Region, "")
-		}
-		for _, arn := range page.ClusterArns {
-			services := ecs.NewListServicesPaginator(c, &ecs.ListServicesInput{Cluster: &arn, MaxResults: aws.Int32(100)})
-			for services.HasMorePages() {
-				some, err := services.NextPage(ctx)
-				if err != nil {
-					return nil, awsapi.Explain(err, "listing the services of "+nameOf(arn), arn)
-				}
-				found, err := recognize(ctx, c, s, nameOf(arn), some.ServiceArns)
-				if err != nil {
-					return nil, err
-				}
-				if out = append(out, found...); len(out) > servicesMost {
-					return nil, astern.Errorf(astern.Refused, "listing the services of %s: there are more than %d", s.Region, servicesMost)
-				}
-			}
+func page(ctx context.Context, session *awsapi.Session, s awsapi.Settings, token *string) ([]astern.Discovered, *string, error) {
+	c := ecs.NewFromConfig(session.Read)
+	var at spot
+	if token != nil {
+		if err := json.Unmarshal([]byte(*token), &at); err != nil {
+			return nil, nil, astern.Errorf(astern.Invalid, "looking for services of %s: there is no page %q", s.Region, awsapi.OneLine(*token))
 		}
 	}
-	return out, nil
+	if len(at.Clusters) == 0 {
+		list, err := c.ListClusters(ctx, &ecs.ListClustersInput{NextToken: given(at.Next)})
+		if err != nil {
+			return nil, nil, awsapi.Explain(err, "listing the clusters of "+s.Region, "")
+		}
+		at = spot{Clusters: list.ClusterArns, Next: aws.ToString(list.NextToken)}
+	}
+	if len(at.Clusters) == 0 {
+		return nil, at.token(), nil
+	}
+	arn := at.Clusters[0]
+	list, err := c.ListServices(ctx, &ecs.ListServicesInput{Cluster: &arn, MaxResults: aws.Int32(100), NextToken: given(at.Services)})
+	if awsapi.Is(err, "ClusterNotFoundException") { // deleted since the list was made
+		at.Clusters, at.Services = at.Clusters[1:], ""
+		return nil, at.token(), nil
+	}
+	if err != nil {
+		return nil, nil, awsapi.Explain(err, "listing the services of "+nameOf(arn), arn)
+	}
+	found, err := recognize(ctx, c, s, nameOf(arn), list.ServiceArns)
+	if at.Services = aws.ToString(list.NextToken); at.Services == "" {
+		at.Clusters = at.Clusters[1:]
+	}
+	return found, at.token(), err
+}
+
+// given is a parameter that is left out where it is empty.
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // recognize returns the services that UpdateService can take back, in the order of the list: those that ECS itself deploys.

@@ -14,7 +14,7 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// pager lists n keys of three versions each, and no key that a release has but one.
+// pager lists n keys, the first hundred of three versions each.
 type pager struct{ n, page, calls int }
 
 func (p *pager) ListObjectVersions(_ context.Context, in *s3.ListObjectVersionsInput, _ ...func(*s3.Options)) (*s3.ListObjectVersionsOutput, error) {
@@ -24,7 +24,11 @@ func (p *pager) ListObjectVersions(_ context.Context, in *s3.ListObjectVersionsI
 	out := &s3.ListObjectVersionsOutput{}
 	at := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
 	for i := from; i < min(from+p.page, p.n); i++ {
-		for v := range 3 {
+		versions := 1
+		if i < 100 {
+			versions = 3
+		}
+		for v := range versions {
 			out.Versions = append(out.Versions, s3types.ObjectVersion{Key: aws.String(fmt.Sprintf("key-%09d", i)), VersionId: aws.String(fmt.Sprint(v)), ETag: aws.String(fmt.Sprintf(`"e%d"`, v)),
 				Size: aws.Int64(1), IsLatest: aws.Bool(v == 0), LastModified: aws.Time(at.AddDate(0, 0, -v))})
 		}
@@ -35,7 +39,7 @@ func (p *pager) ListObjectVersions(_ context.Context, in *s3.ListObjectVersionsI
 	return out, nil
 }
 
-// A bucket of many versions is gone through page by page; of them only what a release has is kept.
+// A bucket of a million objects is gone through page by page; of them only what a release has is kept.
 func TestManyVersions(t *testing.T) {
 	wanted := file{Path: "key-000000007", Size: 1, SHA256: strings.Repeat("0", 64), ETag: "e2", Version: "2"}
 	s := newSurvey(clients{}, []*release{{manifest: manifestOf("v1", []file{wanted})}}, nil)
@@ -43,23 +47,23 @@ func TestManyVersions(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	api := &pager{n: 100_000, page: 333}
+	api := &pager{n: 1_000_000, page: 1000}
 	if err := s.list(t.Context(), api.ListObjectVersions); err != nil {
 		t.Fatal(err)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if s.listed != 300_000 || s.foreign != 99_999 || s.shared != 1 {
+	if s.listed != 1_000_200 || s.foreign != 999_999 || s.shared != 1 {
 		t.Errorf("%d listed, %d of nobody, %d shared", s.listed, s.foreign, s.shared)
 	}
 	if w := s.releases[0].ways[0]; !w.found || w.version != "2" || w.live {
 		t.Errorf("the way back is %+v", w)
 	}
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 4<<20 {
-		t.Errorf("%d bytes are kept of 300,000 versions", grown)
+		t.Errorf("%d bytes are kept of a million objects", grown)
 	}
-	s.most = 299_000
-	if err := s.list(t.Context(), api.ListObjectVersions); err == nil || !strings.Contains(err.Error(), "more than 299000") {
+	s.most = 999_000
+	if err := s.list(t.Context(), api.ListObjectVersions); err == nil || !strings.Contains(err.Error(), "more than 999000") {
 		t.Errorf("a list without end: %v", err)
 	}
 }
