@@ -123,7 +123,8 @@ func TestOddKeys(t *testing.T) {
 	t.Parallel()
 	x := newSite(t, true, nil)
 	odd := map[string]string{}
-	for i, key := range []string{"a b/it's \"quoted\" $(x).txt", "..hidden/x", "plus+plus.txt", "100%/50%25.txt", "ümläut/ö.txt", "q?a=b&c#d.txt", "semi;colon,comma.txt", "snow☃man.txt", "a&lt;b.txt"} {
+	for i, key := range []string{"a b/it's \"quoted\" $(x).txt", "..hidden/x", "plus+plus.txt", "100%/50%25.txt", "ümläut/ö.txt", "q?a=b&c#d.txt", "semi;colon,comma.txt", "snow☃man.txt", "a&lt;b.txt",
+		"up/../down.txt", "x//y.txt", "./here.txt", "../above.txt", "/lead.txt"} {
 		odd[key] = fmt.Sprint("first ", i)
 	}
 	x.carry(astern.VerbRollback, "v1", nil)
@@ -136,7 +137,12 @@ func TestOddKeys(t *testing.T) {
 	x.upload(map[string]string{"index.html": "four"})
 	x.carry(astern.VerbDeploy, "v4", nil)
 	x.carry(astern.VerbRollback, "v3", nil)
+	there, _, err := x.clients.present(t.Context())
+	x.must(err)
 	for key, text := range odd {
+		if _, ok := there[key]; !ok {
+			t.Errorf("%q is not among the keys: somebody on the way took it for another", key)
+		}
 		if got := x.text(key); got != text {
 			t.Errorf("%q is %q, want %q", key, got, text)
 		}
