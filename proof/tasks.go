@@ -13,14 +13,14 @@ var tasks = []task{
 	{Name: "looks-raced", Package: "internal/driver/hostservice", Test: "TestLooksWhileLinksAreSwapped", Trials: 20_000, Chunk: 500},
 	{Name: "simulation", Package: "internal/engine", Test: "TestSimulation", Trials: 900_000, Chunk: 10_000},
 	{Name: "house", Package: "internal/app", Test: "TestHouseSimulation", Trials: 100_000, Chunk: 1_000},
-	{Name: "killed-anywhere", Package: "internal/app", Test: "TestKilledAnywhere", Trials: 4, Chunk: 1},                 // quarters of all writes, before and after each
-	{Name: "forged", Package: "internal/app", Test: "TestNobodyVouches", Trials: 10, Chunk: 1},                          // tenths of all single changes
-	{Name: "ecs-faults", Package: "internal/driver/awsecs", Test: "TestEveryFault", Trials: 240, Chunk: 8},              // parts of all calls and faults
-	{Name: "appconfig-faults", Package: "internal/driver/awsappconfig", Test: "TestEveryFault", Trials: 160, Chunk: 16}, // the same
-	{Name: "lambda-faults", Package: "internal/driver/awslambda", Test: "TestEveryFault", Trials: 80, Chunk: 8},         // the same
-	{Name: "secret-faults", Package: "internal/driver/awssecret", Test: "TestEveryFault", Trials: 10, Chunk: 5},         // the same
-	{Name: "ssm-faults", Package: "internal/driver/awsssm", Test: "TestEveryFault", Trials: 16, Chunk: 8},               // the same
-	{Name: "s3site-faults", Package: "internal/driver/awss3site", Test: "TestEveryFault", Trials: 160, Chunk: 10},       // the same
+	{Name: "killed-anywhere", Package: "internal/app", Test: "TestKilledAnywhere", Trials: 4, Chunk: 1},                    // quarters of all writes, before and after each
+	{Name: "forged", Package: "internal/app", Test: "TestNobodyVouches", Trials: 10, Chunk: 1},                             // tenths of all single changes
+	{Name: "ecs-faults", Package: "internal/driver/awsecs", Test: "TestEveryFault", Trials: 240, Chunk: 8},                 // parts of all calls and faults
+	{Name: "appconfig-faults", Package: "internal/driver/awsappconfig", Test: "TestEveryFault", Trials: 160, Chunk: 16},    // the same
+	{Name: "lambda-faults", Package: "internal/driver/awslambda", Test: "TestEveryFault", Trials: 80, Chunk: 8},            // the same
+	{Name: "secret-faults", Package: "internal/driver/awssecret", Test: "TestEveryFault", Trials: 10, Chunk: 5},            // the same
+	{Name: "ssm-faults", Package: "internal/driver/awsssm", Test: "TestEveryFault", Trials: 16, Chunk: 8},                  // the same
+	{Name: "s3site-faults", Package: "internal/driver/awss3site", Test: "TestEveryFault", Trials: 160, Chunk: 10},          // the same
 	{Name: "s3site-objects", Package: "internal/driver/awss3site", Test: "TestManyObjects", Trials: 20_000, Chunk: 20_000}, // objects of one site
 	{Name: "outbox", Package: "internal/app", Test: "TestOutboxSimulation", Trials: 30_000, Chunk: 1_000},
 	{Name: "power-cuts", Package: "internal/store/sqlite", Test: "TestPowerCuts", Trials: 25_000, Chunk: 500},      // four cuts each
