@@ -39,27 +39,45 @@ func (t Attempt) String() string {
 	return strings.TrimSuffix(fmt.Sprintf("%s %s %s: %s", t.Execution, is, t.State, t.Why), ": ")
 }
 
-// Attempts returns the executions that were to take the components to revisions and were cancelled or have not ended, by address;
-// the newest first.
+// mostAttempts is how many executions are read for them: more than anybody goes back through.
+const mostAttempts = 50
+
+// Attempts returns the executions that were to take the components to revisions and did not get them there: they were cancelled
+// before, or have not ended. They are given by address, the newest first.
 func (a *App) Attempts(ctx context.Context, addresses ...string) (map[string][]Attempt, error) {
 	all, err := a.Store.Executions(ctx, 0, false)
 	if err != nil {
 		return nil, fmt.Errorf("reading executions: %w", err)
 	}
 	slices.SortStableFunc(all, func(x, y astern.Execution) int { return y.CreatedAt.Compare(x.CreatedAt) })
-	out := map[string][]Attempt{}
+	arrived := map[string]bool{} // "EXECUTION ADDRESS": the ledger has it
+	for _, address := range addresses {
+		events, err := a.Store.Events(ctx, address, 0)
+		if err != nil {
+			return nil, fmt.Errorf("reading the ledger of %s: %w", address, err)
+		}
+		for _, e := range events {
+			if e.Kind == astern.EventDeployed {
+				arrived[e.Execution+" "+address] = true
+			}
+		}
+	}
+	out, read := map[string][]Attempt{}, 0
 	for _, e := range all {
 		asked := func(address string) bool { return slices.Contains(addresses, address) }
 		if e.Outcome != astern.OutcomeCancelled && e.Outcome != "" || !slices.ContainsFunc(e.Addresses, asked) {
 			continue
+		}
+		if read++; read > mostAttempts {
+			break
 		}
 		l, err := a.load(ctx, e.ID)
 		if err != nil {
 			continue // one old execution that can't be read must not take the whole history along
 		}
 		for _, m := range l.plan.Moves {
-			if asked(m.Address) {
-				out[m.Address] = append(out[m.Address], l.attempt(m.To))
+			if asked(m.Address) && !arrived[e.ID+" "+m.Address] {
+				out[m.Address] = append(out[m.Address], l.attempt(m))
 			}
 		}
 	}
@@ -67,12 +85,12 @@ func (a *App) Attempts(ctx context.Context, addresses ...string) (map[string][]A
 }
 
 // failed says by revision what became of the newest of a component's attempts to get there, where it was cancelled and the
-// component did not get there in another way since.
+// component did not get there in another way since. A redeployment is of what ran already, and leaves no word in the ledger.
 func failed(all []Attempt, h astern.History) map[string]string {
 	said := map[string]string{}
 	for _, t := range all {
 		d, _ := h.Of(t.Revision)
-		if said[t.Revision] == "" && t.State == attemptCancelled && (d.LastAt == nil || t.At.After(*d.LastAt)) {
+		if said[t.Revision] == "" && t.Verb != astern.VerbRedeploy && t.State == attemptCancelled && (d.LastAt == nil || t.At.After(*d.LastAt)) {
 			said[t.Revision] = t.String()
 		}
 	}
@@ -107,9 +125,9 @@ func (a *App) WithAttempts(ctx context.Context, found []ComponentTargets) error 
 	return nil
 }
 
-// attempt says what became of the execution's way to the revision: what it held for when it was cancelled, or holds for now.
-func (l loaded) attempt(revision string) Attempt {
-	t := Attempt{Execution: l.execution.ID, Verb: l.plan.Intent.Verb, Revision: revision, At: l.execution.CreatedAt, By: l.plan.Asked.By, State: attemptUnderWay}
+// attempt says what became of the execution's way for one component: what it held for there when it was cancelled, or holds for now.
+func (l loaded) attempt(m astern.Move) Attempt {
+	t := Attempt{Execution: l.execution.ID, Verb: l.plan.Intent.Verb, Revision: m.To, At: l.execution.CreatedAt, By: l.plan.Asked.By, State: attemptUnderWay}
 	before := slices.IndexFunc(l.records, func(r astern.Record) bool { return r.Kind == astern.RecordCancelled })
 	if before >= 0 {
 		t.State, t.Why = attemptCancelled, l.records[before].Text
@@ -123,11 +141,27 @@ func (l loaded) attempt(revision string) Attempt {
 	for _, r := range l.records[:before] {
 		f.Apply(r)
 	}
-	if held := holds(f, l.records[before-1].At); len(held) > 0 {
-		t.Why = strings.TrimPrefix(fmt.Sprintf("%s %s: %s", held[0].Step, held[0].Kind, held[0].Text), " ")
+	for _, h := range holds(f, l.records[before-1].At) {
 		if t.State == attemptUnderWay {
 			t.State = attemptHeld
 		}
+		if of := l.addressOf(h.Step); of == "" || of == m.Address {
+			t.Why = strings.TrimPrefix(fmt.Sprintf("%s %s: %s", h.Step, h.Kind, h.Text), " ")
+			break
+		}
 	}
 	return t
+}
+
+// addressOf returns the component that a step of a lane is of; "" where there is no such step.
+func (l loaded) addressOf(step string) string {
+	id, _, _ := strings.Cut(step, "@")
+	for _, st := range l.plan.Stages {
+		for _, s := range st.Steps {
+			if s.ID == id {
+				return s.Address
+			}
+		}
+	}
+	return ""
 }

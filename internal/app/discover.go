@@ -142,15 +142,14 @@ func oneAtATime(tell func(Progress)) func(Progress) {
 	}
 }
 
-// ofOneKind reports whether an error may be of one service alone: it is denied, does not exist in the region, is out of order, or
-// asked too often for minutes.
+// ofOneKind reports whether an error may be of one service alone: it is denied, does not exist in the region, or is out of order.
 // The other kinds are looked for then.
 func ofOneKind(ctx context.Context, err error) bool {
 	if err == nil || ctx.Err() != nil || awsapi.Stale(err) {
 		return false
 	}
 	code := astern.CodeOf(err)
-	return code == astern.Denied || code == astern.Unavailable || code == astern.NotFound || code == astern.Throttled
+	return code == astern.Denied || code == astern.Unavailable || code == astern.NotFound
 }
 
 func hinted(err error) string {

@@ -67,6 +67,9 @@ func (a *App) planned(ctx context.Context, ask Ask) (made Planned, addresses []s
 		return made, nil, err
 	}
 	p, err := planner.Plan(r)
+	if errors.Is(err, astern.ErrNothingToDo) {
+		return made, r.Intent.Addresses, err // nobody was refused anything
+	}
 	if err != nil {
 		refused := audit.Record{Verb: ask.Verb, Addresses: r.Intent.Addresses, Revision: ask.Revision, Reason: ask.Reason}
 		return made, r.Intent.Addresses, a.refusing(ctx, refused, "plan", err)
@@ -78,8 +81,12 @@ func (a *App) planned(ctx context.Context, ask Ask) (made Planned, addresses []s
 // acting names the execution that acts on one of the components where a plan is refused: what it did is often why, a latch
 // above all, and nothing can be done there before it ends.
 func (a *App) acting(ctx context.Context, addresses []string, refusal error) error {
-	if code := astern.CodeOf(refusal); refusal == nil || code != astern.Refused && code != astern.NotReady || errors.Is(refusal, astern.ErrNothingToDo) {
+	if code := astern.CodeOf(refusal); refusal == nil || code != astern.Refused && code != astern.NotReady {
 		return refusal
+	}
+	because := refusal
+	if errors.Is(refusal, astern.ErrNothingToDo) { // what has not ended is not done
+		because = errors.New(refusal.Error())
 	}
 	open, err := a.Store.Executions(ctx, 0, true)
 	if err != nil {
@@ -95,10 +102,10 @@ func (a *App) acting(ctx context.Context, addresses []string, refusal error) err
 				return refusal
 			}
 			if s.Alive {
-				return astern.Errorf(astern.Conflict, "%s is held by %s, which is running: %w", address, e.ID, refusal).
+				return astern.Errorf(astern.Conflict, "%s is held by %s, which is running: %w", address, e.ID, because).
 					WithHint("astern follow %s shows how it goes; astern pause %[1]s or astern cancel %[1]s stops it", e.ID)
 			}
-			return astern.Errorf(astern.Conflict, "%s is held by %s, which has not ended: %w", address, e.ID, refusal).
+			return astern.Errorf(astern.Conflict, "%s is held by %s, which has not ended: %w", address, e.ID, because).
 				WithHint("%s", strings.Join(s.Ways, "\n"))
 		}
 	}

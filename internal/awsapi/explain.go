@@ -144,7 +144,7 @@ func classify(err error) class {
 	case errors.Is(err, context.Canceled):
 		c.code, c.own, c.text = astern.Interrupted, true, "interrupted"
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		c.own, c.text = true, "no answer in time"
+		c.own, c.text = true, fromHost(err, "no answer in time")
 	default:
 		c.ofTransport(err)
 	}
@@ -207,27 +207,30 @@ func (c *class) ofTransport(err error) {
 	case answered(err) != 0:
 		c.text = fmt.Sprintf("the answer with status %d can't be read: %s", answered(err), rootText(err))
 	default:
-		c.text = rootText(err)
 		var op *net.OpError
 		c.own = errors.As(err, &op) // its words are the system's
-		if host := askedHost(err); host != "" {
-			c.text = host + ": " + c.text
-		}
+		c.text = fromHost(err, rootText(err))
 	}
 }
 
-// askedHost is the host and port that no answer came from, "" where the error does not tell. Nothing else of the address is
-// said: its query may hold a signature.
-func askedHost(err error) string {
+// fromHost puts the host and port before the words that no answer came from. Nothing else of the address is said: its query may
+// hold a signature.
+func fromHost(err error, text string) string {
+	var op, dial *net.OpError
+	if errors.As(err, &op) && op.Op == "proxyconnect" {
+		if errors.As(op.Err, &dial) && dial.Addr != nil {
+			return "the proxy " + oneLine(dial.Addr.String()) + ": " + text
+		}
+		return "the proxy: " + text
+	}
 	var asked *url.Error
 	if !errors.As(err, &asked) {
-		return ""
+		return text
 	}
-	u, parseErr := url.Parse(asked.URL)
-	if parseErr != nil {
-		return ""
+	if u, err := url.Parse(asked.URL); err == nil && u.Host != "" {
+		return oneLine(u.Host) + ": " + text
 	}
-	return oneLine(u.Host)
+	return text
 }
 
 // hint says what a person can do.

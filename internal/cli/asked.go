@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -31,22 +32,17 @@ func (s *session) afterPlan(f *askFlags) []string {
 	return append(next, view.ShellLine(append([]string{"astern", "apply", f.out}, global...)...))
 }
 
-// which are the words of the command line that say which file and which state are meant, as they are to be typed.
+// which are the words that say which file, state and environment this run is about, as they are to be typed where nothing else
+// says so: not the default, and not a variable of the environment.
 func (s *session) which() string {
-	_, global := retyped(s.args)
-	for i := 0; i < len(global); i++ {
-		name, _, given := strings.Cut(global[i], "=")
-		if !strings.HasPrefix(name, "-e") && name != "--environment" { // commands name their components' environment themselves
-			continue
+	var words []string
+	for _, of := range [][3]string{{"-f", s.file, cmp.Or(s.env("ASTERN_FILE"), "astern.yaml")}, {"--state", s.state, s.env("ASTERN_STATE")},
+		{"-e", s.environment, s.env("ASTERN_ENVIRONMENT")}} {
+		if flag, value, otherwise := of[0], of[1], of[2]; value != "" && value != otherwise {
+			words = append(words, flag, value)
 		}
-		end := i + 1
-		if (name == "-e" || name == "--environment") && !given {
-			end++
-		}
-		global = slices.Delete(global, i, min(end, len(global)))
-		i--
 	}
-	return view.ShellLine(global...)
+	return view.ShellLine(words...)
 }
 
 // retyped returns the words of a command line that are to be typed again: all but --dry-run and the output's form. Those that

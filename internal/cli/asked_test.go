@@ -29,24 +29,39 @@ func TestAfterPlan(t *testing.T) {
 	}
 }
 
-// Commands that are printed go to the system and the state that this one went to.
+// Commands that are printed go to the system, the state and the environment that this one went to; prose stays as it is.
 func TestWhich(t *testing.T) {
 	for _, c := range []struct {
-		args       []string
+		s          session
 		line, want string
 	}{
-		{[]string{"status"}, "astern show ex-1", "astern show ex-1"},
-		{[]string{"status", "-e", "production", "--environment=x", "-ey"}, "astern show ex-1", "astern show ex-1"},
-		{[]string{"--state", "/my state", "status", "-e", "production", "-f", "far.yaml"}, "astern cancel ex-1 && astern undo ex-1  # back",
-			"astern --state '/my state' -f far.yaml cancel ex-1 && astern --state '/my state' -f far.yaml undo ex-1  # back"},
-		{[]string{"status", "-f", "far.yaml"}, "astern plan rollback shop -f far.yaml", "astern plan rollback shop -f far.yaml"},
-		{[]string{"status", "-ffar.yaml"}, "  astern skip ex-1", "  astern -ffar.yaml skip ex-1"},
-		{[]string{"--state", "s"}, "somebody types: astern approve 12; then: astern apply 12", "somebody types: astern --state s approve 12; then: astern --state s apply 12"},
-		{[]string{"status", "--state=s"}, "aws sso login renews them", "aws sso login renews them"},
+		{session{file: "astern.yaml"}, "astern show ex-1", "astern show ex-1"},
+		{session{file: "from-env.yaml"}, "astern show ex-1", "astern show ex-1"},
+		{session{file: "far.yaml", state: "/my $state", environment: "production"}, "astern cancel ex-1 && astern undo ex-1  # back",
+			"astern -f far.yaml --state '/my $state' -e production cancel ex-1 && astern -f far.yaml --state '/my $state' -e production undo ex-1  # back"},
+		{session{file: "far.yaml"}, "astern plan rollback shop -f far.yaml", "astern plan rollback shop -f far.yaml"},
+		{session{state: "s"}, "  astern skip ex-1", "  astern --state s skip ex-1"},
+		{session{state: "s"}, "astern follow ex-5 shows it; astern pause ex-5 or astern cancel ex-5", "astern --state s follow ex-5 shows it; astern --state s pause ex-5 or astern --state s cancel ex-5"},
+		{session{state: "s"}, "root types: astern approve 12; then: astern apply 12", "root types: astern --state s approve 12; then: astern --state s apply 12"},
+		{session{state: "s"}, "astern changes nothing outside of the release root", "astern changes nothing outside of the release root"},
 	} {
-		st := view.Style{Global: (&session{args: c.args}).which()}
-		if got := st.Command(c.line); got != c.want {
-			t.Errorf("%q: %s, want %s", c.args, got, c.want)
+		c.s.env = func(name string) string { return map[string]string{"ASTERN_FILE": "from-env.yaml"}[name] }
+		if c.s.file == "astern.yaml" {
+			c.s.env = func(string) string { return "" }
+		}
+		if got := (view.Style{Global: c.s.which()}).Command(c.line); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+	}
+}
+
+// Every command is known to be one where it is printed.
+func TestCommandsAreKnown(t *testing.T) {
+	s := &session{env: func(string) string { return "" }}
+	for _, c := range s.root(nil).Commands() {
+		line := "astern " + c.Name()
+		if got := (view.Style{Global: "-f x"}).Command(line); got == line && c.Name() != "version" && c.Name() != "help" {
+			t.Errorf("%q is printed without saying which system is meant", line)
 		}
 	}
 }

@@ -38,12 +38,8 @@ func (s *session) intent(in intent) *cobra.Command {
 
 func (s *session) planAndApply(ctx context.Context, a *app.App, in intent, f *askFlags, args []string) error {
 	p, err := s.plan(ctx, a, in.verb, f, args)
-	if errors.Is(err, astern.ErrNothingToDo) && f.out == "" { // the end is reached: for a script that is as good as having done it
-		d := done{What: err.Error(), Unchanged: true}
-		if (in.verb == astern.VerbRollback || in.verb == astern.VerbDeploy) && len(args) > 0 && !f.all {
-			d.Next = []string{view.ShellLine("astern", "redeploy", args[0]) + "  # starts it again as it is"}
-		}
-		return s.say(d)
+	if errors.Is(err, astern.ErrNothingToDo) && f.out == "" && !f.dryRun { // the end is reached: for a script that is as good as having done it
+		return s.say(done{What: err.Error(), Unchanged: true})
 	}
 	if err != nil {
 		return err

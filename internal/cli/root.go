@@ -27,7 +27,7 @@ ASTERN_OUTPUT, ASTERN_COLOR, ASTERN_VERBOSE. NO_COLOR is respected.`
 
 // exitCodes is part of the help and of every man page.
 const exitCodes = `Exit codes:
-  0    done
+  0    done, or there was nothing to do: it is so already
   1    failed
   2    wrong usage or input
   3    refused: a guard, the policy, a latch or a changed world forbids it

@@ -49,25 +49,38 @@ func sound(in astern.Intent) error {
 	return nil
 }
 
-// choose finds each component's target and the route to it.
-func choose(r Request) (moves []move, notes []string, err error) {
+// stuckError says that a component shows its target and can't be taken there, though something of it is not as it should be.
+type stuckError struct{ cause error }
+
+// Error returns why there is no way.
+func (e stuckError) Error() string { return "and can't be taken there again: " + e.cause.Error() }
+
+// Unwrap returns the refusal of the way.
+func (e stuckError) Unwrap() error { return e.cause }
+
+// choose finds each component's target and the route to it. Doubt says that one of those that stay may not be what it should be.
+func choose(r Request) (moves []move, notes []string, doubt bool, err error) {
 	if err := sound(r.Intent); err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	for _, address := range r.Intent.Addresses {
 		p, ok := r.part(address)
 		if !ok {
-			return nil, nil, astern.Errorf(astern.NotFound, "there is no component %s", address)
+			return nil, nil, false, astern.Errorf(astern.NotFound, "there is no component %s", address)
 		}
 		if p.Trouble != "" {
-			return nil, nil, astern.Errorf(astern.Unavailable, "%s could not be observed: %s", address, p.Trouble)
+			return nil, nil, false, astern.Errorf(astern.Unavailable, "%s could not be observed: %s", address, p.Trouble)
 		}
 		t, why, err := target(r, p)
+		if stuck := (stuckError{}); errors.As(err, &stuck) && len(r.Intent.Addresses) > 1 { // it must not be in the way of the others
+			notes, doubt = append(notes, stays(p, t.Revision)+", "+stuck.Error()), true
+			continue
+		}
 		if err == nil && r.Intent.Object != nil {
 			t, r.Intent.Object, err = picked(r, p, t)
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 		notes = append(notes, why...)
 		if t.Revision == "" {
@@ -75,10 +88,10 @@ func choose(r Request) (moves []move, notes []string, err error) {
 		}
 		rt, err := route(r, p, t)
 		if err != nil {
-			return nil, nil, fmt.Errorf("finding the way of %s to %s: %w", address, t.Revision, err)
+			return nil, nil, false, fmt.Errorf("finding the way of %s to %s: %w", address, t.Revision, err)
 		}
 		if err := leftOut(r, p, rt); err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 		notes = append(notes, notRestarted(p)...)
 		for _, n := range rt.Notes {
@@ -86,11 +99,14 @@ func choose(r Request) (moves []move, notes []string, err error) {
 		}
 		if len(rt.Stages) == 0 {
 			notes = append(notes, stays(p, t.Revision))
+			if rt.Fleet != nil && len(rt.Fleet.LeftOut) > 0 {
+				notes, doubt = append(notes, p.Component.Name+": what could not be observed may run something else: "+leftOutOf(rt)), true
+			}
 			continue
 		}
 		moves = append(moves, move{p, t, rt})
 	}
-	return moves, notes, nil
+	return moves, notes, doubt, nil
 }
 
 func route(r Request, p Part, t astern.Target) (astern.Route, error) {
@@ -284,10 +300,7 @@ func atMoment(r Request, p Part) (astern.Target, []string, error) {
 		t.Revision = want
 		rt, err := route(r, p, t)
 		if err != nil && !errors.Is(err, astern.ErrNothingToDo) {
-			if len(r.Intent.Addresses) == 1 {
-				return t, nil, fmt.Errorf("%s shows %s already, and can't be taken there again: %w", address, want, err)
-			}
-			return astern.Target{}, []string{stays(p, want) + ", and can't be taken there again: " + err.Error()}, nil
+			return t, nil, fmt.Errorf("%s shows %s already, %w", address, want, stuckError{err})
 		}
 		if err != nil || len(rt.Stages) == 0 {
 			return astern.Target{}, []string{stays(p, want)}, nil
@@ -328,12 +341,17 @@ func leftOut(r Request, p Part, rt astern.Route) error {
 	if rt.Fleet == nil || len(rt.Fleet.LeftOut) == 0 || r.WithoutUnreachable {
 		return nil
 	}
+	return astern.Errorf(astern.Refused, "%s has members that could not be observed: %s", p.Component.Address(), leftOutOf(rt)).
+		WithHint("to go on without them: --without-unreachable --reason …")
+}
+
+// leftOutOf names the members that the route leaves out, each with the reason.
+func leftOutOf(rt astern.Route) string {
 	var lines []string
 	for _, l := range rt.Fleet.LeftOut {
 		lines = append(lines, l.Member+" ("+l.Because+")")
 	}
-	return astern.Errorf(astern.Refused, "%s has members that could not be observed: %s", p.Component.Address(), few(lines, ", ")).
-		WithHint("to go on without them: --without-unreachable --reason …")
+	return few(lines, ", ")
 }
 
 // worstEvidence returns the evidence that decided a target's readiness.

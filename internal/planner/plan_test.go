@@ -405,3 +405,52 @@ func TestMarkable(t *testing.T) {
 		t.Errorf("it offers %q", got)
 	}
 }
+
+// stuck is a router that knows of no way.
+type stuck struct{ bent }
+
+func (stuck) Route(astern.Component, astern.State, astern.Target, astern.Options) (astern.Route, error) {
+	return astern.Route{}, astern.Errorf(astern.Refused, "its files were changed")
+}
+
+// TestStaysInDoubt: what is there by its name, and can't be taken there again or was not all seen, is not done. It is in the way of
+// nothing else.
+func TestStaysInDoubt(t *testing.T) {
+	doubted := func(r planner.Request, says ...string) {
+		t.Helper()
+		_, err := planner.Plan(r)
+		if err == nil || errors.Is(err, astern.ErrNothingToDo) {
+			t.Fatalf("there is nothing to do: %v", err)
+		}
+		for _, s := range says {
+			if !strings.Contains(err.Error(), s) {
+				t.Errorf("the error is %q, without %q", err, s)
+			}
+		}
+	}
+	then := astern.Intent{Verb: astern.VerbRollback, Moment: moment(0.5)}
+	one := request(then, shop(), stock())
+	one.Parts[0].Router = stuck{}
+	doubted(one, "shows v1.2.3 already", "can't be taken there again", "its files were changed")
+
+	then.Addresses = []string{"production/shop", "production/stock"}
+	both := request(then, shop(), stock())
+	both.Parts[0].Router = stuck{}
+	doubted(both, "shop stays: it already runs v1.2.3, and can't be taken there again: its files were changed", "stock stays")
+
+	unseen := request(rollback("v1.2.3"), shop(), stock())
+	unseen.WithoutUnreachable = true
+	unseen.Parts[0].Router = bent{func(rt *astern.Route) {
+		rt.Stages, rt.Fleet = nil, &astern.Fleet{Address: "production/shop", LeftOut: []astern.LeftOut{{Member: "shop-2", Because: "no answer"}}}
+	}}
+	doubted(unseen, "shop-2 (no answer)")
+}
+
+// TestFailedBefore: a plan says that the last attempt to get there did not.
+func TestFailedBefore(t *testing.T) {
+	r := request(rollback("v1.2.2"), shop(), stock())
+	r.Parts[0].Failed = map[string]string{"v1.2.2": "ex-5 was cancelled: no room", "v1.2.1": "ex-4 was cancelled"}
+	if p := plan(t, r); !noted(p, "shop: it did not get to v1.2.2 before: ex-5 was cancelled: no room") || noted(p, "ex-4") {
+		t.Errorf("the notes are %q", p.Notes)
+	}
+}

@@ -64,9 +64,12 @@ type move struct {
 // Plan answers the request with a plan, or with a Refused, NotFound, Invalid or NotReady error that says why there is
 // none and what to do.
 func Plan(r Request) (astern.Plan, error) {
-	moves, notes, err := choose(r)
+	moves, notes, doubt, err := choose(r)
 	if err != nil {
 		return astern.Plan{}, err
+	}
+	if len(moves) == 0 && doubt {
+		return astern.Plan{}, astern.Errorf(astern.NotReady, "nothing can be done: %s", strings.Join(notes, "; ")).WithHint("astern check shows what is not as it should be")
 	}
 	if len(moves) == 0 {
 		return astern.Plan{}, astern.Errorf(astern.Refused, "%w: %s", astern.ErrNothingToDo, strings.Join(notes, "; ")).

@@ -55,6 +55,11 @@ func (p *printer) cause(cause string, of, all int) {
 	}
 }
 
+// tells reports whether a finding is more than that something is unknown: a fault stays where it was found.
+func tells(finding string) bool {
+	return !strings.HasPrefix(finding, "what runs now") && !strings.HasPrefix(finding, "whether there is a way back is unknown")
+}
+
 // withoutCause leaves the common cause out of lines: it stands above.
 func withoutCause(lines []string, cause string) []string {
 	if cause == "" {

@@ -78,7 +78,7 @@ func Check(w io.Writer, st Style, r CheckReport) error {
 	}
 	said := make([][]string, len(loud))
 	for i, c := range loud {
-		said[i] = append(slices.Clone(c.Findings), c.Error)
+		said[i] = append(slices.DeleteFunc(slices.Clone(c.Findings), tells), c.Error)
 	}
 	cause, of := commonCause(said)
 	if p.cause(cause, of, len(r.Components)); cause != "" {
@@ -192,7 +192,7 @@ func (p *printer) loudCheck(c ComponentCheck) {
 		if i > 0 {
 			label = ""
 		}
-		p.field(label, warn("! "), f)
+		p.field(label, warn("! "), st.Command(f))
 	}
 	if c.Record != "" {
 		p.command(labelWidth, c.Record)

@@ -17,11 +17,7 @@ func Error(w io.Writer, st Style, err error) error {
 	for _, e := range parts(err) {
 		p.message(bad("error"), e.Error())
 		if hint := astern.HintOf(e); hint != "" {
-			lines := strings.Split(hint, "\n")
-			for i := range lines {
-				lines[i] = st.Command(lines[i])
-			}
-			p.message(accent("hint"), strings.Join(lines, "\n"))
+			p.message(accent("hint"), hint)
 		}
 	}
 	return p.flush(w)
@@ -34,9 +30,9 @@ func Warning(w io.Writer, st Style, what string) error {
 	return p.flush(w)
 }
 
-// message prints "label: text". It is not wrapped: positions and paths in it are to be copied.
+// message prints "label: text". It is not wrapped: positions, paths and commands in it are to be copied.
 func (p *printer) message(label span, s string) {
-	for i, l := range strings.Split(strings.TrimRight(s, "\n"), "\n") {
+	for i, l := range strings.Split(strings.TrimRight(p.st.Command(s), "\n"), "\n") {
 		if i == 0 {
 			p.raw(tx(label, ": ", l))
 		} else {

@@ -2,8 +2,10 @@ package view
 
 import (
 	"io"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -65,18 +67,19 @@ type Style struct {
 	Global string
 }
 
-// Command is a line with commands that a person may copy: at its beginning, behind && or behind a colon. They get what says which
-// system and state are meant.
-func (st Style) Command(line string) string {
-	if missing := func(word string) bool { return !strings.Contains(line, word) }; !slices.ContainsFunc(strings.Fields(st.Global), missing) {
-		return line
+// commandWord finds astern's commands in a text. Prose that goes on with another word than a command's name is none. It is made
+// when it is first used: most runs need none.
+var commandWord = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(^|[\s(])astern (allow|apply|approve|audit|cancel|check|completion|deploy|executions|export|follow|history|iam-policy|incidents|init|judge|` +
+		`kinds|lab|latch|ledger|may|notify|off|pause|plan|policy|record|redeploy|reject|replay|report|resume|rollback|schema|settle|show|skip|status|targets|tick|undo|validate|watch)\b`)
+})
+
+// Command is a text with commands that a person may copy. They get what says which system and state are meant.
+func (st Style) Command(text string) string {
+	if missing := func(word string) bool { return !strings.Contains(text, word) }; !slices.ContainsFunc(strings.Fields(st.Global), missing) {
+		return text
 	}
-	with := "astern " + st.Global + " "
-	word := strings.TrimLeft(line, " ")
-	if rest, ok := strings.CutPrefix(word, "astern "); ok {
-		line = line[:len(line)-len(word)] + with + rest
-	}
-	return strings.NewReplacer("&& astern ", "&& "+with, ": astern ", ": "+with).Replace(line)
+	return commandWord().ReplaceAllString(text, "${1}astern "+strings.ReplaceAll(st.Global, "$", "$$")+" ${2}")
 }
 
 // StyleFor returns the style for an output and whether that is a terminal on which lines can be redrawn. Anything but
