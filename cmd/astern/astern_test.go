@@ -159,7 +159,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 // until repeats a command until it succeeds.
 func until(ts *testscript.TestScript, neg bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second) // a busy machine takes its time; what comes true ends the wait
 	defer cancel()
 	for ts.Exec(args[0], args[1:]...) != nil {
 		select {

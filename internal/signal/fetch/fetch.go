@@ -33,6 +33,9 @@ const (
 // ErrTooLarge is in the chain of the error for an answer of more than signal.MaxBytes.
 var ErrTooLarge = errors.New("its answer is larger than 16 MB and was not read further")
 
+// ErrLate is in the chain of the error for an answer that did not come in time.
+var ErrLate = errors.New("it did not answer in time")
+
 // Client asks. It is safe for concurrent use; its zero value is not usable.
 type Client struct {
 	http   *http.Client
@@ -189,7 +192,7 @@ func because(ctx context.Context, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return say("connection refused")
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return say("it did not answer in time")
+		return &astern.Error{Code: astern.Unavailable, Cause: ErrLate}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return say("the connection broke off")
 	case errors.As(err, &cert):

@@ -13,8 +13,12 @@ import (
 	"github.com/astern-dev/astern/internal/signal/fetch"
 )
 
-// minPiece is the shortest piece of the past that is asked for by itself.
-const minPiece = time.Minute
+// minPiece is the shortest piece of the past that is asked for by itself. A server that is late is asked for smaller pieces so many
+// times: one that never answers must not be waited for all the way down.
+const (
+	minPiece = time.Minute
+	mostLate = 4
+)
 
 // Past returns what one signal said every so often from one moment to another, by Prometheus' clock. A long past, or one of
 // many members, is asked for in pieces; memory holds one piece and the result. Times of rounds are Prometheus', too.
@@ -31,6 +35,7 @@ func (r *Reader) Past(ctx context.Context, ask signal.Ask, from, to time.Time, e
 	request := fetch.Request{URL: p.URL, Accept: "application/json", Headers: p.Headers, SecretHeaders: p.SecretHeaders}
 	var rounds []signal.Round
 	piece := min(to.Sub(from), 10_000*every) // Prometheus gives 11,000 points of a series
+	late := 0
 	for at := from; !at.After(to); {
 		end := at.Add(piece)
 		if end.After(to) {
@@ -38,8 +43,12 @@ func (r *Reader) Past(ctx context.Context, ask signal.Ask, from, to time.Time, e
 		}
 		c, err := r.collect(ctx, request, "query_range", url.Values{"start": {seconds(at)}, "end": {seconds(end)},
 			"step": {strconv.FormatFloat(every.Seconds(), 'f', -1, 64)}}, []*question{q})
-		if (errors.Is(err, fetch.ErrTooLarge) || errors.Is(err, errTooMany)) && piece/2 > max(minPiece, every) {
+		isLate := errors.Is(err, fetch.ErrLate) && ctx.Err() == nil && late < mostLate
+		if (errors.Is(err, fetch.ErrTooLarge) || errors.Is(err, errTooMany) || isLate) && piece/2 > max(minPiece, every) {
 			piece /= 2
+			if isLate {
+				late++
+			}
 			continue
 		}
 		if err != nil {

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -359,5 +361,39 @@ func TestPrometheusDown(t *testing.T) {
 	var e *astern.Error
 	if !errors.As(got.Err, &e) || e.Code != astern.Unavailable || !strings.Contains(e.Error(), "connection refused") {
 		t.Errorf("%v", got.Err)
+	}
+}
+
+// A Prometheus that is too slow for a long past is asked for shorter pieces; one that never answers is given up soon.
+func TestLatePast(t *testing.T) {
+	for name, c := range map[string]struct {
+		most time.Duration // that it answers for
+		ok   bool
+	}{"slow": {time.Hour, true}, "never": {0, false}} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int64
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				calls.Add(1)
+				from, _ := strconv.ParseFloat(r.FormValue("start"), 64)
+				to, _ := strconv.ParseFloat(r.FormValue("end"), 64)
+				if to-from > c.most.Seconds() {
+					<-r.Context().Done()
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"status":"success","data":{"resultType":"matrix","result":[]}}`)
+			}))
+			defer s.Close()
+			client := fetch.New(fetch.Options{Timeout: 300 * time.Millisecond})
+			defer client.Close()
+			to := time.Unix(1_700_000_000, 0)
+			rounds, err := prometheus.New(client, time.Now).Past(t.Context(), ask(s.URL+"/", astern.PrometheusSource{Total: "a"}, &shop{address: "10.0.0.1:80"}), to.Add(-6*time.Hour), to, time.Minute)
+			if c.ok && (err != nil || len(rounds) != 361) {
+				t.Errorf("%d rounds, %v", len(rounds), err)
+			}
+			if !c.ok && (err == nil || !strings.Contains(err.Error(), "in time") || calls.Load() > 5) {
+				t.Errorf("after %d calls: %v", calls.Load(), err)
+			}
+		})
 	}
 }
