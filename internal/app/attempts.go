@@ -50,8 +50,11 @@ func (a *App) Attempts(ctx context.Context, addresses ...string) (map[string][]A
 		return nil, fmt.Errorf("reading executions: %w", err)
 	}
 	slices.SortStableFunc(all, func(x, y astern.Execution) int { return y.CreatedAt.Compare(x.CreatedAt) })
+	named := map[string]bool{}
+	asked := func(address string) bool { return named[address] }
 	arrived := map[string]bool{} // "EXECUTION ADDRESS": the ledger has it
 	for _, address := range addresses {
+		named[address] = true
 		events, err := a.Store.Events(ctx, address, 0)
 		if err != nil {
 			return nil, fmt.Errorf("reading the ledger of %s: %w", address, err)
@@ -64,7 +67,6 @@ func (a *App) Attempts(ctx context.Context, addresses ...string) (map[string][]A
 	}
 	out, read := map[string][]Attempt{}, 0
 	for _, e := range all {
-		asked := func(address string) bool { return slices.Contains(addresses, address) }
 		if e.Outcome != astern.OutcomeCancelled && e.Outcome != "" || !slices.ContainsFunc(e.Addresses, asked) {
 			continue
 		}

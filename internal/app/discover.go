@@ -98,7 +98,7 @@ func Discover(ctx context.Context, s Search) (Discovery, error) {
 			if first == nil {
 				first = fmt.Errorf("looking for components of kind %s: %w", d.Kind, err)
 			}
-			out.Notes = append(out.Notes, fmt.Sprintf("components of kind %s were not looked for: %s%s", d.Kind, awsapi.OneLine(err.Error()), hinted(err)))
+			out.Notes = append(out.Notes, fmt.Sprintf("components of kind %s were not looked for: %s%s", d.Kind, awsapi.OneLine(err.Error()), awsapi.Hinted(err)))
 			continue
 		}
 		answered = answered || strings.HasPrefix(d.Kind, "aws.")
@@ -150,13 +150,6 @@ func ofOneKind(ctx context.Context, err error) bool {
 	}
 	code := astern.CodeOf(err)
 	return code == astern.Denied || code == astern.Unavailable || code == astern.NotFound
-}
-
-func hinted(err error) string {
-	if hint := astern.HintOf(err); hint != "" {
-		return "; " + hint
-	}
-	return ""
 }
 
 // byPages looks for one kind at all places of a cloud, from where the earlier search ended. What was found before an error is

@@ -38,11 +38,15 @@ func (s *Sight) Known(path, text string) { s.set(path, astern.Value{Text: text, 
 
 // Unknown notes why a value could not be read, with what can be done about it.
 func (s *Sight) Unknown(path string, err error) {
-	why := err.Error()
+	s.set(path, astern.Value{Unknown: oneLine(err.Error() + Hinted(err)), At: s.at})
+}
+
+// Hinted is what follows the words of an error where it stands in a line: its hint behind a semicolon, "" when it has none.
+func Hinted(err error) string {
 	if hint := astern.HintOf(err); hint != "" {
-		why += "; " + hint
+		return "; " + hint
 	}
-	s.set(path, astern.Value{Unknown: oneLine(why), At: s.at})
+	return ""
 }
 
 func (s *Sight) set(path string, v astern.Value) {

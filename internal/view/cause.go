@@ -1,8 +1,9 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -38,14 +39,10 @@ func commonCause(components [][]string) (cause string, of int) {
 	if len(ends) == 0 {
 		return "", 0
 	}
-	sort.Slice(ends, func(i, j int) bool {
-		a, b := ends[i], ends[j]
-		if sharing[a] != sharing[b] {
-			return sharing[a] > sharing[b]
-		}
-		return len(a) > len(b) || len(a) == len(b) && a < b
+	cause = slices.MinFunc(ends, func(a, b string) int {
+		return cmp.Or(cmp.Compare(sharing[b], sharing[a]), cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
 	})
-	return ends[0], sharing[ends[0]]
+	return cause, sharing[cause]
 }
 
 // cause prints what several components have in common, above them.

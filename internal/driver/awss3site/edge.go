@@ -109,7 +109,7 @@ func (o *order) pollInvalidation(ctx context.Context, op astern.Op, now time.Tim
 		return op
 	case err != nil:
 		why := awsapi.Explain(err, "asking how far it is", "distribution/"+o.p.Distribution)
-		return astern.Op{Status: astern.OpRunning, Handle: op.Handle, Progress: oneLine(why.Error() + hinted(why)), PollSeconds: 3}
+		return astern.Op{Status: astern.OpRunning, Handle: op.Handle, Progress: oneLine(why.Error() + awsapi.Hinted(why)), PollSeconds: 3}
 	}
 	return invalidation(*out.Invalidation)
 }

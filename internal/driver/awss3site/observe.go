@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/awsapi/s3rules"
 )
 
@@ -70,14 +71,7 @@ type viewing struct {
 func (v *viewing) known(path, text string) { v.state.Values[path] = astern.Value{Text: text, At: v.at} }
 
 func (v *viewing) unknown(path string, why error) {
-	v.state.Values[path] = astern.Value{Unknown: oneLine(why.Error() + hinted(why)), At: v.at}
-}
-
-func hinted(err error) string {
-	if hint := astern.HintOf(err); hint != "" {
-		return "; " + hint
-	}
-	return ""
+	v.state.Values[path] = astern.Value{Unknown: oneLine(why.Error() + awsapi.Hinted(why)), At: v.at}
 }
 
 // wants reports whether anything that begins so is asked for.
@@ -285,7 +279,7 @@ func (v *viewing) release(r *release, problem error) {
 	case len(missing) > 0:
 		v.known("release-problem/"+r.revision, few(missing))
 	case problem != nil:
-		v.known("release-problem/"+r.revision, oneLine(problem.Error()+hinted(problem)))
+		v.known("release-problem/"+r.revision, oneLine(problem.Error()+awsapi.Hinted(problem)))
 	}
 	if r.bare > 0 {
 		v.known("bare/"+r.revision, strconv.Itoa(r.bare))
