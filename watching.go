@@ -43,8 +43,8 @@ type WatchState struct {
 type CalibratedLevel struct {
 	Address string    `json:"address"`
 	At      time.Time `json:"at"`
-	// Wanted is the share of watches that may end in a false alarm: half of what the policy allows, for the other half is that
-	// of judging against the past.
+	// Wanted is the share of watches that may end in a false alarm beside a control: most of what the policy allows, for the rest
+	// is that of judging against the past.
 	Wanted       float64 `json:"wanted"`
 	WatchSeconds int64   `json:"watch_seconds"` // how long one watch is
 	PastSeconds  int64   `json:"past_seconds"`  // how much past was asked for

@@ -26,6 +26,8 @@ type task struct {
 	Test    string // name of the test
 	Trials  uint64 // how many `make proof` makes
 	Chunk   uint64 // how many at a time: about half a minute
+	// Most is what figures may come to over all chunks, where a chunk alone can't tell.
+	Most map[string]float64
 }
 
 func main() {
@@ -101,6 +103,9 @@ func prove(ctx context.Context, p task, progress *progress, parallel int) error 
 			figures, err := chunk(ctx, p, binary, first)
 			guard.Lock()
 			defer guard.Unlock()
+			if err == nil {
+				err = progress.within(p, figures)
+			}
 			if err == nil {
 				err = progress.passed(p, first, figures, time.Since(started))
 			}

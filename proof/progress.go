@@ -81,6 +81,21 @@ func (p *progress) trials(t task) uint64 {
 	return n
 }
 
+// within says which figure a chunk would bring above what all of them may come to.
+func (p *progress) within(t task, figures map[string]float64) error {
+	sum := map[string]float64{}
+	if e := p.Proofs[t.Name]; e != nil {
+		merge(sum, e.Figures)
+	}
+	merge(sum, figures)
+	for name, most := range t.Most {
+		if sum[name] > most {
+			return fmt.Errorf("%s: %s is %g of %d trials and more, where all %d may have %g", t.Name, name, sum[name], p.trials(t), t.Trials, most)
+		}
+	}
+	return nil
+}
+
 // passed writes down that a chunk passed.
 func (p *progress) passed(t task, first uint64, figures map[string]float64, took time.Duration) error {
 	e := p.Proofs[t.Name]

@@ -33,7 +33,8 @@ var tasks = []task{
 	{Name: "injection", Package: "internal/driver/hostservice", Test: "TestInjection", Trials: 5_000, Chunk: 80},
 	{Name: "command-lines", Package: "cmd/astern", Test: "TestHostileCommandLines", Trials: 50_000, Chunk: 2_000},
 	{Name: "signals-together", Package: "internal/signal/prometheus", Test: "TestTogetherAsAlone", Trials: 5_000, Chunk: 500},
-	{Name: "false-alarms", Package: "bench/detect", Test: "TestFalseAlarms", Trials: 2_000, Chunk: 200},
+	{Name: "false-alarms", Package: "bench/detect", Test: "TestFalseAlarms", Trials: 2_000, Chunk: 40, Most: map[string]float64{"false_alarms": 3}},
+	{Name: "quiet-days", Package: "bench/detect", Test: "TestQuietDays", Trials: 2_000, Chunk: 40, Most: map[string]float64{"false_alarms": 3}},
 	{Name: "watch-faults", Package: "internal/app", Test: "TestWatchFaults", Trials: 100, Chunk: 5},
 	{Name: "watch-quiet", Package: "internal/app", Test: "TestWatchQuietly", Trials: 100, Chunk: 10},
 	{Name: "watch-killed", Package: "internal/app", Test: "TestWatchKilled", Trials: 120, Chunk: 12}, // each point, before and after

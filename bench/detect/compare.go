@@ -36,7 +36,7 @@ const (
 
 func contenders() []contender {
 	out := []contender{
-		{rival{name: "astern", level: 1 / detect.DefaultLevel}, true, guaranteed},
+		{rival{name: "astern", level: 1 / shipped}, true, guaranteed},
 		{rival{name: "astern, level tuned to 1 %"}, true, tuned},
 	}
 	for _, r := range rivals() {
@@ -66,6 +66,8 @@ type comparison struct {
 	alarms        map[float64][]float64 // false alarms by traffic and contender, of healthy
 	levels        map[float64][]float64
 	cells         []cell
+	shippedDays   int // of each course, with incidents and without
+	shipped       []shippedDay
 }
 
 func compare(healthy, runs int) (*comparison, error) {
@@ -92,6 +94,8 @@ func compare(healthy, runs int) (*comparison, error) {
 			c.cells = append(c.cells, one)
 		}
 	}
+	c.shippedDays = healthy / 2
+	c.shipped = shippedDays(c.shippedDays)
 	return c, nil
 }
 
@@ -106,7 +110,7 @@ func floor(rps, size float64) float64 {
 // plain is the judge's median when requests are independent.
 func (c *comparison) plain(rps, size float64) (float64, error) {
 	alone := &comparison{contenders: c.contenders[:1]}
-	_, when, err := alone.watches(service{rps, oldErrors, 0.5, independent()}, size, longest, c.runs, 3_000_000, []float64{1 / detect.DefaultLevel})
+	_, when, err := alone.watches(service{rps, oldErrors, 0.5, independent()}, size, longest, c.runs, 3_000_000, []float64{1 / shipped})
 	if err != nil {
 		return 0, err
 	}
@@ -146,7 +150,7 @@ func (c *comparison) one(world service, size, seconds float64, seed uint64, leve
 		}
 		most[i], when[i] = math.Inf(-1), math.Inf(1)
 	}
-	_, err := watch(world, seed, size, seconds, func(at float64, s astern.Sample, value float64) {
+	_, err := judged(world, seed, size, seconds, func(at float64, s astern.Sample, value float64) {
 		for i, m := range meters {
 			v := value
 			if m != nil {

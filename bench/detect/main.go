@@ -3,7 +3,7 @@
 // and writes the table and the picture with -write. With -record it makes a
 // recording of real servers (record.go), as testdata/recorded.jsonl is one.
 //
-// Reading order: stream.go (the service and its noise), watch.go (one deployment), rivals.go (what else there is, with
+// Reading order: stream.go (the service and its noise), watch.go (one deployment), shipped.go (a day with all that astern watch has), rivals.go (what else there is, with
 // sources), compare.go (levels and medians), table.go and picture.go.
 package main
 

@@ -5,7 +5,11 @@ import (
 
 	astern "github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/detect"
+	"github.com/astern-dev/astern/internal/watch"
 )
+
+// shipped is the level that the comparison beside a control has in astern watch.
+const shipped = watch.FirstShare * detect.DefaultLevel
 
 // traffic is the requests a second of the cells, of both groups together, and sizes the regressions, in share of requests.
 var (
@@ -20,13 +24,13 @@ type watched struct {
 	sentence string
 }
 
-// watch makes a deployment whose second group is worse by a share of requests, and watches it for some seconds. Each meter
+// judged makes a deployment whose second group is worse by a share of requests, and watches it for some seconds. Each meter
 // is shown every sample. With a regression it ends at the decision when there are no meters.
-func watch(s service, seed uint64, worse, seconds float64, meters func(at float64, one astern.Sample, value float64)) (watched, error) {
+func judged(s service, seed uint64, worse, seconds float64, meters func(at float64, one astern.Sample, value float64)) (watched, error) {
 	rule := detect.Rule{Name: "errors", Kind: astern.SignalErrors, Margin: margin}
 	world := newStream(s, seed)
 	past := detect.Measure(rule, world.past(detect.PastSeconds))
-	judge, err := detect.New(rule, past, world.now(), detect.DefaultLevel, false)
+	judge, err := detect.New(rule, past, world.now(), shipped, false)
 	if err != nil {
 		return watched{}, err
 	}

@@ -58,7 +58,7 @@ func (a *App) Calibrate(ctx context.Context, environment, name string) (astern.C
 // calibrate is Calibrate with what was asked before.
 func (a *App) calibrate(ctx context.Context, signals *Signals, c astern.Component, state astern.State, p astern.Policy) (astern.CalibratedLevel, error) {
 	now := a.Now().UTC()
-	out := astern.CalibratedLevel{Address: c.Address(), At: now, Wanted: p.Judge.Level() / 2 * 100, WatchSeconds: int64(watch.Window(p).Seconds()), PastSeconds: int64(p.Judge.Past().Seconds())}
+	out := astern.CalibratedLevel{Address: c.Address(), At: now, Wanted: wantedAlarms(p) * 100, WatchSeconds: int64(watch.Window(p).Seconds()), PastSeconds: int64(p.Judge.Past().Seconds())}
 	loud, err := a.loud(ctx, c.Address(), watch.Window(p), now)
 	if err != nil {
 		return out, err
@@ -90,11 +90,14 @@ func (a *App) calibrate(ctx context.Context, signals *Signals, c astern.Componen
 		out.Problem = fmt.Sprintf("the past of %s can't be read: %s", strings.Join(out.Left, ", "), failed)
 		return out, a.keepLevel(ctx, c, out)
 	}
-	got := detect.Calibrate(quiet, watch.Window(p), p.Judge.Level()/2)
+	got := detect.Calibrate(quiet, watch.Window(p), wantedAlarms(p))
 	out.Level, out.Expected, out.Upper = got.Level*100, got.Expected*100, got.Upper*100
 	out.Watches, out.Alarms, out.SetBy, out.Problem = got.Windows, got.Alarms, got.SetBy, got.Problem
 	return out, a.keepLevel(ctx, c, out)
 }
+
+// wantedAlarms is the share of watches that a calibrated level may call worse for nothing.
+func wantedAlarms(p astern.Policy) float64 { return watch.FirstShare * p.Judge.Level() }
 
 // keepLevel keeps what calibrating came to.
 func (a *App) keepLevel(ctx context.Context, c astern.Component, l astern.CalibratedLevel) error {
@@ -160,8 +163,7 @@ func pastOf(ctx context.Context, signals *Signals, ask signal.Ask, halves signal
 // levels returns the levels that a component's judges are made with, and whether they are those that the policy asks for: a
 // calibrated one must have been replayed lately.
 func (a *App) levels(ctx context.Context, c astern.Component, p astern.Policy) (watch.Levels, bool) {
-	half := p.Judge.Level() / 2
-	out := watch.Levels{Beside: half, Alone: half}
+	out := watch.Levels{All: p.Judge.Level()}
 	if !p.Judge.Calibrated {
 		return out, true
 	}
@@ -174,7 +176,7 @@ func (a *App) levels(ctx context.Context, c astern.Component, p astern.Policy) (
 		return out, false // it is a cache
 	}
 	wanted = calibration{k.CalibratedLevel, c.Signals}
-	wanted.Wanted, wanted.WatchSeconds, wanted.PastSeconds = half*100, int64(watch.Window(p).Seconds()), int64(p.Judge.Past().Seconds())
+	wanted.Wanted, wanted.WatchSeconds, wanted.PastSeconds = wantedAlarms(p)*100, int64(watch.Window(p).Seconds()), int64(p.Judge.Past().Seconds())
 	if again, err := json.Marshal(wanted); err != nil || string(again) != string(b) || !(k.Level > 0 && k.Level < 100) {
 		return out, false
 	}

@@ -92,8 +92,13 @@ func (a *App) besideOnce(ctx context.Context, c astern.Check, now time.Time) (as
 	}
 	if x.known.Trial == nil {
 		e := astern.Event{At: now, Address: c.Address, Kind: astern.EventDeployed, Revision: c.Judge.Revision}
+		incidents, err := a.Incidents(ctx)
+		if err != nil {
+			return astern.Unknown, err.Error()
+		}
 		x.known.Levels, _ = a.levels(ctx, x.component, x.environment.Policy)
 		x.known.Try(e, c.Judge.Baseline, x.component.Signals, w.pasts(ctx, x, now), now, now)
+		x.known.Trial.Widen(x.component, incidents, now)
 	}
 	asks, _ := w.asks()
 	answers := w.signals.Read(ctx, asks)

@@ -360,8 +360,13 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 	if x.looks > 1 && x.lookedAt.Before(unmixed) { // who deployed may have recorded it later
 		unmixed = x.lookedAt
 	}
+	incidents, err := w.app.Incidents(ctx)
+	if err != nil {
+		return err
+	}
 	x.known.Levels, _ = w.app.levels(ctx, x.component, x.environment.Policy)
 	x.known.Try(e, baseline, x.component.Signals, w.pasts(ctx, x, unmixed), unmixed, now)
+	x.known.Trial.Widen(x.component, incidents, now)
 	x.known.Known = newest
 	for _, s := range x.component.Signals {
 		if past := x.known.Trial.Past[s.Name]; past.Split && past.Phi > mostPhi {

@@ -169,7 +169,7 @@ func Calibration(w io.Writer, st Style, r CalibrationReport) error {
 			p.blank()
 		}
 		p.line(strong(l.Address))
-		p.field("wanted", fmt.Sprintf("a false alarm in %.3g %% of watches at most, each %s; as many again against the past", l.Wanted, seconds(float64(l.WatchSeconds))))
+		p.field("wanted", fmt.Sprintf("a false alarm in %.3g %% of watches at most, each %s, of those with a control", l.Wanted, seconds(float64(l.WatchSeconds))))
 		p.field("replayed", fmt.Sprintf("%d quiet watches of the last %s", l.Watches, seconds(float64(l.PastSeconds))))
 		if l.Problem != "" {
 			p.field("calibrated", warn("no: "+l.Problem))

@@ -52,7 +52,7 @@ func (p *Panels) problem() string {
 }
 
 func (l Levels) problem() string {
-	for _, level := range []float64{l.Beside, l.Alone} {
+	for _, level := range []float64{l.All, l.Beside} {
 		if !(level >= 0 && level < 1) {
 			return fmt.Sprintf("a false-alarm probability of %v", level)
 		}

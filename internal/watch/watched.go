@@ -37,15 +37,25 @@ type Watched struct {
 	Levels Levels `json:"levels,omitzero"`
 }
 
-// Levels are the probabilities of a false alarm that panels are made with; zero is half of detect.DefaultLevel.
+// Levels are the probabilities of a false alarm that panels are made with.
 type Levels struct {
-	Beside float64 `json:"beside,omitempty"`
-	Alone  float64 `json:"alone,omitempty"`
-	// Calibrated says what Beside is worth where it is no guarantee. It holds for one watch, For long; after that, Alone is the
-	// level of both.
+	// All is that of a whole watch, all its panels and signals together; zero is detect.DefaultLevel.
+	All float64 `json:"all,omitempty"`
+	// Beside is the level of the comparison with a control where that was Calibrated, which says what it is worth instead of the
+	// guarantee. It holds for one watch, For long; after that, the guarantee is back.
+	Beside     float64       `json:"beside,omitempty"`
 	Calibrated string        `json:"calibrated,omitempty"`
 	For        time.Duration `json:"for,omitempty"`
 }
+
+// The shares of a level. Each is settled before the first sample of its panel is looked at, and they add up to one: a watch keeps its
+// promise over all of them, and what is used from the beginning pays least for what may come (decision 22).
+const (
+	// FirstShare is that of the comparison that is made first: beside a control where there is one.
+	FirstShare = 0.8
+	otherShare = 0.1 // of the one that is made when the control has gone, or come
+	smallShare = 0.1 // of what a person is asked about
+)
 
 // Trial is a deployment that is judged.
 type Trial struct {
@@ -58,15 +68,17 @@ type Trial struct {
 	Past map[string]detect.Past `json:"past"`
 }
 
-// Panels judge one stretch of time. Each is made with its first sample. Beside and Alone share the probability of a false
-// alarm.
+// Panels judge one stretch of time. Each is made with its first sample. They share the probability of a false alarm.
 type Panels struct {
 	Begin  time.Time `json:"begin"`
 	Levels Levels    `json:"levels,omitzero"`
-	// Rests is how much of a past they rest on, where that counts: they judge no longer than that.
-	Rests time.Duration `json:"rests,omitempty"`
+	// For is how long they judge at most, where others follow them; zero is as long as there are samples. Part is how much of
+	// the level is theirs then.
+	For  time.Duration `json:"for,omitempty"`
+	Part float64       `json:"part,omitempty"`
 	// Beside holds the new revision against members that run the earlier one, Alone against the past, with a null as wide
-	// as the service's own worst, and Small against the past as it usually was: what only that finds is for a person.
+	// as the service's own worst, and Small against the past as it usually was, for as long as that
+	// is: what only that finds is for a person.
 	Beside *detect.Panel `json:"beside,omitempty"`
 	Alone  *detect.Panel `json:"alone,omitempty"`
 	Small  *detect.Panel `json:"small,omitempty"`
@@ -83,6 +95,10 @@ const (
 	leastPast = time.Minute
 	// quietFor is how long one such judgement goes on before a new one begins with a newer past.
 	quietFor = 6 * time.Hour
+	// leastPart is how long a judgement counts as when the level of a day is dealt out, and quietDay how much a day deals out: the
+	// judgements of the first hour, each as long as the past that it rests on, take the rest.
+	leastPart = time.Hour
+	quietDay  = 31 * time.Hour
 	// aloneWide is by how many margins more than the worst of its past something must be worse to count while nothing new
 	// runs: a day has a rhythm, and no guarantee holds across it.
 	aloneWide = 2.0
@@ -249,12 +265,13 @@ func (w *Watched) besides() bool {
 // quiet keeps a sample of halves, and holds their sum against the past.
 func (w *Watched) quiet(s astern.Signal, signals []astern.Signal, sample astern.Sample) {
 	past := w.PastOf(s.Name)
-	if w.Quiet != nil && sample.To.Sub(w.Quiet.Begin) > min(quietFor, w.Quiet.Rests) && w.Fault.IsZero() {
+	if w.Quiet != nil && sample.To.Sub(w.Quiet.Begin) > w.Quiet.For && w.Fault.IsZero() {
 		w.Quiet = nil
 	}
 	if w.Quiet == nil && past.Seconds() >= leastPast.Seconds() {
 		w.Quiet = w.panelsFrom(sample.From)
-		w.Quiet.Rests = time.Duration(past.Seconds() * float64(time.Second))
+		w.Quiet.For = min(quietFor, time.Duration(past.Seconds()*float64(time.Second)))
+		w.Quiet.Part = float64(max(w.Quiet.For, leastPart)) / float64(quietDay)
 	}
 	if w.Quiet != nil {
 		w.Quiet.take(s, signals, joined(sample), false, w.makeQuiet)
@@ -347,18 +364,43 @@ func (p *Panels) take(s astern.Signal, signals []astern.Signal, sample astern.Sa
 	}
 	if beside {
 		if p.Beside == nil {
-			p.Beside = p.panel(signals, sample.From, false, true, make)
+			p.Beside = p.panel(signals, sample.From, false, true, p.level(true), make)
 		}
 		p.guaranteed(sample.To)
 		feed(p.Beside, s.Name, sample)
 		return
 	}
 	if p.Alone == nil {
-		p.Alone = p.panel(signals, sample.From, true, true, make)
-		p.Small = p.panel(signals, sample.From, true, false, make)
+		p.Alone = p.panel(signals, sample.From, true, true, p.level(false), make)
+		p.Small = p.panel(signals, sample.From, true, false, p.share(smallShare), make)
 	}
 	feed(p.Alone, s.Name, sample)
-	feed(p.Small, s.Name, sample)
+	if !outlasted(p.Small, s.Name, sample.To) {
+		feed(p.Small, s.Name, sample)
+	}
+}
+
+// outlasted reports whether the judge of a signal has gone on for longer than the past that it rests on: what was usual in three
+// hours says little of the hours after the next three. Measured without: a person is asked for nothing in a third of healthy days.
+func outlasted(p *detect.Panel, name string, now time.Time) bool {
+	return p != nil && slices.ContainsFunc(p.Judges, func(j *detect.Judge) bool {
+		return j.Rule.Name == name && now.Sub(j.Begin).Seconds() > j.Past.Seconds
+	})
+}
+
+// level is that of a panel that is made now: beside a control or alone.
+func (p *Panels) level(beside bool) float64 {
+	switch {
+	case p.Beside != nil || p.Alone != nil:
+		return p.share(otherShare)
+	case beside && p.Levels.Calibrated != "":
+		return p.Levels.Beside
+	}
+	return p.share(FirstShare)
+}
+
+func (p *Panels) share(of float64) float64 {
+	return of * cmp.Or(p.Part, 1) * cmp.Or(p.Levels.All, detect.DefaultLevel)
 }
 
 // guaranteed ends what a calibrated level is good for: it was taken from watches of one length.
@@ -366,8 +408,8 @@ func (p *Panels) guaranteed(now time.Time) {
 	if p.Levels.Calibrated == "" || p.Beside == nil || p.Beside.Worse() || now.Sub(p.Begin) <= p.Levels.For {
 		return
 	}
-	p.Levels.Calibrated, p.Levels.Beside = "", p.Levels.Alone
-	p.Beside.Level = cmp.Or(p.Levels.Alone, detect.DefaultLevel/2)
+	p.Levels.Calibrated, p.Levels.Beside = "", 0
+	p.Beside.Level = p.share(FirstShare)
 	for _, j := range p.Beside.Judges {
 		j.Level = p.Beside.Level / float64(len(p.Beside.Judges))
 	}
@@ -387,7 +429,7 @@ func feed(p *detect.Panel, name string, s astern.Sample) {
 }
 
 // panel makes judges for all signals that can be judged, nil when none can.
-func (p *Panels) panel(signals []astern.Signal, begin time.Time, alone, wide bool, make maker) *detect.Panel {
+func (p *Panels) panel(signals []astern.Signal, begin time.Time, alone, wide bool, level float64, make maker) *detect.Panel {
 	var judges []*detect.Judge
 	for _, s := range signals {
 		rule, err := detect.RuleOf(s)
@@ -406,11 +448,7 @@ func (p *Panels) panel(signals []astern.Signal, begin time.Time, alone, wide boo
 	if len(judges) == 0 {
 		return nil
 	}
-	level := p.Levels.Beside
-	if alone {
-		level = p.Levels.Alone
-	}
-	panel, err := detect.NewPanel(cmp.Or(level, detect.DefaultLevel/2), judges...)
+	panel, err := detect.NewPanel(level, judges...)
 	if err != nil {
 		return nil // it has judges, and the level is one
 	}

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/detect"
 	"github.com/astern-dev/astern/internal/signal"
 	"github.com/astern-dev/astern/internal/watch"
 )
@@ -365,11 +366,8 @@ func TestWatchedCost(t *testing.T) {
 // its own.
 func TestWatchedLevels(t *testing.T) {
 	s, w := newService(2, 4), watch.NewWatched("e/c")
-	w.Levels = watch.Levels{Beside: 0.2, Alone: 0.01, Calibrated: "calibrated on 42 watches", For: time.Hour}
+	w.Levels = watch.Levels{All: 0.01, Beside: 0.2, Calibrated: "calibrated on 42 watches", For: time.Hour}
 	s.rounds(w, 400)
-	if got := w.Quiet.Alone.Level; got != 0.01 {
-		t.Errorf("quiet: %v", got)
-	}
 	s.deploy(w, "v2", "v1", "m0", "m1")
 	s.rounds(w, 10)
 	w = stored(t, w)
@@ -383,7 +381,7 @@ func TestWatchedLevels(t *testing.T) {
 	}
 	// A calibrated level holds for a watch, and no longer.
 	s, w = newService(2, 4), watch.NewWatched("e/c")
-	w.Levels = watch.Levels{Beside: 0.2, Alone: 0.01, Calibrated: "calibrated on 42 watches", For: 5 * time.Minute}
+	w.Levels = watch.Levels{All: 0.01, Beside: 0.2, Calibrated: "calibrated on 42 watches", For: 5 * time.Minute}
 	s.rounds(w, 400)
 	s.deploy(w, "v3", "v1", "m0", "m1")
 	s.rounds(w, 59)
@@ -391,11 +389,52 @@ func TestWatchedLevels(t *testing.T) {
 		t.Errorf("within the watch: %v", got)
 	}
 	s.rounds(w, 3)
-	if p := w.Trial.Panels.Beside; p.Level != 0.01 || p.Judges[0].Level != 0.01/3 {
+	if p := w.Trial.Panels.Beside; p.Level != 0.008 || p.Judges[0].Level != 0.008/3 {
 		t.Errorf("after it: %v, %v", p.Level, p.Judges[0].Level)
 	}
 	w.Trial.Panels.Levels.Beside = 1
 	if w.Problem() == "" {
 		t.Error("a level of 1 is taken")
+	}
+}
+
+// TestWatchedLevelIsShared: what the panels of one watch may say for nothing adds up to the level, whichever comes first, and what
+// those of a quiet day may say, too.
+func TestWatchedLevelIsShared(t *testing.T) {
+	const all = detect.DefaultLevel
+	for name, staged := range map[string]bool{"in stages": true, "at once, and one taken back": false} {
+		s, w := newService(2, 4), watch.NewWatched("e/c")
+		s.rounds(w, 100)
+		s.deploy(w, "v3", "v1", "m0", "m1")
+		if !staged {
+			s.runs["m2"], s.runs["m3"] = "v3", "v3"
+		}
+		s.rounds(w, 10)
+		for _, m := range []string{"m2", "m3"} {
+			s.runs[m] = map[bool]string{true: "v3", false: "v1"}[staged]
+		}
+		s.rounds(w, 10)
+		p := w.Trial.Panels
+		if p.Beside == nil || p.Alone == nil || p.Small == nil {
+			t.Fatalf("%s: %+v", name, p)
+		}
+		if sum := p.Beside.Level + p.Alone.Level + p.Small.Level; math.Abs(sum-all) > 1e-12 {
+			t.Errorf("%s: %v", name, sum)
+		}
+		if staged != (p.Beside.Level > p.Alone.Level) {
+			t.Errorf("%s: beside %v, alone %v", name, p.Beside.Level, p.Alone.Level)
+		}
+	}
+	s, w := newService(2, 4), watch.NewWatched("e/c")
+	sum, begun := 0.0, time.Time{}
+	for range 24 * time.Hour / (5 * time.Second) {
+		s.rounds(w, 1)
+		if q := w.Quiet; q != nil && q.Alone != nil && !q.Begin.Equal(begun) {
+			begun = q.Begin
+			sum += q.Alone.Level + q.Small.Level
+		}
+	}
+	if sum > all || sum < all/2 {
+		t.Errorf("the panels of a quiet day have %v of %v", sum, all)
 	}
 }
