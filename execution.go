@@ -185,18 +185,20 @@ type Execution struct {
 	Parent    string     `json:"parent,omitempty"` // id of the execution it continues or undoes
 }
 
-// Phases are where the time of a recovery went, in seconds.
+// Phases are where the time of a recovery went, in seconds: from the first bad request where an incident knows that, else from
+// the question.
 type Phases struct {
-	DecideSeconds  float64 `json:"decide_seconds"`  // from the question to the finished plan's apply
-	ApproveSeconds float64 `json:"approve_seconds"` // waiting for approvals
-	ExecuteSeconds float64 `json:"execute_seconds"` // steps acting
-	SettleSeconds  float64 `json:"settle_seconds"`  // baking between stages, and waiting for people
-	ProveSeconds   float64 `json:"prove_seconds"`   // validation and watch at the end
+	NoticeSeconds  float64 `json:"notice_seconds,omitempty"` // from the first bad request to the incident
+	DecideSeconds  float64 `json:"decide_seconds"`           // from there, or from the question, to the finished plan's apply
+	ApproveSeconds float64 `json:"approve_seconds"`          // waiting for approvals
+	ExecuteSeconds float64 `json:"execute_seconds"`          // steps acting
+	SettleSeconds  float64 `json:"settle_seconds"`           // baking between stages, and waiting for people
+	ProveSeconds   float64 `json:"prove_seconds"`            // validation and watch at the end
 }
 
 // Total returns the sum of the phases, in seconds.
 func (p Phases) Total() float64 {
-	return p.DecideSeconds + p.ApproveSeconds + p.ExecuteSeconds + p.SettleSeconds + p.ProveSeconds
+	return p.NoticeSeconds + p.DecideSeconds + p.ApproveSeconds + p.ExecuteSeconds + p.SettleSeconds + p.ProveSeconds
 }
 
 // Approval is a person's word on a plan. One person has one word on each.

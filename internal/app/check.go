@@ -139,9 +139,36 @@ func (a *App) judgeWay(c *Checked, p planner.Part) {
 		return
 	}
 	c.Back = back
+	c.judgeLoss()
 	if c.slow() {
 		c.Findings = append(c.Findings, fmt.Sprintf("going back takes about %.0f s, the objective is %d s", back.Estimate.MedianSeconds, c.Component.Objectives.RTOSeconds))
 		c.Verdict = astern.Fail
+	}
+}
+
+// judgeLoss holds what going back loses against the objective. What is counted in anything but seconds of writes can be held against
+// an objective of nothing alone.
+func (c *Checked) judgeLoss() {
+	rpo := c.Component.Objectives.RPOSeconds
+	if rpo == nil {
+		return
+	}
+	goal := "that nothing is lost"
+	if *rpo > 0 {
+		goal = fmt.Sprintf("%d s of writes", *rpo)
+	}
+	for _, l := range c.Back.Loss {
+		switch {
+		case l.Unknown != "":
+			c.Findings = append(c.Findings, fmt.Sprintf("what going back loses is unknown (%s); the objective is %s", l.Unknown, goal))
+			c.worse(astern.Unknown)
+		case *rpo == 0 && l.Count > 0, l.Unit == "seconds" && l.Count > *rpo:
+			c.Findings = append(c.Findings, fmt.Sprintf("going back loses %d %s, the objective is %s", l.Count, l.Unit, goal))
+			c.worse(astern.Fail)
+		case l.Unit != "seconds" && l.Count > 0:
+			c.Findings = append(c.Findings, fmt.Sprintf("going back loses %d %s: how many seconds of writes that is can't be told, and the objective is %s", l.Count, l.Unit, goal))
+			c.worse(astern.Unknown)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
+	"github.com/astern-dev/astern/internal/incident"
 )
 
 // loaded is an execution with its plan and everything in its journal.
@@ -79,6 +80,31 @@ type Shown struct {
 	Approvals []astern.Approval
 	// Undo is the command that reverses what it did, with what comes back behind it; "" where nothing can be reversed.
 	Undo string
+	// Incident is the one that it answers; "" for none.
+	Incident string
+}
+
+// sinceTheFault adds what lies before the question where the execution answers an incident: an objective counts from the first
+// request that failed, whoever asked for the way back, and at whatever attempt.
+func (a *App) sinceTheFault(ctx context.Context, s *Shown) error {
+	if s.Plan.Intent.Verb == astern.VerbDeploy {
+		return nil
+	}
+	logs, err := a.Store.Incidents(ctx)
+	if err != nil {
+		return fmt.Errorf("reading incidents: %w", err)
+	}
+	for _, log := range logs { // the newest first
+		in := incident.Fold(log)
+		if in.OpenedAt.After(s.Execution.CreatedAt) || !slices.Contains(in.Executions, s.Execution.ID) && !incident.Concerns(in, s.Execution) {
+			continue
+		}
+		s.Incident = in.ID
+		s.Phases.NoticeSeconds = max(0, in.OpenedAt.Sub(in.BeganAt).Seconds())
+		s.Phases.DecideSeconds = s.Execution.CreatedAt.Sub(in.OpenedAt).Seconds()
+		return nil
+	}
+	return nil
 }
 
 // takeTime is how long after an execution was made its maker may need to take it.
@@ -105,6 +131,9 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 	}
 	s.Approvals = append(s.Approvals, signed...)
 	slices.SortStableFunc(s.Approvals, func(x, y astern.Approval) int { return x.At.Compare(y.At) })
+	if err := a.sinceTheFault(ctx, &s); err != nil {
+		return s, err
+	}
 	if n := len(s.Approvals); n > 0 && l.plan.Approvals > 0 {
 		s.Phases.ApproveSeconds = max(0, s.Approvals[n-1].At.Sub(l.plan.CreatedAt).Seconds())
 		s.Phases.DecideSeconds = max(0, s.Phases.DecideSeconds-s.Phases.ApproveSeconds)

@@ -352,8 +352,11 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 		x.known.Known = newest // one execution records what each of its stages deployed
 		return nil
 	}
-	if err := w.superseded(ctx, x, e, h, now); err != nil {
+	if same, err := w.superseded(ctx, x, e, h, now); err != nil {
 		return err
+	} else if same {
+		x.known.Known = newest
+		return nil
 	}
 	baseline := before(events, h)
 	unmixed := e.At
@@ -384,25 +387,35 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 }
 
 // superseded ends the fault that lasts when something else is deployed that nobody knows to be good: it is judged by itself, and a
-// fault of its own is another one.
-func (w *Watcher) superseded(ctx context.Context, x *watched, e astern.Event, h astern.History, now time.Time) error {
+// fault of its own is another one. Same says that it is what is blamed and runs, deployed once more: that is no other release, and
+// who makes it every few minutes would otherwise have people called every few minutes.
+func (w *Watcher) superseded(ctx context.Context, x *watched, e astern.Event, h astern.History, now time.Time) (same bool, err error) {
 	if d, _ := h.Of(e.Revision); x.known.Fault.IsZero() || d.KnownGoodAt != nil || e.By == incident.Watch || x.carrying() {
-		return nil
+		return false, nil
 	}
 	log, err := w.app.Store.Incident(ctx, x.known.Incident)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", x.known.Incident, err)
+		return false, fmt.Errorf("reading %s: %w", x.known.Incident, err)
 	}
-	if in := incident.Fold(log); in.Cause == nil || in.Cause.Event == e.Seq || in.ResolvedAt != nil {
-		return nil
+	in := incident.Fold(log)
+	if in.Cause == nil || in.Cause.Event == e.Seq || in.ResolvedAt != nil {
+		return false, nil
+	}
+	if t := x.known.Trial; t != nil && t.Deployed.Revision == e.Revision && in.Cause.Revision == e.Revision {
+		text := fmt.Sprintf("%s was deployed again by %s", e.Revision, e.By)
+		if _, err := w.event(ctx, in.ID, astern.IncidentEvent{Kind: astern.IncidentNoted, Text: text, Token: fmt.Sprintf("%s/again/%d", in.ID, e.Seq)}); err != nil {
+			return false, err
+		}
+		w.tell(x, astern.WatchEvent{Kind: astern.WatchTrouble, Text: text, Incident: in.ID})
+		return true, nil
 	}
 	text := fmt.Sprintf("%s was deployed by %s, and is judged by itself", e.Revision, e.By)
 	if _, err := w.event(ctx, x.known.Incident, astern.IncidentEvent{Kind: astern.IncidentResolved, Text: text}); err != nil {
-		return err
+		return false, err
 	}
 	w.tell(x, astern.WatchEvent{Kind: astern.WatchResolved, Text: text, Incident: x.known.Incident})
 	x.known.Over(now)
-	return nil
+	return false, nil
 }
 
 // began says once that a component is watched.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
 )
 
 const automatic = "{approvals: 0, watch: 1s, automatic: {mode: automatic, cool_down: 30m, daily: 3}}"
@@ -33,6 +34,14 @@ func TestWatchTakesBack(t *testing.T) {
 	if executions[0].Outcome != astern.OutcomeDone {
 		t.Errorf("%+v", executions[0])
 	}
+	w.with(func(a *app.App) { // an objective counts from the first bad request
+		s, err := a.Show(t.Context(), executions[0].ID)
+		w.must(err)
+		notice := in.OpenedAt.Sub(in.BeganAt).Seconds()
+		if s.Incident != in.ID || notice <= 0 || s.Phases.NoticeSeconds != notice || s.Phases.Total() < executions[0].EndedAt.Sub(in.BeganAt).Seconds()-1 {
+			t.Errorf("%s began %s, opened %s: %+v", s.Incident, in.BeganAt, in.OpenedAt, s.Phases)
+		}
+	})
 }
 
 // TestWatchIsQuiet: where nothing is wrong nothing is done, and a good release becomes known-good.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/audit"
 	"github.com/astern-dev/astern/internal/incident"
 	"github.com/astern-dev/astern/internal/store/sqlite"
 )
@@ -79,13 +80,14 @@ type watchWorld struct {
 	mu     *sync.Mutex
 	events *[]astern.WatchEvent
 	record io.Writer // what the watch records to, nil for nothing
+	audits bool      // what is done goes through the audit log, and is told by the channels
 }
 
 // newWatchWorld returns one in which v1 runs and is known-good, and v2 is there and not deployed.
 func newWatchWorld(t *testing.T, policy string) watchWorld {
 	t.Helper()
 	now := time.Now().Truncate(time.Second)
-	w := watchWorld{world{t: t, folder: t.TempDir()}, &now, new(sync.Mutex), new([]astern.WatchEvent), nil}
+	w := watchWorld{world{t: t, folder: t.TempDir()}, &now, new(sync.Mutex), new([]astern.WatchEvent), nil, false}
 	w.write("astern.yaml", strings.Replace(watchConfig, "POLICY", policy, 1), 0o600)
 	w.write("root/ctl", strings.Replace(killCtl, "echo $! >\"$pid.new\"", "basename \"$(readlink \"current-$2\")\" >\"run/$2.revision\"\n\techo $! >\"$pid.new\"", 1), 0o700)
 	w.write("root/metrics", watchMetrics, 0o700)
@@ -152,6 +154,9 @@ func (w watchWorld) with(f func(a *app.App)) {
 	w.must(err)
 	defer a.Close()
 	a.Now = w.clock
+	if w.audits {
+		a.Audit(audit.New(filepath.Join(w.folder, ".astern"), a.AuditCopy()))
+	}
 	f(a)
 }
 

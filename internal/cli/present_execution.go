@@ -16,7 +16,7 @@ import (
 // executionView is everything that a person asks about an execution.
 func executionView(a *app.App, sh app.Shown) view.ExecutionView {
 	v := view.ExecutionView{Execution: sh.Execution, Plan: sh.Plan, Records: sh.Records, State: stateOf(sh), Waiting: waitingFor(sh),
-		Steps: stepViews(sh), Gates: gateViews(sh), Phases: sh.Phases, RTOSeconds: objective(a, sh.Plan), Checklist: checklist(sh),
+		Steps: stepViews(sh), Gates: gateViews(sh), Phases: sh.Phases, Incident: sh.Incident, RTOSeconds: objective(a, sh.Plan), Checklist: checklist(sh),
 		Next: nextCommands(sh), Reverse: reverseOf(sh)}
 	for _, h := range sh.Holds {
 		if h.Kind != engine.HoldPaused {

@@ -53,6 +53,8 @@ type ExecutionView struct {
 	Steps  []StepView     `json:"steps"`
 	Gates  []GateView     `json:"gates"`
 	Phases astern.Phases  `json:"phases"`
+	// Incident is the one that it answers, from whose first bad request on the phases count; "" for none.
+	Incident string `json:"incident,omitempty"`
 	// RTOSeconds is the objective; 0 when none is declared.
 	RTOSeconds int64           `json:"rto_seconds,omitempty"`
 	Checklist  []ChecklistView `json:"checklist"`
@@ -377,12 +379,19 @@ func (p *printer) phases(v ExecutionView) {
 		}
 		return fmt.Sprintf("%.0f %%", 100*s/ph.Total())
 	}
+	asked := "from the question to apply"
+	if v.Incident != "" {
+		asked = "from there to apply"
+	}
 	for _, x := range []struct {
 		name, what string
 		s          float64
-	}{{"decide", "from the question to apply", ph.DecideSeconds}, {"approve", "waiting for approvals", ph.ApproveSeconds},
+	}{{"notice", "from the first bad request to " + v.Incident, ph.NoticeSeconds}, {"decide", asked, ph.DecideSeconds}, {"approve", "waiting for approvals", ph.ApproveSeconds},
 		{"execute", "steps acting", ph.ExecuteSeconds}, {"settle", "baking, waiting for people", ph.SettleSeconds},
 		{"prove", "validation and watch", ph.ProveSeconds}} {
+		if x.name == "notice" && v.Incident == "" {
+			continue
+		}
 		rows = append(rows, cells(x.name, seconds(x.s), share(x.s), dim(x.what)))
 	}
 	total := tx("")

@@ -204,7 +204,7 @@ func executionView() ExecutionView {
 		Waiting: "a decision about 2.swap@shop-2", Runner: &astern.Runner{Host: "ops-1", PID: 4242, User: "ana"},
 		Gates: []GateView{{Stage: 2, BakedSeconds: 9, BakeSeconds: 300, Results: []astern.CheckResult{
 			{Check: "health@shop-1", Verdict: astern.Pass, At: ago(time.Second)}, {Check: "health@shop-2", Verdict: astern.Fail, Evidence: "503", At: ago(time.Second)}}}},
-		Phases: astern.Phases{DecideSeconds: 21, ApproveSeconds: 40, ExecuteSeconds: 72.4, SettleSeconds: 9}, RTOSeconds: 300,
+		Incident: "inc-4", Phases: astern.Phases{NoticeSeconds: 35, DecideSeconds: 21, ApproveSeconds: 40, ExecuteSeconds: 72.4, SettleSeconds: 9}, RTOSeconds: 300,
 		Checklist: []ChecklistView{{Address: "production/shop", Item: "health", Check: "health", Verdict: astern.Fail},
 			{Address: "production/shop", Item: "version", Check: "version", Ticked: true, At: agoPtr(5 * time.Second)},
 			{Address: "production/shop", Item: "alerts", Ticked: true, By: "ben", At: agoPtr(9 * time.Second)},

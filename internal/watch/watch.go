@@ -266,11 +266,15 @@ func decide(s Situation, j Judgement, worse []Finding) (astern.Decision, int) {
 	if in, ok := acted(s.Past, *j.Cause); ok {
 		return none(astern.ActAsk, fmt.Sprintf("%s has acted on this change already, and it is worse all the same: once for one fault", in))
 	}
-	if in, ok := again(s.Past, *j.Cause); ok {
-		return none(astern.ActAsk, fmt.Sprintf("%s was taken back in %s already, and %s deployed it again: first stop what deploys it", j.Cause.Revision, in, cmp.Or(j.Cause.By, "somebody")))
-	}
 	i, against := choose(s, *j.Cause)
 	ways := weighed(s, *j.Cause)
+	if in, ok := again(s.Past, *j.Cause); ok {
+		d, _ := none(astern.ActAsk, fmt.Sprintf("%s was taken back in %s already, and %s deployed it again: first stop what deploys it", j.Cause.Revision, in, cmp.Or(j.Cause.By, "somebody")), against...)
+		if d.Ways = ways; i >= 0 {
+			d.Way, d.Command = s.Ways[i].Text, s.Ways[i].Command
+		}
+		return d, i
+	}
 	if i < 0 {
 		d, _ := none(astern.ActAsk, "no way back may be taken without a person: "+cmp.Or(strings.Join(against, "; "), "there is none"), against...)
 		d.Ways = ways
