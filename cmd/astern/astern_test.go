@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 //	later DURATION             steps the clock of that account
 //	gets CONFIGURATION LABEL…  demands what clients of a configuration get
 //	alias FUNCTION VERSION     demands that the alias live of the function leads to the version
+//	estate                     runs a lab with two environments of a service, two configurations and a site (estate_test.go)
+//	held FILE… [-ACTION…]      holds the script's programs to these policies, without some actions (estate_test.go)
+//	refused [CALL…]            demands which calls were refused since (estate_test.go)
+//	unused [ACTION…]           demands which actions of the policies no call needed (estate_test.go)
 //	services NAME…             runs a lab with these services of ECS in it (ecs_test.go)
 //	serves SERVICE REVISION    demands that the service runs that task definition alone
 //	world NAME                 writes every file and every process of the system into the file .tmp/NAME, to be compared
@@ -45,7 +49,8 @@ func TestScripts(t *testing.T) {
 		Setup:               layOut,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "until": until, "world": world, "account": account, "alias": alias,
-			"configurations": configurations, "later": later, "gets": gets, "services": services, "serves": serves},
+			"configurations": configurations, "later": later, "gets": gets, "services": services, "serves": serves,
+			"estate": estate, "held": held, "refused": refused, "unused": unused},
 	})
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/appconfigdata"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/astern-dev/astern/internal/awsapi/awstest"
 	"github.com/astern-dev/astern/internal/lab"
 )
 
@@ -31,29 +29,21 @@ func configurations(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: configurations")
 	}
-	moto, err := lab.StartMoto(context.Background()) // init looks for components of every kind
-	ts.Check(err)
-	ts.Defer(func() { moto.Stop() })
-	account, err := lab.New(moto.URL, 1, nil)
-	ts.Check(err)
-	server := httptest.NewServer(account)
-	labsMu.Lock()
-	labs[server.URL] = account
-	labsMu.Unlock()
-	ts.Defer(func() {
-		server.Close()
-		account.Close()
-	})
-	for _, pair := range append(awstest.Environment(ts.MkAbs(".")), "AWS_ENDPOINT_URL="+server.URL) {
-		if key, value, _ := strings.Cut(pair, "="); key != "AWS_SECRET_ACCESS_KEY" { // that is a canary already
-			ts.Setenv(key, value)
-		}
-	}
+	laboratory(ts)
+	configured(ts, "prod")
+}
+
+// configured makes the application, and deploys its two profiles to each of the environments.
+func configured(ts *testscript.TestScript, environments ...string) {
 	ctx, c := context.Background(), appconfig.NewFromConfig(clientOptions(ts))
 	app, err := c.CreateApplication(ctx, &appconfig.CreateApplicationInput{Name: aws.String("shop")})
 	ts.Check(err)
-	env, err := c.CreateEnvironment(ctx, &appconfig.CreateEnvironmentInput{ApplicationId: app.Id, Name: aws.String("prod")})
-	ts.Check(err)
+	var ids []*string
+	for _, name := range environments {
+		env, err := c.CreateEnvironment(ctx, &appconfig.CreateEnvironmentInput{ApplicationId: app.Id, Name: &name})
+		ts.Check(err)
+		ids = append(ids, env.Id)
+	}
 	_, err = c.CreateDeploymentStrategy(ctx, &appconfig.CreateDeploymentStrategyInput{Name: aws.String("slowly"), DeploymentDurationInMinutes: aws.Int32(20),
 		FinalBakeTimeInMinutes: 10, GrowthFactor: aws.Float32(10), ReplicateTo: types.ReplicateToNone})
 	ts.Check(err)
@@ -72,9 +62,11 @@ func configurations(ts *testscript.TestScript, neg bool, args []string) {
 			v, err := c.CreateHostedConfigurationVersion(ctx, &appconfig.CreateHostedConfigurationVersionInput{ApplicationId: app.Id, ConfigurationProfileId: profile.Id,
 				Content: []byte(content), ContentType: aws.String("application/json"), VersionLabel: &label})
 			ts.Check(err)
-			_, err = c.StartDeployment(ctx, &appconfig.StartDeploymentInput{ApplicationId: app.Id, EnvironmentId: env.Id, ConfigurationProfileId: profile.Id,
-				ConfigurationVersion: aws.String(fmt.Sprint(v.VersionNumber)), DeploymentStrategyId: quickly.Id})
-			ts.Check(err)
+			for _, id := range ids {
+				_, err = c.StartDeployment(ctx, &appconfig.StartDeploymentInput{ApplicationId: app.Id, EnvironmentId: id, ConfigurationProfileId: profile.Id,
+					ConfigurationVersion: aws.String(fmt.Sprint(v.VersionNumber)), DeploymentStrategyId: quickly.Id})
+				ts.Check(err)
+			}
 		}
 	}
 }
@@ -86,21 +78,30 @@ func later(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	by, err := time.ParseDuration(args[0])
 	ts.Check(err)
-	labsMu.Lock()
-	account := labs[ts.Getenv("AWS_ENDPOINT_URL")]
-	labsMu.Unlock()
-	_, err = account.Step(context.Background(), by)
+	_, err = here(ts).Step(context.Background(), by)
 	ts.Check(err)
 }
 
-// gets demands what the clients of a configuration get: the label of the version, and a part of its content.
+// here is the lab of the script.
+func here(ts *testscript.TestScript) *lab.Lab {
+	labsMu.Lock()
+	defer labsMu.Unlock()
+	return labs[ts.Getenv("AWS_ENDPOINT_URL")]
+}
+
+// gets demands what the clients of a configuration get: the label of the version, and a part of its content. The configuration is
+// that of the environment prod, unless it is written ENVIRONMENT/CONFIGURATION.
 func gets(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: gets CONFIGURATION LABEL [CONTENT]")
 	}
+	environment, configuration, both := strings.Cut(args[0], "/")
+	if !both {
+		environment, configuration = "prod", args[0]
+	}
 	ctx, c := context.Background(), appconfigdata.NewFromConfig(clientOptions(ts))
 	s, err := c.StartConfigurationSession(ctx, &appconfigdata.StartConfigurationSessionInput{ApplicationIdentifier: aws.String("shop"),
-		EnvironmentIdentifier: aws.String("prod"), ConfigurationProfileIdentifier: &args[0]})
+		EnvironmentIdentifier: &environment, ConfigurationProfileIdentifier: &configuration})
 	ts.Check(err)
 	out, err := c.GetLatestConfiguration(ctx, &appconfigdata.GetLatestConfigurationInput{ConfigurationToken: s.InitialConfigurationToken})
 	ts.Check(err)

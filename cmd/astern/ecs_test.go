@@ -28,29 +28,43 @@ func services(ts *testscript.TestScript, neg bool, names []string) {
 	if neg {
 		ts.Fatalf("services can't be negated")
 	}
+	l := laboratory(ts)
+	_, err := ecs.NewFromConfig(clientOptions(ts)).CreateCluster(context.Background(), &ecs.CreateClusterInput{ClusterName: aws.String("main")})
+	ts.Check(err)
+	for _, name := range names {
+		ts.Check(served(ts, l, name, nil))
+	}
+	hurry(ts, l)
+}
+
+// laboratory runs a lab until the script ends, which the script's programs take for AWS.
+func laboratory(ts *testscript.TestScript) *lab.Lab {
 	if _, err := exec.LookPath("moto_server"); err != nil && os.Getenv("CI") != "true" {
 		ts.Fatalf("moto_server is not on PATH: install moto 5.2 (pip install 'moto[server]')")
 	}
-	moto, err := lab.StartMoto(context.Background())
+	moto, err := lab.StartMoto(context.Background()) // init looks for components of every kind
 	ts.Check(err)
+	ts.Defer(func() { moto.Stop() })
 	l, err := lab.New(moto.URL, 1, nil)
 	ts.Check(err)
 	server := httptest.NewServer(l)
+	labsMu.Lock()
+	labs[server.URL] = l
+	labsMu.Unlock()
 	ts.Defer(func() {
 		server.Close()
 		l.Close()
-		moto.Stop()
 	})
 	for _, pair := range append(awstest.Environment(ts.MkAbs(".")), "AWS_ENDPOINT_URL="+server.URL) {
 		if key, value, _ := strings.Cut(pair, "="); key != "AWS_SECRET_ACCESS_KEY" { // that is a canary already
 			ts.Setenv(key, value)
 		}
 	}
-	_, err = ecs.NewFromConfig(clientOptions(ts)).CreateCluster(context.Background(), &ecs.CreateClusterInput{ClusterName: aws.String("main")})
-	ts.Check(err)
-	for _, name := range names {
-		ts.Check(served(ts, l, name))
-	}
+	return l
+}
+
+// hurry has the lab's clock go fifty times as fast as ours until the script ends.
+func hurry(ts *testscript.TestScript, l *lab.Lab) {
 	ctx, stop := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
 	wait.Go(func() {
@@ -71,8 +85,8 @@ func services(ts *testscript.TestScript, neg bool, names []string) {
 	})
 }
 
-// served makes a service.
-func served(ts *testscript.TestScript, l *lab.Lab, name string) error {
+// served makes a service, whose tasks have a role where one is given.
+func served(ts *testscript.TestScript, l *lab.Lab, name string, role *string) error {
 	ctx, c, registry := context.Background(), ecs.NewFromConfig(clientOptions(ts)), ecr.NewFromConfig(clientOptions(ts))
 	if _, err := registry.CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: &name}); err != nil {
 		return err
@@ -89,7 +103,7 @@ func served(ts *testscript.TestScript, l *lab.Lab, name string) error {
 		if _, err := registry.PutImage(ctx, &ecr.PutImageInput{RepositoryName: &name, ImageTag: &tag, ImageManifest: aws.String(string(manifest))}); err != nil {
 			return err
 		}
-		_, err = c.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{Family: &name, Cpu: aws.String("256"), Memory: aws.String("512"), NetworkMode: types.NetworkModeAwsvpc,
+		_, err = c.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{Family: &name, ExecutionRoleArn: role, Cpu: aws.String("256"), Memory: aws.String("512"), NetworkMode: types.NetworkModeAwsvpc,
 			RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate}, ContainerDefinitions: []types.ContainerDefinition{{Name: aws.String("app"),
 				Image: aws.String(lab.Account + ".dkr.ecr.eu-central-1.amazonaws.com/" + name + ":" + tag)}}})
 		if err != nil {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -101,15 +102,17 @@ func (a *App) ask(ctx context.Context, s awsapi.Settings, seen []inventory.Seen)
 	return out
 }
 
-// resourceOf is the resource that a permission is asked for: the observed one where the pattern stands for it.
+// resourceOf is the resource that a permission is asked for: the observed one where the pattern stands for it. Of several it is the
+// shortest, for * stands for slashes, too: application/* is the application and not an environment of it.
 func resourceOf(p astern.Permission, s astern.State) string {
-	if arn := s.Values["arn"].Text; arn != "" && astern.MatchesPattern(p.Resource, arn) {
-		return arn
+	found := ""
+	for path, v := range s.Values {
+		named := path == "arn" || strings.HasPrefix(path, "arn/")
+		if named && v.Text != "" && (found == "" || len(v.Text) < len(found)) && astern.MatchesPattern(p.Resource, v.Text) {
+			found = v.Text
+		}
 	}
-	if p.Example != "" {
-		return p.Example
-	}
-	return p.Resource
+	return cmp.Or(found, p.Example, p.Resource)
 }
 
 // weigh adds to a target what the access control says of the steps of its way.

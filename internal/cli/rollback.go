@@ -85,7 +85,11 @@ func (s *session) proveFirst(ctx context.Context, a *app.App, p astern.Plan) err
 			planned, err = a.Plan(ctx, ask)
 		}
 		if err != nil {
-			return astern.Errorf(astern.CodeOf(err), "proving %s in %s first (%s): %w", u.Revision, u.Address, u.Why, err).WithHint("mend that, or go without: --first none")
+			hint := "mend that, or go without: --first none"
+			if astern.CodeOf(err) == astern.Conflict && astern.HintOf(err) != "" { // what holds it there says how it ends
+				hint = astern.HintOf(err) + "\ngo without: --first none"
+			}
+			return astern.Errorf(astern.CodeOf(err), "proving %s in %s first (%s): %w", u.Revision, u.Address, u.Why, err).WithHint("%s", hint)
 		}
 		if err := view.Plan(s.stderr, s.style(s.stderr), view.PlanView{Plan: planned.Plan, Hash: planned.Hash}); err != nil {
 			return err

@@ -143,6 +143,18 @@ func (l *Lab) questions(ctx context.Context, c *Call) []question {
 		}
 	case "iam":
 		q.resources = iamResources(c)
+	case "ecs":
+		return ecsQuestions(c, q)
+	case "appconfig", "appconfigdata":
+		q.resources = l.configResources(c)
+	case "api.ecr", "ecr":
+		if name := c.Text("repositoryName"); name != "" {
+			q.resources = []string{arn("ecr", c.Region, c.Account, "repository/"+name)}
+		}
+	case "logs":
+		if group, stream := c.Text("logGroupName"), c.Text("logStreamName"); c.Operation == "GetLogEvents" {
+			q.resources = []string{arn("logs", c.Region, c.Account, "log-group:"+group+":log-stream:"+stream)}
+		}
 	}
 	return []question{q}
 }

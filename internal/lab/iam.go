@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 )
 
 // iamOverlays add what moto lacks: the simulator of policies.
@@ -105,8 +106,48 @@ func bounded(own, boundary []policy, q question, resource string) (judgement, er
 	return j, nil
 }
 
-// policiesOf reads what is attached to a user, with its groups, or to a role; boundary is nil where there is none.
+// grants are the policies of principals as they were read, until something in IAM changes: reading them is a dozen questions to moto,
+// and each call that is held to policies needs them.
+type grants struct {
+	mu    sync.Mutex
+	turns int // how often they were forgotten
+	known map[string]granted
+}
+
+type granted struct{ own, boundary []policy }
+
+func (g *grants) reset() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.known = nil
+	g.turns++
+}
+
+// policiesOf returns what is attached to a user, with its groups, or to a role; boundary is nil where there is none.
 func (l *Lab) policiesOf(ctx context.Context, c *Call, arn string) (own, boundary []policy, err error) {
+	g, key := &l.states.grants, c.Account+" "+arn
+	g.mu.Lock()
+	is, ok := g.known[key]
+	before := g.turns
+	g.mu.Unlock()
+	if ok {
+		return is.own, is.boundary, nil
+	}
+	if own, boundary, err = l.readPolicies(ctx, c, arn); err != nil {
+		return nil, nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.turns == before { // else something changed while they were read
+		if g.known == nil {
+			g.known = map[string]granted{}
+		}
+		g.known[key] = granted{own, boundary}
+	}
+	return own, boundary, nil
+}
+
+func (l *Lab) readPolicies(ctx context.Context, c *Call, arn string) (own, boundary []policy, err error) {
 	kind, name := principal(arn)
 	switch kind {
 	case "user":

@@ -103,3 +103,54 @@ print(refused(lambda: client("s3", key=role).list_buckets()))
 print(refused(lambda: s3.list_buckets()))
 `)
 }
+
+// ECS and AppConfig are judged by the resources that their calls name, ECS by roles and tags as well; what was changed in IAM is in
+// force at once.
+func TestServicesAreHeldToResources(t *testing.T) {
+	a := start(t)
+	a.HoldToPolicies(true)
+	a.wantPython(`
+403 AccessDeniedException: User: arn:aws:iam::123456789012:user/ann is not authorized to perform: ecs:UpdateService on resource: arn:aws:ecs:us-east-1:123456789012:service/main/other because no identity-based policy allows the ecs:UpdateService action
+400 ServiceNotFoundException
+403 AccessDeniedException: User: arn:aws:iam::123456789012:user/ann is not authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role/root because no identity-based policy allows the iam:PassRole action
+403 AccessDeniedException: User: arn:aws:iam::123456789012:user/ann is not authorized to perform: ecs:TagResource on resource: arn:aws:ecs:us-east-1:123456789012:task-definition/shop:* because no identity-based policy allows the ecs:TagResource action
+not refused
+403 AccessDeniedException: User: arn:aws:iam::123456789012:user/ann is not authorized to perform: appconfig:GetEnvironment on resource: ENVIRONMENT because no identity-based policy allows the appconfig:GetEnvironment action
+not refused
+403 AccessDeniedException: User: arn:aws:iam::123456789012:user/ann is not authorized to perform: appconfig:StartConfigurationSession on resource: ENVIRONMENT/configuration/PROFILE because no identity-based policy allows the appconfig:StartConfigurationSession action
+not refused
+`, `
+iam, ac = client("iam"), client("appconfig")
+client("ecs").create_cluster(clusterName="main")
+iam.create_user(UserName="ann")
+key = iam.create_access_key(UserName="ann")["AccessKey"]["AccessKeyId"]
+def may(*statements):
+    iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": a, "Resource": r} for a, r in statements]}))
+may(("ecs:UpdateService", "arn:aws:ecs:*:*:service/main/shop"), ("ecs:RegisterTaskDefinition", "*"), ("iam:PassRole", "arn:aws:iam::*:role/tasks"))
+ecs = client("ecs", key=key)
+print(refused(lambda: ecs.update_service(cluster="main", service="other")))
+print(refused(lambda: ecs.update_service(cluster="main", service="shop")).split(":")[0])
+def define(**more):
+    return refused(lambda: ecs.register_task_definition(family="shop", containerDefinitions=[{"name": "app", "image": "i", "memory": 128}], **more))
+print(define(executionRoleArn="arn:aws:iam::123456789012:role/root"))
+print(define(executionRoleArn="arn:aws:iam::123456789012:role/tasks", tags=[{"key": "a", "value": "b"}]))
+print(define(executionRoleArn="arn:aws:iam::123456789012:role/tasks"))
+app = ac.create_application(Name="shop")["Id"]
+env = ac.create_environment(ApplicationId=app, Name="prod")["Id"]
+profile = ac.create_configuration_profile(ApplicationId=app, Name="limits", LocationUri="hosted")["Id"]
+arn = "arn:aws:appconfig:us-east-1:123456789012:application/" + app
+def plain(said):
+    return said.replace(arn + "/environment/" + env, "ENVIRONMENT").replace("/" + profile, "/PROFILE")
+mine, data = client("appconfig", key=key), client("appconfigdata", key=key)
+look = lambda: mine.get_environment(ApplicationId=app, EnvironmentId=env)
+may(("appconfig:GetEnvironment", arn))
+print(plain(refused(look)))
+may(("appconfig:GetEnvironment", [arn, arn + "/environment/" + env]))
+print(plain(refused(look)))
+begin = lambda: data.start_configuration_session(ApplicationIdentifier="shop", EnvironmentIdentifier="prod", ConfigurationProfileIdentifier="limits")
+print(plain(refused(begin)))
+may(("appconfig:StartConfigurationSession", arn + "/environment/" + env + "/configuration/" + profile))
+print(plain(refused(begin)))
+`)
+}

@@ -192,6 +192,9 @@ var hopHeaders = []string{"Connection", "Keep-Alive", "Te", "Trailer", "Transfer
 
 // pass lets moto answer.
 func (l *Lab) pass(ctx context.Context, c *Call) Reply {
+	if (c.Service == "iam" || c.Service == "cloudformation") && !readOnly(c.Operation) {
+		defer l.states.grants.reset()
+	}
 	path, err := url.PathUnescape(c.Path)
 	if err != nil {
 		return errorReply(c, http.StatusBadRequest, "InvalidURI", "Couldn't parse the specified URI.")

@@ -5,6 +5,7 @@ import "maps"
 // states is what the subjects remember, one field each.
 type states struct {
 	identities identities
+	grants     grants
 	lambda     lambdaState
 	functions  functions
 	cloudfront cloudfrontState
@@ -21,6 +22,7 @@ func (l *Lab) sections() []section {
 	s := &l.states
 	return []section{
 		&s.identities,
+		&s.grants,
 		&s.lambda,
 		&s.functions,
 		&s.cloudfront,

@@ -44,6 +44,8 @@ const maxJudged = 50
 //	deployed/REV           "7 COMPLETE": its last deployment
 //	release-time/REV       when that ended, or began
 //	deployments/history    what was deployed when, a line of JSON each
+//	arn/NAME               what policies call the application, environment, profile, configuration, strategy and the deployment
+//	                       that can be taken back
 //	strategy               id of the strategy on the way back; absent when there is none of that name
 //	strategy/minutes       how long it grows
 //	strategy/bake          for how many minutes alarms watch after that
@@ -92,10 +94,27 @@ type look struct {
 	configuration configuration
 }
 
+// names notes what policies call the resources, so that a permission is asked for on them and not on all that there are.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsappconfig.html
+func (l *look) names() {
+	c := l.configuration
+	application := "application/" + c.application
+	environment := application + "/environment/" + c.environment
+	resources := map[string]string{"application": application, "environment": environment, "profile": application + "/configurationprofile/" + c.profile,
+		"configuration": environment + "/configuration/" + c.profile}
+	if b, ok := c.revertible(); ok {
+		resources["deployment"] = environment + "/deployment/" + strconv.FormatInt(b.number, 10)
+	}
+	for name, resource := range resources {
+		l.Known("arn/"+name, l.ARN("appconfig", resource))
+	}
+}
+
 // base notes what the lists say.
 func (l *look) base() {
 	c := l.configuration
 	l.Known("ids", c.ids.String())
+	l.names()
 	l.Known("turn", c.application+"/"+c.environment)
 	l.Known("content", "a label of its version")
 	l.Known("type", c.kind)
@@ -190,7 +209,7 @@ func tookBack(d *appconfig.GetDeploymentOutput) string {
 
 // askStrategy looks for the strategy of the way back. That there is none is no error.
 func (l *look) askStrategy(ctx context.Context) error {
-	if !l.Wants("strategy", "strategy/") {
+	if !l.Wants("strategy", "strategy/", "arn/strategy") {
 		return nil
 	}
 	s, err := findStrategy(ctx, l.client, l.Strategy)
@@ -201,6 +220,7 @@ func (l *look) askStrategy(ctx context.Context) error {
 		return err
 	}
 	l.Known("strategy", aws.ToString(s.Id))
+	l.Known("arn/strategy", l.ARN("appconfig", "deploymentstrategy/"+aws.ToString(s.Id)))
 	l.Known("strategy/minutes", strconv.Itoa(int(s.DeploymentDurationInMinutes)))
 	l.Known("strategy/bake", strconv.Itoa(int(s.FinalBakeTimeInMinutes)))
 	growth := "all at once"
