@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/bench/tree"
 	"github.com/astern-dev/astern/bench/verdict"
 	"github.com/astern-dev/astern/internal/app"
 	"github.com/astern-dev/astern/internal/host"
@@ -424,14 +425,14 @@ func (t *trial) reached(target string, before []int) string {
 			return fmt.Sprintf("%s answers %q", instance(i), said)
 		}
 	}
-	now, err := keep(at)
+	now, err := tree.Keep(at)
 	if err != nil {
 		return err.Error()
 	}
 	delete(now, ".")
-	was := below(t.root0, "releases/"+target)
+	was := t.root0.Below("releases/" + target)
 	for p, k := range was {
-		if n, ok := now[p]; !ok || !n.same(k) {
+		if n, ok := now[p]; !ok || !n.Same(k) {
 			return p + " is not what was deployed"
 		}
 	}

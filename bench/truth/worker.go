@@ -11,12 +11,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/astern-dev/astern/bench/nobody"
 	"github.com/astern-dev/astern/bench/verdict"
 )
 
@@ -26,9 +25,6 @@ const (
 	enterChild = "truth-enter" // FOLDER FIRST COUNT: gets itself disks of its own, gives up all rights, and becomes the next
 	workChild  = "truth-work"  // FOLDER FIRST COUNT: makes the trials
 )
-
-// nobody is as whom the trials are made where this program is run by root, whom no permission hinders.
-const nobody = 65534
 
 // slots is how many worlds there are side by side: trials mostly wait.
 const slots = 16
@@ -50,7 +46,7 @@ func child(args []string) (code int, ours bool) {
 	case serveChild:
 		err = serve(args[2], args[3])
 	case enterChild:
-		err = enter(args[2:])
+		err = stage(args[2]).Become(args[2:])
 	case workChild:
 		err = json.NewEncoder(os.Stdout).Encode(work(args[2], args[3], args[4]))
 	default:
@@ -77,28 +73,15 @@ func serve(address, file string) error {
 	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, said) })) // who went away hears nothing
 }
 
+// stage is where the trials are made; sshd asks for a shell.
+func stage(folder string) nobody.Stage {
+	return nobody.Stage{Folder: folder, Program: "truth", Enter: enterChild, Work: workChild, Slots: slots, Disk: "size=24m,nr_inodes=600", Shell: true}
+}
+
 // outcomes makes the trials in a child, as somebody whom permissions hinder, on disks of its own where that is possible.
 func outcomes(ctx context.Context, folder string, first, count uint64) (result, error) {
 	var out result
-	if err := prepare(folder); err != nil {
-		return out, err
-	}
-	args := []string{folder, strconv.FormatUint(first, 10), strconv.FormatUint(count, 10)}
-	uid, gid := os.Getuid(), os.Getgid()
-	own := &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	plain := &syscall.SysProcAttr{}
-	if uid == 0 {
-		plain.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-	} else {
-		own = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, AmbientCaps: []uintptr{capSysAdmin},
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}}
-	}
-	said, err := start(ctx, folder, enterChild, args, own)
-	if err != nil && ctx.Err() == nil && len(said) == 0 {
-		fmt.Fprintf(os.Stderr, "truth: no disks of its own (%v), so full ones are not tried\n", err)
-		said, err = start(ctx, folder, workChild, args, plain)
-	}
+	said, err := stage(folder).Run(ctx, first, count)
 	sweep(folder)
 	for pid := range processes(func(line []byte) bool { return isServer(folder, bytes.ReplaceAll(line, []byte{0}, []byte{' '})) }) {
 		syscall.Kill(pid, syscall.SIGKILL) // the worker was ended before it could
@@ -113,128 +96,6 @@ func outcomes(ctx context.Context, folder string, first, count uint64) (result, 
 		return out, errors.New(out.Trouble)
 	}
 	return out, nil
-}
-
-// prepare makes the folder fit for somebody else: a copy of this program, and places for the worlds.
-func prepare(folder string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	text, err := os.ReadFile(self)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(folder, "truth"), text, 0o755); err != nil {
-		return err
-	}
-	if err := os.Chmod(folder, 0o755); err != nil {
-		return err
-	}
-	for i := range slots + 1 {
-		name := filepath.Join(folder, "slot-"+strconv.Itoa(i))
-		if i == slots {
-			name = filepath.Join(folder, "work")
-		}
-		if err := os.Mkdir(name, 0o700); err != nil {
-			return err
-		}
-		if os.Getuid() == 0 {
-			if err := os.Chown(name, nobody, nobody); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func start(ctx context.Context, folder, verb string, args []string, as *syscall.SysProcAttr) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(folder, "truth"), append([]string{verb}, args...)...)
-	cmd.SysProcAttr, cmd.Dir = as, "/"
-	cmd.Env = []string{"PATH=" + filepath.Join(folder, "work", "bin") + ":" + os.Getenv("PATH"), "HOME=" + filepath.Join(folder, "work"),
-		"LANG=C", "GORACE=atexit_sleep_ms=0"}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, os.Stderr
-	err := cmd.Run()
-	return out.Bytes(), err
-}
-
-// Words of Linux that the syscall package does not have.
-const (
-	capSysAdmin   = 21
-	prCapAmbient  = 47
-	ambientAllOff = 4
-)
-
-// hasDisks is the file that says that the slots are disks of their own.
-const hasDisks = "disks"
-
-// enter mounts a small disk on each slot. To root it also gives nobody a shell, for sshd asks for one; that is seen by
-// this process and its children only.
-func enter(args []string) error {
-	folder := args[0]
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("mounts of its own: %w", err)
-	}
-	uid, gid := os.Getuid(), os.Getgid()
-	if uid == 0 {
-		uid, gid = nobody, nobody
-		if err := giveShell(folder); err != nil {
-			return err
-		}
-	}
-	for i := range slots + 1 {
-		at, size := filepath.Join(folder, "slot-"+strconv.Itoa(i)), "size=24m,nr_inodes=600"
-		if i == slots {
-			at, size = filepath.Join(folder, "work"), "size=400m"
-		}
-		if err := syscall.Mount("tmpfs", at, "tmpfs", 0, fmt.Sprintf("%s,mode=0755,uid=%d,gid=%d", size, uid, gid)); err != nil {
-			return fmt.Errorf("mounting %s: %w", at, err)
-		}
-	}
-	if os.Getuid() == 0 {
-		for _, err := range []error{syscall.Setgroups(nil), syscall.Setgid(gid), syscall.Setuid(uid)} {
-			if err != nil {
-				return fmt.Errorf("giving up rights: %w", err)
-			}
-		}
-	} else if _, _, errno := syscall.Syscall6(syscall.SYS_PRCTL, prCapAmbient, ambientAllOff, 0, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("giving up rights: %w", errno)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "work", hasDisks), nil, 0o600); err != nil {
-		return err
-	}
-	return syscall.Exec(filepath.Join(folder, "truth"), append([]string{"truth", workChild}, args...), os.Environ())
-}
-
-func giveShell(folder string) error {
-	home := filepath.Join(folder, "work")
-	for _, file := range []string{"passwd", "shadow"} {
-		text, err := os.ReadFile(filepath.Join("/etc", file))
-		if err != nil {
-			return err
-		}
-		var out strings.Builder
-		for line := range strings.Lines(string(text)) {
-			switch f := strings.Split(strings.TrimSpace(line), ":"); {
-			case file == "passwd" && len(f) == 7 && f[2] == strconv.Itoa(nobody):
-				line = strings.Join([]string{f[0], "-", f[2], f[3], f[4], home, "/bin/sh"}, ":") + "\n"
-			case file == "shadow" && f[0] == "nobody":
-				line = "nobody:-:1::::::\n" // no password fits, and the account is not locked
-			}
-			if file == "passwd" || strings.HasPrefix(line, "nobody:") { // nobody else's secrets are copied
-				out.WriteString(line)
-			}
-		}
-		mine := filepath.Join(folder, file)
-		if err := os.WriteFile(mine, []byte(out.String()), 0o644); err != nil {
-			return err
-		}
-		if err := syscall.Mount(mine, filepath.Join("/etc", file), "", syscall.MS_BIND, ""); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // isServer reports whether a command line is that of an SSH server that was started below the folder.

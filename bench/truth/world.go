@@ -20,6 +20,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/bench/nobody"
+	"github.com/astern-dev/astern/bench/tree"
 	"github.com/astern-dev/astern/internal/app"
 	"github.com/astern-dev/astern/internal/planfile"
 	"github.com/astern-dev/astern/internal/store/sqlite"
@@ -64,10 +66,10 @@ type world struct {
 	ports             []string
 	server            *server
 	disks             bool
-	other             string          // the target under whose name something else was recorded last
-	spoilt            error           // why the world can't be put back
-	root0, home0      map[string]kept // as it is put back
-	depot0            map[string]kept
+	other             string    // the target under whose name something else was recorded last
+	spoilt            error     // why the world can't be put back
+	root0, home0      tree.Tree // as it is put back
+	depot0            tree.Tree
 }
 
 func (w *world) targets() []string { return append([]string{unwatched}, proven...) }
@@ -107,11 +109,11 @@ func build(ctx context.Context, folder string, slot int, s shape, srv *server) (
 func buildOnce(ctx context.Context, folder string, slot int, s shape, srv *server) (*world, error) {
 	w := &world{shape: s, slot: slot, folder: folder, root: filepath.Join(folder, fmt.Sprintf("slot-%d/root", slot)),
 		home: filepath.Join(folder, fmt.Sprintf("work/world-%d", slot)), depot: filepath.Join(folder, fmt.Sprintf("slot-%d/depot", slot)), server: srv}
-	_, err := os.Stat(filepath.Join(folder, "work", hasDisks))
+	_, err := os.Stat(filepath.Join(folder, "work", nobody.HasDisks))
 	w.disks = err == nil
 	sweep(w.root)
 	for _, p := range []string{w.root, w.home, w.depot} {
-		if err := removeAll(p); err != nil {
+		if err := tree.RemoveAll(p); err != nil {
 			return nil, err
 		}
 	}
@@ -132,9 +134,9 @@ func buildOnce(ctx context.Context, folder string, slot int, s shape, srv *serve
 		}
 		return nil, fmt.Errorf("making a world (%s): %w\n%s", s.name, err, said)
 	}
-	if w.root0, err = keep(w.root, "run"); err == nil {
-		if w.home0, err = keep(w.home); err == nil && w.pair {
-			w.depot0, err = keep(w.depot)
+	if w.root0, err = tree.Keep(w.root, "run"); err == nil {
+		if w.home0, err = tree.Keep(w.home); err == nil && w.pair {
+			w.depot0, err = tree.Keep(w.depot)
 		}
 	}
 	return w, err
@@ -360,17 +362,17 @@ func freeAddress() (string, error) {
 // restore puts everything back as it was after the deployments, with each instance running the current revision.
 func (w *world) restore(ctx context.Context) error {
 	w.other = ""
-	if err := repair(w.root, w.root0, "run"); err != nil {
+	if err := w.root0.Repair(w.root, "run"); err != nil {
 		return err
 	}
-	if err := makeFolder(filepath.Join(w.root, "run"), 0o755); err != nil {
+	if err := tree.MakeFolder(filepath.Join(w.root, "run"), 0o755); err != nil {
 		return err
 	}
-	if err := repair(w.home, w.home0); err != nil {
+	if err := w.home0.Repair(w.home); err != nil {
 		return err
 	}
 	if w.pair {
-		if err := repair(w.depot, w.depot0); err != nil {
+		if err := w.depot0.Repair(w.depot); err != nil {
 			return err
 		}
 	}

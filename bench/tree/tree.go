@@ -1,4 +1,6 @@
-package main
+// Package tree keeps what a folder holds and puts it back. The benches of truth break worlds that are made of files, and put
+// them back between trials.
+package tree
 
 import (
 	"bytes"
@@ -10,15 +12,18 @@ import (
 	"strings"
 )
 
-// kept is one thing in a tree: enough to make it again.
-type kept struct {
+// Node is one thing in a tree: enough to make it again.
+type Node struct {
 	mode fs.FileMode
 	text []byte // a file's content or a link's target
 }
 
-// keep reads a tree. What lies below the folders in without is left out.
-func keep(top string, without ...string) (map[string]kept, error) {
-	out := map[string]kept{}
+// Tree is what a folder holds, by the path below it.
+type Tree map[string]Node
+
+// Keep reads a tree. What lies below the folders in without is left out.
+func Keep(top string, without ...string) (Tree, error) {
+	out := Tree{}
 	err := filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -42,12 +47,12 @@ func keep(top string, without ...string) (map[string]kept, error) {
 	return out, err
 }
 
-func keepOne(p string) (kept, error) {
+func keepOne(p string) (Node, error) {
 	info, err := os.Lstat(p)
 	if err != nil {
-		return kept{}, err
+		return Node{}, err
 	}
-	k := kept{mode: info.Mode()}
+	k := Node{mode: info.Mode()}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		target, err := os.Readlink(p)
@@ -59,11 +64,12 @@ func keepOne(p string) (kept, error) {
 	return k, err
 }
 
-func (k kept) same(o kept) bool { return k.mode == o.mode && bytes.Equal(k.text, o.text) }
+// Same reports whether they are of the same mode and content.
+func (k Node) Same(o Node) bool { return k.mode == o.mode && bytes.Equal(k.text, o.text) }
 
-// repair puts a tree back to what was kept, and touches nothing that is as it was: what astern knows of unchanged files
+// Repair puts a tree back to what was kept, and touches nothing that is as it was: what astern knows of unchanged files
 // stays true.
-func repair(top string, was map[string]kept, without ...string) error {
+func (was Tree) Repair(top string, without ...string) error {
 	var paths []string
 	for p := range was {
 		paths = append(paths, p)
@@ -81,7 +87,7 @@ func repair(top string, was map[string]kept, without ...string) error {
 	}
 	for _, at := range paths {
 		if k := was[at]; k.mode.IsDir() {
-			if err := makeFolder(filepath.Join(top, at), k.mode.Perm()); err != nil {
+			if err := MakeFolder(filepath.Join(top, at), k.mode.Perm()); err != nil {
 				return err
 			}
 		}
@@ -91,7 +97,7 @@ func repair(top string, was map[string]kept, without ...string) error {
 		if k.mode.IsDir() {
 			continue
 		}
-		if now, err := keepOne(p); err == nil && now.same(k) {
+		if now, err := keepOne(p); err == nil && now.Same(k) {
 			continue
 		}
 		if err := os.RemoveAll(p); err != nil {
@@ -110,7 +116,8 @@ func repair(top string, was map[string]kept, without ...string) error {
 	return nil
 }
 
-func makeFolder(p string, mode fs.FileMode) error {
+// MakeFolder makes a folder, or has one that is there be of that mode. Something else of that name is removed.
+func MakeFolder(p string, mode fs.FileMode) error {
 	info, err := os.Lstat(p)
 	if err == nil && !info.IsDir() {
 		if err = os.Remove(p); err == nil {
@@ -126,7 +133,7 @@ func makeFolder(p string, mode fs.FileMode) error {
 	return err
 }
 
-func removeOthers(top string, was map[string]kept, without []string) error {
+func removeOthers(top string, was Tree, without []string) error {
 	return filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -146,7 +153,7 @@ func removeOthers(top string, was map[string]kept, without []string) error {
 		if _, ok := was[at]; ok {
 			return nil
 		}
-		if err := removeAll(p); err != nil {
+		if err := RemoveAll(p); err != nil {
 			return err
 		}
 		if d.IsDir() {
@@ -156,8 +163,8 @@ func removeOthers(top string, was map[string]kept, without []string) error {
 	})
 }
 
-// removeAll removes a tree, also one with folders that can't be entered.
-func removeAll(p string) error {
+// RemoveAll removes a tree, also one with folders that can't be entered.
+func RemoveAll(p string) error {
 	err := filepath.WalkDir(p, func(p string, d fs.DirEntry, err error) error {
 		if d != nil && d.IsDir() {
 			return os.Chmod(p, 0o700)
@@ -170,9 +177,9 @@ func removeAll(p string) error {
 	return os.RemoveAll(p)
 }
 
-// below returns the part of a tree below a folder.
-func below(was map[string]kept, folder string) map[string]kept {
-	out := map[string]kept{}
+// Below returns the part of a tree below a folder.
+func (was Tree) Below(folder string) Tree {
+	out := Tree{}
 	for at, k := range was {
 		if rest, ok := strings.CutPrefix(at, folder+"/"); ok {
 			out[rest] = k

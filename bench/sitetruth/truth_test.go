@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/astern-dev/astern/bench/verdict"
+	"github.com/astern-dev/astern/internal/proof"
+)
+
+// TestMain lets the test binary be its own children, who make the trials.
+func TestMain(m *testing.M) {
+	if code, ours := child(os.Args); ours {
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+// TestTruth breaks sites, and holds astern to what it said of their targets.
+func TestTruth(t *testing.T) {
+	t.Parallel()
+	first, count := proof.Seeds(t, 16)
+	folder, err := os.MkdirTemp("", "astern-sitetruth-") // nobody else may enter that of a test, and somebody else makes the trials
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Error(err)
+		}
+	})
+	o, err := outcomes(t.Context(), folder, first, count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range o.Untried {
+		t.Logf("not possible here: %s", row)
+	}
+	table := verdict.Tabulate(o.Tried)
+	t.Logf("\n%s", table)
+	proof.Figures(t, table.Figures())
+	for _, w := range table.Wrong() {
+		t.Error(w)
+	}
+	if table.Trials != int(count) {
+		t.Errorf("%d of %d trials were made", table.Trials, count)
+	}
+}
+
+// TestCatalogue holds the catalogue to its size and to rows that can be told apart.
+func TestCatalogue(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, r := range catalogue() {
+		if seen[r.name] || r.name == "" || r.do == nil {
+			t.Errorf("row %q stands twice or does nothing", r.name)
+		}
+		seen[r.name] = true
+	}
+	if len(seen) < 80 {
+		t.Errorf("%d rows are fewer than 80", len(seen))
+	}
+}
