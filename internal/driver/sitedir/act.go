@@ -124,7 +124,7 @@ func (a *actor) Before(ctx context.Context, call astern.Call) (astern.Image, err
 		return nil, fmt.Errorf("%s: %w", o.doing(), err)
 	}
 	image := astern.Image{imageLink: s.linkText, imageRevision: s.served(o.place)}
-	if !goodTarget(o.place, s.linkText) {
+	if !goodTarget(o.place, s.linkText) && goodTarget(o.place, s.linkTo) {
 		image[imageLink] = s.linkTo // written in another way, such as from /
 	}
 	return image, nil

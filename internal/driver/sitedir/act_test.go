@@ -22,7 +22,8 @@ func (l *lab) steps(verb astern.Verb, rev string, change *astern.ObjectChange) [
 		names = []string{change.Object}
 	}
 	s := l.observe(names...)
-	t := astern.Target{Address: l.c.Address(), Revision: rev}
+	d, _ := l.history.Of(rev)
+	t := astern.Target{Address: l.c.Address(), Revision: rev, Hash: d.Hash}
 	if change != nil {
 		var err error
 		if t, err = l.driver.Picker.Pick(l.c, s, *change); err != nil {
@@ -254,6 +255,9 @@ func TestProve(t *testing.T) {
 	stale, header := false, "no-cache"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", header)
+		if l == nil {
+			return // it is being made
+		}
 		if stale {
 			w.Header().Set("Age", "90")
 			fmt.Fprint(w, "two")
@@ -274,12 +278,22 @@ func TestProve(t *testing.T) {
 			t.Errorf("%+v", op)
 		}
 	}
+	foretold := func(text string) {
+		t.Helper()
+		if problem := l.observe().Values["site-problem"].Text; !strings.Contains(problem, text) || text == "" && problem != "" {
+			t.Errorf("before a switch it is said: %q", problem)
+		}
+	}
+	foretold("")
 	stale = true
+	foretold("other content than what is served has, of age 90")
 	ask(astern.OpRunning, "other content than v1 has, of age 90")
 	prove.Deadline = time.Now().Add(-time.Second)
 	ask(astern.OpFailed, "other content")
 	stale, header = false, "max-age=31536000"
+	foretold("Cache-Control: max-age=31536000")
 	ask(astern.OpFailed, "Cache-Control: max-age=31536000")
 	server.Close()
+	foretold("refused")
 	ask(astern.OpFailed, "refused")
 }

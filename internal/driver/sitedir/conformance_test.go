@@ -158,10 +158,18 @@ func conform(t *testing.T, ssh bool) {
 			})},
 			{Name: "a name holds a line break", Want: astern.Broken, Do: do(func(l *lab) { l.write("releases/v1/a\nb", "x") })},
 			{Name: "a name is no UTF-8", Want: astern.Broken, Do: do(func(l *lab) { l.write("releases/v1/\xff", "x") })},
-			{Name: "its manifest says another thing", Want: astern.Broken, Do: do(func(l *lab) {
+			{Name: "its manifest says another thing", Want: astern.AtRisk, Do: do(func(l *lab) {
 				l.write("manifests/v1.json", string(encode("v1", []file{{"index.html", 3, digitsOf("two")}})))
 			})},
-			{Name: "its manifest is cut off", Want: astern.Broken, Do: do(func(l *lab) { l.write("manifests/v1.json", `{"kind":"Sit`) })},
+			{Name: "its manifest is cut off", Want: astern.AtRisk, Do: do(func(l *lab) { l.write("manifests/v1.json", `{"kind":"Sit`) })},
+			{Name: "its manifest is a folder", Want: astern.AtRisk, Do: do(func(l *lab) { os.MkdirAll(l.at("manifests/v1.json"), 0o755) })},
+			{Name: "its manifest is a link", Want: astern.AtRisk, Do: do(func(l *lab) {
+				os.Mkdir(l.at("manifests"), 0o755)
+				l.symlink("manifests/v1.json", "/etc/hostname")
+			})},
+			{Name: "the link leads elsewhere", Want: astern.AtRisk, Do: do(func(l *lab) { l.symlink("current", os.TempDir()) })},
+			{Name: "the lock is a folder", Want: astern.Broken, Do: do(func(l *lab) { os.Mkdir(l.at(".astern.lock"), 0o755) })},
+			{Name: "the lock is a link", Want: astern.Broken, Do: do(func(l *lab) { l.symlink(".astern.lock", "/etc/hostname") })},
 			{Name: "served is a link elsewhere", Want: astern.Broken, Do: do(func(l *lab) { l.symlink("served", "/tmp") })},
 			{Name: "the link is a folder", Want: astern.Broken, Do: do(func(l *lab) {
 				os.Remove(l.at("current"))

@@ -16,6 +16,9 @@ import (
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, false, nil)
+	l.history.Deployments = nil // of the releases as they were
+	l.write("releases/v1/film.mp4", strings.Repeat("x", 2<<20))
+	calls := l.steps(astern.VerbRollback, "v1", nil) // when there still was room
 	small := t.TempDir()
 	mountSmall(t, small)
 	if err := os.Mkdir(l.at("served"), 0o755); err != nil {
@@ -25,8 +28,10 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("a small disk can't be bound into the site: %v", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(l.at("served"), syscall.MNT_DETACH) })
-	l.write("releases/v1/film.mp4", strings.Repeat("x", 2<<20))
-	call, op := l.carry(l.steps(astern.VerbRollback, "v1", nil))
+	if problem := l.observe().Values["release-problem/v1"].Text; !strings.Contains(problem, "no room") {
+		t.Errorf("of the disk it is said: %q", problem)
+	}
+	call, op := l.carry(calls)
 	if call.Verb != verbPut || op.Status != astern.OpFailed || !strings.Contains(op.Error, "No space") || !strings.Contains(op.Hint, "full") {
 		t.Errorf("%s: %+v", call.Step, op)
 	}
@@ -54,6 +59,7 @@ func mountSmall(t *testing.T, at string) {
 func TestRoomForTheReleaseAlone(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, false, nil)
+	l.history.Deployments = nil // of the releases as they were
 	l.write("releases/v1/one.mp4", strings.Repeat("1", 250<<10))
 	l.write("releases/v2/two.mp4", strings.Repeat("2", 250<<10))
 	aside := t.TempDir()

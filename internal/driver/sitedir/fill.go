@@ -168,14 +168,11 @@ func (a *actor) fitting(ctx context.Context, o *order, parts []part) ([]part, er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.doing(), err)
 	}
-	const block = 4 << 10 // of which a disk mostly gives whole ones
-	var needs int64
+	var all []file
 	for _, p := range parts {
-		for _, f := range p.files {
-			needs += (f.Size + block - 1) / block * block
-		}
+		all = append(all, p.files...)
 	}
-	if s.roomKiB >= 0 && needs > s.roomKiB<<10 {
+	if needs := takes(all); s.roomKiB >= 0 && needs.blocks+slackBytes > s.roomKiB<<10 || s.roomFiles >= 0 && needs.nodes+slackFiles > s.roomFiles {
 		return parts[:1], nil
 	}
 	return parts, nil

@@ -40,10 +40,13 @@ type sight struct {
 	linkTo    string // where it leads, below the root; "" when nowhere there
 	releases  map[string]time.Time
 	views     []string
-	manifests []string
+	unlisted  string // why the releases can't be listed, "" when they can
 	hindered  []string
+	closed    string // why no manifest can be written, "" when one can
+	held      string // that somebody has the lock, "" when nobody has
 	lock      string
 	roomKiB   int64 // on the disk; negative where it can't be told
+	roomFiles int64 // how many more files it can hold; negative where it can't be told
 }
 
 // records splits a script's output into records of four fields.
@@ -76,7 +79,7 @@ func (d *driver) look(ctx context.Context, p place) (sight, error) {
 	if r.ExitCode != 0 || err != nil {
 		return sight{}, astern.Errorf(astern.Internal, "%s on %s: %s", doing, p.host, orCode(r))
 	}
-	s := sight{releases: map[string]time.Time{}, roomKiB: -1}
+	s := sight{releases: map[string]time.Time{}, roomKiB: -1, roomFiles: -1}
 	for _, f := range all {
 		switch f[0] {
 		case "noroot":
@@ -93,6 +96,12 @@ func (d *driver) look(ctx context.Context, p place) (sight, error) {
 			s.lock = strings.TrimSpace(f[1])
 		case "hindered":
 			s.hindered = append(s.hindered, oneLine(f[1]))
+		case "unlisted":
+			s.unlisted = oneLine(f[1])
+		case "closed":
+			s.closed = oneLine(f[1])
+		case "held":
+			s.held = oneLine(f[1])
 		case "release":
 			n, _ := strconv.ParseInt(f[2], 10, 64) // without a time it is the oldest
 			if goodRevision(f[1]) {
@@ -100,11 +109,13 @@ func (d *driver) look(ctx context.Context, p place) (sight, error) {
 			}
 		case "view":
 			s.views = append(s.views, f[1])
-		case "manifest-file":
-			s.manifests = append(s.manifests, f[1])
 		case "room":
 			if n, err := strconv.ParseInt(strings.TrimSpace(f[1]), 10, 64); err == nil {
 				s.roomKiB = n
+			}
+			var free, all int64
+			if _, err := fmt.Sscan(f[2], &free, &all); err == nil && all > 0 { // some file systems do not count them
+				s.roomFiles = free
 			}
 		}
 	}
@@ -182,6 +193,8 @@ func (d *driver) read(ctx context.Context, p place, below, revision string) (fol
 			if out.manifest, err = decode([]byte(f[1]), revision); err != nil {
 				out.mistrust = oneLine(err.Error())
 			}
+		case "manifest-odd":
+			out.noted, out.mistrust = true, oneLine(f[1])+" is no plain file that can be read"
 		case "odd":
 			out.trouble = "the name of " + oneLine(f[1]) + " holds a line break or a backslash"
 		case "special":

@@ -185,10 +185,25 @@ func digits(text string) string {
 // version words the version of a file for the state: its digest and size.
 func (f file) version() string { return fmt.Sprintf("sha256:%s %d", f.SHA256, f.Size) }
 
-func total(files []file) int64 {
-	var n int64
+// size is what files take on a disk.
+type size struct {
+	bytes  int64 // of their content
+	blocks int64 // bytes of the blocks that they fill
+	nodes  int64 // files and folders
+}
+
+// takes returns what the files take on a disk, with their folders and the one that all are in.
+func takes(files []file) size {
+	const block = 4 << 10 // of which a disk mostly gives whole ones
+	out := size{nodes: int64(len(files)) + 1}
+	folders := map[string]bool{}
 	for _, f := range files {
-		n += f.Size
+		out.bytes += f.Size
+		out.blocks += (f.Size + block - 1) / block * block
+		for dir := parent(f.Path); dir != "" && !folders[dir]; dir = parent(dir) {
+			folders[dir] = true
+			out.nodes++
+		}
 	}
-	return n
+	return out
 }

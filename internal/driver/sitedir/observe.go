@@ -25,14 +25,20 @@ const readWidth = 4
 //	revision                   the release whose files are served
 //	served                     where the link leads, below the root
 //	served-problem             how what is served differs from its release; absent when it does not
+//	site-problem               why the site could not be proven to answer what is served; absent when it does, or declares no url
 //	kept                       how many files of earlier releases are served as well; absent when none are
 //	views                      the folders of served, sorted
 //	hindered                   what is in the way of a change, a line each
+//	held                       that somebody else has the lock
+//	closed                     why no manifest can be written
+//	releases                   why the releases can't be listed; absent when they can
 //	fence, claim               fence and execution in the lock
 //	release/REV                content hash of a release
 //	release-time/REV           when its folder was changed last
 //	release-problem/REV        why it can't be served
+//	release-risk/REV           why it may be that it can't be put together
 //	manifest/REV               content hash as the manifest says
+//	manifest-problem/REV       why the manifest can't be trusted, or how the files differ from it
 //	object/REV/PATH            digest and size of one file there, where it is asked for
 //
 // Every file of every release is read each time; where paths are asked for, those of the releases named.
@@ -81,11 +87,11 @@ func wanted(scope astern.Scope, s sight) (revisions []string, served bool) {
 		kind, rest, _ := strings.Cut(path, "/")
 		revision, _, _ := strings.Cut(rest, "/")
 		switch kind {
-		case "release", "release-problem", "manifest", "object":
+		case "release", "release-problem", "release-risk", "manifest", "manifest-problem", "object":
 			if _, ok := s.releases[revision]; ok && !slices.Contains(revisions, revision) {
 				revisions = append(revisions, revision)
 			}
-		case "served-problem", "kept":
+		case "served-problem", "site-problem", "kept":
 			served = true
 		}
 	}
@@ -139,6 +145,14 @@ func (d *driver) note(ctx context.Context, v *viewing, s sight, scope astern.Sco
 	if served && s.linked {
 		v.served(s, now, release, folders[last], errors.Join(errs[last], errorOf(errs, slices.Index(revisions, now))))
 	}
+	if served && now != "" && v.p.url != "" {
+		if _, differs := v.state.Get("served-problem"); differs {
+			release.files = nil // nobody knows what the site should answer
+		}
+		if problem := d.answers(ctx, v.p, release.files); problem != "" {
+			v.known("site-problem", problem)
+		}
+	}
 	return nil
 }
 
@@ -168,6 +182,15 @@ func (v *viewing) plain(s sight) {
 	}
 	if len(s.hindered) > 0 {
 		v.known("hindered", strings.Join(s.hindered, "\n"))
+	}
+	if s.held != "" {
+		v.known("held", s.held)
+	}
+	if s.closed != "" {
+		v.known("closed", s.closed)
+	}
+	if s.unlisted != "" {
+		v.unknown("releases", s.unlisted)
 	}
 	for revision, at := range s.releases {
 		v.known("release-time/"+revision, at.Format(time.RFC3339))
@@ -207,16 +230,45 @@ func (v *viewing) release(s sight, revision string, f folder, err error, objects
 			v.known("object/"+revision+"/"+name, one.version())
 		}
 	}
-	missing := missingEntries(v.p, f.files)
-	switch {
-	case f.noted && f.mistrust != "":
-		problem("its manifest is no good: %s", f.mistrust)
-	case f.noted && differences(f.manifest.Files, f.files, false) != "":
-		problem("its files are not those of its manifest: %s", differences(f.manifest.Files, f.files, false))
-	case len(missing) > 0:
+	if f.noted && f.mistrust != "" {
+		v.known("manifest-problem/"+revision, oneLine("its manifest is no good: "+f.mistrust))
+	} else if text := differences(f.manifest.Files, f.files, false); f.noted && text != "" {
+		v.known("manifest-problem/"+revision, oneLine("its files are not those of its manifest: "+text))
+	}
+	if missing := missingEntries(v.p, f.files); len(missing) > 0 {
 		problem("it has no %s", strings.Join(missing, ", "))
-	case s.roomKiB >= 0 && total(f.files) > s.roomKiB<<10 && s.served(v.p) != revision:
-		problem("the disk has no room for a copy of it: it takes %d KiB", total(f.files)>>10)
+	} else if s.served(v.p) != revision {
+		v.room(s, revision, takes(f.files))
+	}
+}
+
+// What a switch takes beside the release: manifests, lock and link, folders where they take blocks of their own, and what others
+// write meanwhile.
+const (
+	slackBytes = 64 << 10
+	slackFiles = 16
+)
+
+// room notes whether the disk can hold a copy of a release. What a disk counts in whole blocks may fit all the same where the
+// file system packs small files.
+func (v *viewing) room(s sight, revision string, needs size) {
+	room := s.roomKiB << 10
+	problem, risk := "", ""
+	switch {
+	case s.roomKiB >= 0 && needs.bytes > room:
+		problem = fmt.Sprintf("the disk has no room for a copy of it: it takes %d KiB, and %d are left", needs.bytes>>10, s.roomKiB)
+	case s.roomFiles >= 0 && needs.nodes > s.roomFiles:
+		problem = fmt.Sprintf("the disk has no room for a copy of it: it has %d files and folders, and the disk can hold %d more", needs.nodes, s.roomFiles)
+	case s.roomKiB >= 0 && needs.blocks+slackBytes > room:
+		risk = fmt.Sprintf("the disk has hardly room for a copy of it: it takes %d KiB in whole blocks, and %d are left", needs.blocks>>10, s.roomKiB)
+	case s.roomFiles >= 0 && needs.nodes+slackFiles > s.roomFiles:
+		risk = fmt.Sprintf("the disk has hardly room for a copy of it: it has %d files and folders, and the disk can hold %d more", needs.nodes, s.roomFiles)
+	}
+	if problem != "" {
+		v.known("release-problem/"+revision, problem)
+	}
+	if risk != "" {
+		v.known("release-risk/"+revision, risk)
 	}
 }
 

@@ -71,6 +71,40 @@ func (d *driver) ask(ctx context.Context, at string) (answer, error) {
 	return answer{resp.StatusCode, hex.EncodeToString(sum.Sum(nil)), resp.Header.Get("Cache-Control"), resp.Header.Get("Age")}, nil
 }
 
+// wrong asks for one entry point and says what is wrong with the answer, "" when nothing is. Without a digest any content will do.
+func (d *driver) wrong(ctx context.Context, p place, entry, digest, whose string) (is answer, problem string) {
+	at := entryURL(p, entry)
+	is, err := d.ask(ctx, at)
+	switch {
+	case err != nil:
+		problem = err.Error()
+	case is.status != http.StatusOK:
+		problem = fmt.Sprintf("%s answers %d", at, is.status)
+	case digest != "" && is.digest != digest:
+		problem = fmt.Sprintf("%s answers other content than %s has%s", at, whose, ifAny(", of age ", is.age))
+	case p.cacheControl != "" && is.cacheControl != p.cacheControl:
+		problem = fmt.Sprintf("%s answers Cache-Control: %s, not %s", at, orNone(is.cacheControl), p.cacheControl)
+	}
+	return is, problem
+}
+
+// lookAskTimeout bounds how long a look waits for the site: what hangs proves nothing either.
+const lookAskTimeout = 5 * time.Second
+
+// answers says why the site could not be proven to answer the files that are served, "" when it does: what it answers now, before
+// any switch, it would fail to prove after one.
+func (d *driver) answers(ctx context.Context, p place, files []file) string {
+	ctx, cancel := context.WithTimeout(ctx, lookAskTimeout)
+	defer cancel()
+	for _, entry := range p.entries {
+		should, _ := find(files, entry)
+		if _, problem := d.wrong(ctx, p, entry, should.SHA256, "what is served"); problem != "" {
+			return oneLine("a switch could not be proven: " + problem)
+		}
+	}
+	return ""
+}
+
 // prove asks for every entry point until each is answered with the content of the release.
 func (a *actor) prove(ctx context.Context, o *order) astern.Op {
 	if o.place.url == "" {
@@ -82,21 +116,13 @@ func (a *actor) prove(ctx context.Context, o *order) astern.Op {
 	}
 	var proven []string
 	for _, entry := range o.place.entries {
-		at := entryURL(o.place, entry)
-		is, err := a.ask(ctx, at)
-		should, _ := find(release.files, entry)
-		wrong := ""
-		switch {
-		case ctx.Err() != nil:
+		should, ok := find(release.files, entry)
+		if !ok {
+			return failed(astern.Errorf(astern.Refused, "%s: %s has no %s", o.doing(), o.revision, entry))
+		}
+		is, wrong := a.wrong(ctx, o.place, entry, should.SHA256, o.revision)
+		if ctx.Err() != nil {
 			return failed(astern.Errorf(astern.Interrupted, "%s: interrupted", o.doing()))
-		case err != nil:
-			wrong = err.Error()
-		case is.status != http.StatusOK:
-			wrong = fmt.Sprintf("%s answers %d", at, is.status)
-		case is.digest != should.SHA256:
-			wrong = fmt.Sprintf("%s answers other content than %s has%s", at, o.revision, ifAny(", of age ", is.age))
-		case o.place.cacheControl != "" && is.cacheControl != o.place.cacheControl:
-			wrong = fmt.Sprintf("%s answers Cache-Control: %s, not %s", at, orNone(is.cacheControl), o.place.cacheControl)
 		}
 		if wrong != "" {
 			if !o.call.Deadline.IsZero() && a.now().After(o.call.Deadline) {

@@ -40,7 +40,7 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 		return refuse("its name can't be that of a folder")
 	case blocked:
 		return refuse("%s", strings.ReplaceAll(hindered.String(), "\n", "; "))
-	case there && !now.Known():
+	case there && !now.Known() && served.Text == "":
 		return refuse("%s", now.Unknown)
 	}
 	j := &journey{p: p, s: s, revision: t.Revision, from: served.Text}
@@ -49,7 +49,7 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 		if err := j.compose(c, t, *o.Object); err != nil {
 			return astern.Route{}, err
 		}
-	} else if r, why := judge(p, s, t.Hash, t.Revision); r != astern.Ready {
+	} else if r, why := judge(p, s, t.Hash, t.Revision); r != astern.Ready && r != astern.AtRisk {
 		return refuse("%s", why)
 	} else {
 		j.hash = astern.Text(s.Values["release/"+t.Revision].Text)
@@ -71,6 +71,9 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 	}
 	if o.Verb == astern.VerbRedeploy {
 		j.stage("take away what was served before", j.prune())
+	} else if j.from != "" && now.Text == "" {
+		j.out.Notes = append(j.out.Notes, fmt.Sprintf("%s leads to %s, which is no release: nothing of it is kept for pages that are open, and there is no undo",
+			p.link, oneLine(j.from)))
 	} else if j.from != "" {
 		j.out.Notes = append(j.out.Notes, fmt.Sprintf("files of earlier releases stay reachable for pages that are open; later: astern redeploy %s", c.Name))
 	}
@@ -120,14 +123,18 @@ func (j *journey) step(id, verb, title, command string, args map[string]astern.A
 		Attempts: 3, TimeoutSeconds: 900, HoldSeconds: 120}
 }
 
-// adopt writes manifests for the release that is left and the one that is gone to, where they have none.
+// adopt writes manifests for the release that is left and the one that is gone to, where they have none. Where none can be
+// written, that is in nobody's way: the plan holds the hash.
 func (j *journey) adopt(now string) {
+	closed, shut := j.s.Get("closed")
+	facts := j.out.Facts
 	var steps []astern.Step
 	for _, rev := range []string{now, j.revision} {
 		hash, ok := j.s.Get("release/" + rev)
 		_, noted := j.s.Get("manifest/" + rev)
 		_, spoilt := j.s.Get("release-problem/" + rev)
-		if !ok || !hash.Known() || noted || spoilt || !goodRevision(rev) || len(steps) > 0 && rev == now {
+		_, doubted := j.s.Get("manifest-problem/" + rev)
+		if !ok || !hash.Known() || noted || spoilt || doubted || !goodRevision(rev) || len(steps) > 0 && rev == now {
 			continue
 		}
 		id := "adopt-" + strings.NewReplacer(".", "_", "+", "_").Replace(rev)
@@ -136,7 +143,9 @@ func (j *journey) adopt(now string) {
 			map[string]astern.Arg{"revision": astern.Text(rev), "hash": astern.Text(hash.Text)}))
 		j.fact("release/"+rev, id)
 	}
-	if len(steps) > 0 {
+	if shut && len(steps) > 0 {
+		j.out.Facts, j.out.Notes = facts, append(j.out.Notes, "what the releases hold is not written down: "+closed.Text)
+	} else if len(steps) > 0 {
 		j.stage("write down what the releases hold", steps...)
 	}
 }
@@ -153,7 +162,7 @@ func (j *journey) view(exact bool) string {
 func (j *journey) put(exact bool) astern.Step {
 	view := j.view(exact)
 	keep := j.from
-	if exact {
+	if exact || j.out.From == "" {
 		keep = ""
 	}
 	to := "./" + servedFolder + "/" + view
@@ -221,6 +230,7 @@ func (router) Pick(c astern.Component, s astern.State, change astern.ObjectChang
 	was, had := s.Get("object/" + change.Revision + "/" + change.Object)
 	is, has := s.Get("object/" + now.Text + "/" + change.Object)
 	problem, spoilt := s.Get("release-problem/" + now.Text)
+	doubt, doubted := s.Get("manifest-problem/" + now.Text)
 	source := s.Values["release/"+change.Revision]
 	switch {
 	case !goodPath(change.Object):
@@ -229,6 +239,8 @@ func (router) Pick(c astern.Component, s astern.State, change astern.ObjectChang
 		return astern.Target{}, astern.Errorf(astern.Refused, "%s: what is served now is not known", doing)
 	case spoilt:
 		return astern.Target{}, astern.Errorf(astern.Refused, "%s: the rest would stay as it is in %s, and that can't be served: %s", doing, now.Text, problem.Text)
+	case doubted:
+		return astern.Target{}, astern.Errorf(astern.Refused, "%s: the rest would stay as it is in %s, and %s", doing, now.Text, doubt.Text)
 	case !source.Known():
 		return astern.Target{}, astern.Errorf(astern.Refused, "%s: what that has is not known: %s", doing, source.Unknown)
 	case !had:

@@ -79,6 +79,14 @@ func evidence(p place, s astern.State, d astern.Deployment, rev string) []astern
 	case !blocked:
 		add(astern.Ready, "the link can be switched atomically")
 	}
+	for _, path := range []string{"held", "site-problem"} {
+		if v, ok := s.Get(path); ok {
+			add(astern.AtRisk, "%s", v)
+		}
+	}
+	if now, ok := s.Get("revision"); ok && !now.Known() && !blocked {
+		add(astern.AtRisk, "%s: what is left can't be gone back to", now.Unknown)
+	}
 	if r == astern.Ready && !noted && d.Hash == "" {
 		add(astern.AtRisk, "neither a manifest nor the ledger says what it held: a change of its files can't be told")
 	}
@@ -96,6 +104,9 @@ func judge(p place, s astern.State, hash, rev string) (astern.Readiness, string)
 	problem, spoilt := s.Get("release-problem/" + rev)
 	hindered, blocked := s.Get("hindered")
 	noted, manifest := s.Get("manifest/" + rev)
+	doubt, doubted := s.Get("manifest-problem/" + rev)
+	risk, risky := s.Get("release-risk/" + rev)
+	unlisted, hidden := s.Get("releases")
 	at := p.root + "/" + p.releases + "/" + rev
 	switch {
 	case blocked && !hindered.Known():
@@ -106,10 +117,18 @@ func judge(p place, s astern.State, hash, rev string) (astern.Readiness, string)
 		return astern.Broken, at + ": " + problem.Text
 	case has && !release.Known():
 		return astern.ReadyUnknown, "its files could not be read: " + release.Unknown
+	case !has && hidden:
+		return astern.ReadyUnknown, unlisted.Unknown
 	case !has:
 		return astern.Broken, "there is no folder " + at
 	case hash != "" && hash != release.Text:
 		return astern.Broken, "its files were changed: " + short(hash) + " was recorded, " + short(release.Text) + " is there"
+	case doubted && hash == "":
+		return astern.Broken, doubt.Text
+	case doubted: // two say what it held, and the ledger is the one that nobody else writes
+		return astern.AtRisk, doubt.Text + "; they are as the ledger has them"
+	case risky:
+		return astern.AtRisk, risk.Text
 	case manifest && noted.Known():
 		return astern.Ready, "every file of " + at + " is there with the digest in its manifest"
 	case hash != "":

@@ -18,6 +18,15 @@ try_lock() {
 	fi
 }
 
+# held FILE reports whether somebody has a lock on it. It is read where the system lists them, for a lock that is tried is in
+# the way.
+held() {
+	[ -e "$1" ] && [ -r /proc/locks ] || return 1
+	where=$(stat -L -c '%D %i' -- "$1" 2>/dev/null) || return 1
+	device=$((0x${where% *})) # numbers of inodes repeat on other disks
+	grep -q "FLOCK .* $(printf '%02x:%02x:%s' $((device >> 8 & 4095)) $((device & 255 | device >> 12 & 1048320)) "${where#* }") " /proc/locks
+}
+
 # wait_lock FD waits for about ten seconds.
 wait_lock() {
 	tries=0
@@ -61,10 +70,13 @@ rename() {
 	fi
 }
 
-# plain FILE refuses a link where a file of astern's own should be.
+# plain FILE refuses a link where a file of astern's own should be, and what would hold up whoever reads it.
 plain() {
 	if [ -L "$1" ]; then
 		echo "$1 is a symbolic link" >&2
+		exit 90
+	elif [ -e "$1" ] && ! [ -f "$1" ]; then
+		echo "$1 is no file" >&2
 		exit 90
 	fi
 }

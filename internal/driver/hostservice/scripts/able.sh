@@ -12,12 +12,6 @@ may_write() {
 		enter "${1%/*}" || record broken "$name" "the login may not write into ${1%/*}"
 	fi
 }
-held() { # FILE: somebody has a lock on it; read where the system lists them, for a lock that is tried is in the way
-	[ -e "$1" ] && [ -r /proc/locks ] || return 1
-	where=$(stat -L -c '%D %i' -- "$1" 2>/dev/null) || return 1
-	device=$((0x${where% *})) # numbers of inodes repeat on other disks
-	grep -q "FLOCK .* $(printf '%02x:%02x:%s' $((device >> 8 & 4095)) $((device & 255 | device >> 12 & 1048320)) "${where#* }") " /proc/locks
-}
 runs() { # WHAT COMMAND
 	case $2 in
 	/*) file=$2 ;;

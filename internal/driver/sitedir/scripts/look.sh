@@ -12,10 +12,10 @@ elif [ -e "./$link" ]; then
 	record hindered "$root/$link is no symbolic link"
 fi
 [ ! -f ./.astern.lock ] || [ -L ./.astern.lock ] || record lock "$(head -n 1 ./.astern.lock | head -c 600)"
-folders() { # TAG FOLDER: what is in a folder of the root
+folders() { # TAG FOLDER OTHERWISE: what is in a folder of the root, and the tag of what is said where it is none
 	[ -e "./$2" ] || [ -L "./$2" ] || return 0
 	if [ -L "./$2" ] || ! [ -d "./$2" ]; then
-		record hindered "$root/$2 is no folder, and astern works nowhere but below $root"
+		record "$3" "$root/$2 is no folder, and astern works nowhere but below $root"
 		return 0
 	fi
 	(
@@ -30,15 +30,25 @@ folders() { # TAG FOLDER: what is in a folder of the root
 			fi
 		done
 	)
-	[ -r "./$2" ] && [ -x "./$2" ] || record hindered "$root/$2 can't be read"
 }
-folders release "$releases"
-folders view served
-folders manifest manifests
-for folder in . served manifests; do
-	[ ! -d "./$folder" ] || [ -w "./$folder" ] || record hindered "the login may not write into $root/$folder"
+folders release "$releases" hindered
+folders view served hindered
+folders manifest manifests closed
+[ ! -d "./$releases" ] || { [ -r "./$releases" ] && [ -x "./$releases" ]; } || record unlisted "$root/$releases can't be listed"
+enters() { [ ! -d "$1" ] || { [ -w "$1" ] && [ -x "$1" ]; }; }
+for folder in . served; do
+	enters "./$folder" || record hindered "the login may not write into $root/$folder"
 done
-[ ! -e ./.astern.lock ] || [ -w ./.astern.lock ] || record hindered "the login may not write $root/.astern.lock"
+enters ./manifests || record closed "the login may not write into $root/manifests"
+if [ -L ./.astern.lock ] || { [ -e ./.astern.lock ] && ! [ -f ./.astern.lock ]; }; then
+	record hindered "$root/.astern.lock is no plain file"
+elif [ -e ./.astern.lock ] && ! { [ -r ./.astern.lock ] && [ -w ./.astern.lock ]; }; then
+	record hindered "the login may not read and write $root/.astern.lock"
+elif held ./.astern.lock; then
+	record held "the lock of $root is held"
+fi
 command -v flock >/dev/null 2>&1 || command -v perl >/dev/null 2>&1 || record hindered "neither flock (util-linux) nor perl is installed"
-record room "$(df -Pk -- . 2>/dev/null | awk 'NR == 2 { print $4 }')"
+disk=.
+[ ! -d ./served ] || [ -L ./served ] || disk=./served
+record room "$(df -Pk -- "$disk" 2>/dev/null | awk 'NR == 2 { print $4 }')" "$(stat -f -c '%d %c' -- "$disk" 2>/dev/null)"
 exit 0
