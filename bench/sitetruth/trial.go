@@ -286,14 +286,17 @@ func short(err error) string {
 	return text[:min(len(text), 240)]
 }
 
-// hand is what a person would type, over the way that astern would take: under its lock, with copies, and of nothing that lies
-// outside of the root.
+// hand is what a person would type, over the way that astern would take: under its lock, with copies, of nothing that lies
+// outside of the root, and in the place of nothing but a link.
 const hand = `set -e
 cd -P -- "$1"
-[ ! -L .astern.lock ] && [ ! -d .astern.lock ]
+if [ -L .astern.lock ]; then exit 1; fi
+if [ -e .astern.lock ]; then [ -f .astern.lock ]; fi
 exec 9<>.astern.lock
 flock -n 9
-[ "$(readlink -f -- "$2/$3")" = "$PWD/$2/$3" ] && [ -d "$2/$3" ] && [ ! -L served ]
+[ "$(readlink -f -- "$2/$3")" = "$PWD/$2/$3" ]
+if [ -L served ]; then exit 1; fi
+if [ -e current ]; then [ -L current ]; fi
 mkdir -p served/by-hand
 cp -Rp -- "$2/$3/." served/by-hand/
 ln -s served/by-hand .by-hand
@@ -326,6 +329,9 @@ func (t *trial) reached(target string) string {
 		return fmt.Sprintf("the link leads to %s (%v)", leads, err)
 	}
 	should := t.files[target]
+	if why := t.more(target); why != "" {
+		return why
+	}
 	for _, name := range []string{entries[0], t.at.entry} {
 		if _, ok := should[name]; !ok {
 			return "there is no " + name + ", which visitors ask for first"
@@ -353,4 +359,24 @@ func (t *trial) reached(target string) string {
 		}
 	}
 	return ""
+}
+
+// more says what is in the folder of a release that was not built with it, "" when nothing is.
+func (t *trial) more(target string) string {
+	at := filepath.Join(t.at.root, t.at.releases, target)
+	why := ""
+	err := filepath.WalkDir(at, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(at, p)
+		if _, ok := t.files[target][filepath.ToSlash(name)]; !ok {
+			why = fmt.Sprintf("the release holds %q, which was not built with it", name)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) { // what can't be seen there may still be served
+		return short(err)
+	}
+	return why
 }

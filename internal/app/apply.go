@@ -171,7 +171,11 @@ func (a *App) mayAct(ctx context.Context, p astern.Plan) (claims, int64, error) 
 	if _, err := a.passed(ctx, seen, "", elder.ID); err != nil {
 		return nil, 0, err
 	}
-	return seen, fence, a.unchanged(ctx, p)
+	beside, err := a.fenceBeside(ctx, p)
+	if err != nil {
+		return nil, 0, err
+	}
+	return seen, max(fence, beside), a.unchanged(ctx, p)
 }
 
 // allowed reports whether the plan continues an execution of this state folder within the limits that were approved with

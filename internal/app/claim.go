@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/driver/flags"
+	"github.com/astern-dev/astern/internal/driver/sitedir"
 )
 
 // claims is what the places of a plan's members say of who acts there: by address and member.
@@ -53,6 +55,27 @@ func (a *App) look(ctx context.Context, p astern.Plan) (claims, int64, error) {
 		seen[f.Address] = there
 	}
 	return seen, highest, nil
+}
+
+// fenceBeside returns the highest fence in the lock files of components without members. Whoever has another state folder counts
+// for itself: without this, one that acted less often could never act there again.
+func (a *App) fenceBeside(ctx context.Context, p astern.Plan) (highest int64, err error) {
+	for _, address := range p.Addresses() {
+		c, ok := a.System.Component(address)
+		if !ok || c.Kind != sitedir.Kind && c.Kind != flags.Kind {
+			continue
+		}
+		s, err := a.observe(ctx, address, []string{"fence"})
+		if err != nil {
+			return 0, err
+		}
+		if v, ok := s.Get("fence"); ok && v.Known() {
+			if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
+				highest = max(highest, n)
+			}
+		}
+	}
+	return highest, nil
 }
 
 // plain makes what a host says fit for a terminal.

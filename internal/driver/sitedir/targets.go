@@ -121,10 +121,10 @@ func judge(p place, s astern.State, hash, rev string) (astern.Readiness, string)
 		return astern.ReadyUnknown, unlisted.Unknown
 	case !has:
 		return astern.Broken, "there is no folder " + at
+	case doubted && hash != release.Text: // nobody vouches for it, and the manifest says which files differ
+		return astern.Broken, doubt.Text
 	case hash != "" && hash != release.Text:
 		return astern.Broken, "its files were changed: " + short(hash) + " was recorded, " + short(release.Text) + " is there"
-	case doubted && hash == "":
-		return astern.Broken, doubt.Text
 	case doubted: // two say what it held, and the ledger is the one that nobody else writes
 		return astern.AtRisk, doubt.Text + "; they are as the ledger has them"
 	case risky:
