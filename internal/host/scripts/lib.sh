@@ -70,13 +70,10 @@ rename() {
 	fi
 }
 
-# plain FILE refuses a link where a file of astern's own should be, and what would hold up whoever reads it.
+# plain FILE refuses a link where a file of astern's own should be.
 plain() {
 	if [ -L "$1" ]; then
 		echo "$1 is a symbolic link" >&2
-		exit 90
-	elif [ -e "$1" ] && ! [ -f "$1" ]; then
-		echo "$1 is no file" >&2
 		exit 90
 	fi
 }
@@ -97,6 +94,10 @@ opened() {
 take_lock() {
 	lockfile=$1/.astern.lock
 	plain "$lockfile"
+	if [ -e "$lockfile" ] && ! [ -f "$lockfile" ]; then # such as a FIFO, which holds up whoever reads it
+		echo "$lockfile is no file" >&2
+		exit 90
+	fi
 	if [ -f "$lockfile" ] && ! [ -w "$lockfile" ]; then
 		echo "$lockfile belongs to $(stat -c %U -- "$lockfile" 2>/dev/null || stat -f %Su -- "$lockfile"), and $(id -un) may not write it" >&2
 		exit 91

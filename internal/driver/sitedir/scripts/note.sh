@@ -8,7 +8,7 @@ rm -f -- ./.partial-*
 trap 'rm -f -- "./.partial-$token"' EXIT
 cat >"./.partial-$token" || exit 86
 if [ -e "./$name" ]; then
-	cmp -s "./.partial-$token" "./$name" || exit 82
+	[ -f "./$name" ] && cmp -s "./.partial-$token" "./$name" || exit 82
 	exit 0
 fi
 flush "./.partial-$token"
