@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/driver/awss3site"
 	"github.com/astern-dev/astern/internal/driver/flags"
 	"github.com/astern-dev/astern/internal/driver/sitedir"
 )
@@ -57,12 +58,12 @@ func (a *App) look(ctx context.Context, p astern.Plan) (claims, int64, error) {
 	return seen, highest, nil
 }
 
-// fenceBeside returns the highest fence in the lock files of components without members. Whoever has another state folder counts
+// fenceBeside returns the highest fence in the lock files, and markers in a bucket, of components without members. Whoever has another state folder counts
 // for itself: without this, one that acted less often could never act there again.
 func (a *App) fenceBeside(ctx context.Context, p astern.Plan) (highest int64, err error) {
 	for _, address := range p.Addresses() {
 		c, ok := a.System.Component(address)
-		if !ok || c.Kind != sitedir.Kind && c.Kind != flags.Kind {
+		if !ok || !slices.Contains([]string{sitedir.Kind, flags.Kind, awss3site.Kind}, c.Kind) {
 			continue
 		}
 		s, err := a.observe(ctx, address, []string{"fence"})
