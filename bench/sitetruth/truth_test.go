@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 // TestTruth breaks sites, and holds astern to what it said of their targets.
 func TestTruth(t *testing.T) {
 	t.Parallel()
-	first, count := proof.Seeds(t, 16)
+	first, count := proof.Seeds(t, 8)
 	folder, err := os.MkdirTemp("", "astern-sitetruth-") // nobody else may enter that of a test, and somebody else makes the trials
 	if err != nil {
 		t.Fatal(err)

@@ -119,6 +119,13 @@ func (t *telling) dealtWith(ctx context.Context, revision string) error {
 	if err != nil {
 		return err
 	}
+	s, err := t.astern.show(ctx, act.Execution)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(s.Records, func(r astern.Record) bool { return r.Kind == astern.RecordIntent }); i >= 0 {
+		t.story.Incident.FirstStepSeconds = s.Records[i].At.Sub(t.fault).Seconds()
+	}
 	t.proven = end.At
 	t.story.Incident.ProvenSeconds = end.At.Sub(t.fault).Seconds()
 	t.stage("until astern has proven the recovery", t.noticed, t.proven)

@@ -126,11 +126,12 @@ const (
 
 // shown is `astern show ID -o json`.
 type shown struct {
-	Execution execution      `json:"execution"`
-	State     string         `json:"state"`
-	Phases    astern.Phases  `json:"phases"`
-	Steps     []stepProgress `json:"steps"`
-	Gates     []gate         `json:"gates"`
+	Records   []astern.Record `json:"records"`
+	Execution execution       `json:"execution"`
+	State     string          `json:"state"`
+	Phases    astern.Phases   `json:"phases"`
+	Steps     []stepProgress  `json:"steps"`
+	Gates     []gate          `json:"gates"`
 }
 
 type stepProgress struct {

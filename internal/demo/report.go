@@ -66,6 +66,8 @@ type Incident struct {
 	ID               string  `json:"id"`
 	NoticedSeconds   float64 `json:"noticed_seconds"`
 	PlannedSeconds   float64 `json:"planned_seconds,omitempty"`
+	// FirstStepSeconds is when the first step of the execution began: how long after the decision astern acts.
+	FirstStepSeconds float64 `json:"first_step_seconds,omitempty"`
 	FirstBackSeconds float64 `json:"first_back_seconds,omitempty"`
 	AllBackSeconds   float64 `json:"all_back_seconds,omitempty"`
 	ProvenSeconds    float64 `json:"proven_seconds,omitempty"`
@@ -164,7 +166,7 @@ func (in Incident) String() string {
 	for _, t := range []struct {
 		what    string
 		seconds float64
-	}{{"noticed", in.NoticedSeconds}, {"planned", in.PlannedSeconds}, {"first instance back", in.FirstBackSeconds},
+	}{{"noticed", in.NoticedSeconds}, {"planned", in.PlannedSeconds}, {"first step", in.FirstStepSeconds}, {"first instance back", in.FirstBackSeconds},
 		{"all back", in.AllBackSeconds}, {"proven", in.ProvenSeconds}, {"over by the signals", in.ResolvedSeconds}} {
 		if t.seconds > 0 {
 			text += fmt.Sprintf(", %s %.1f s", t.what, t.seconds)

@@ -113,8 +113,8 @@ func TestJSON(t *testing.T) {
 }
 
 func TestIncidentInReport(t *testing.T) {
-	in := Incident{ID: "inc-1", NoticedSeconds: 7.04, PlannedSeconds: 7.2, FirstBackSeconds: 9, AllBackSeconds: 12.5, ProvenSeconds: 24, Report: "/r/a.html"}
-	want := "inc-1: the fault began at 0.0 s, noticed 7.0 s, planned 7.2 s, first instance back 9.0 s, all back 12.5 s, proven 24.0 s; report: /r/a.html"
+	in := Incident{ID: "inc-1", NoticedSeconds: 7.04, PlannedSeconds: 7.2, FirstStepSeconds: 7.31, FirstBackSeconds: 9, AllBackSeconds: 12.5, ProvenSeconds: 24, Report: "/r/a.html"}
+	want := "inc-1: the fault began at 0.0 s, noticed 7.0 s, planned 7.2 s, first step 7.3 s, first instance back 9.0 s, all back 12.5 s, proven 24.0 s; report: /r/a.html"
 	if in.String() != want {
 		t.Errorf("got %s", in)
 	}
