@@ -68,6 +68,7 @@ type comparison struct {
 	cells         []cell
 	shippedDays   int // of each course, with incidents and without
 	shipped       []shippedDay
+	recorded      []onRecording
 }
 
 func compare(healthy, runs int) (*comparison, error) {
@@ -96,7 +97,9 @@ func compare(healthy, runs int) (*comparison, error) {
 	}
 	c.shippedDays = healthy / 2
 	c.shipped = shippedDays(c.shippedDays)
-	return c, nil
+	var err error
+	c.recorded, err = judgeRecording()
+	return c, err
 }
 
 // floor is the time that no test can beat that starts with the deployment and knows the old rate: ln(1/alpha)/KL requests

@@ -90,7 +90,7 @@ func (t three) next(w *watch.Watched, control bool) {
 	}
 }
 
-// shippedDay counts the healthy days of one course on which astern would have acted, or asked, with incidents and without.
+// shippedDay counts the healthy days of one course on which astern would have acted, and asked, with incidents and without.
 type shippedDay struct {
 	course                         course
 	acts, asks, calmActs, calmAsks int
@@ -107,21 +107,21 @@ func shippedDays(count int) []shippedDay {
 	for i := range out {
 		acts, asks := [2]*int{&out[i].acts, &out[i].calmActs}, [2]*int{&out[i].asks, &out[i].calmAsks}
 		for j, n := range []noise{real(), calm} {
-			panels := make([]string, count)
+			days := make([]blamed, count)
 			for worker := range runtime.NumCPU() {
 				owner.Go(func() {
 					for k := worker; k < count; k += runtime.NumCPU() {
-						panels[k] = ship(service{traffic[k%len(traffic)], oldErrors, 0.5, n}, out[i].course, 4_000_000+uint64(k), day).panel
+						days[k] = ship(service{traffic[k%len(traffic)], oldErrors, 0.5, n}, out[i].course, 4_000_000+uint64(k), day)
 					}
 				})
 			}
 			owner.Wait()
-			for _, p := range panels {
-				switch p {
-				case "small":
-					*asks[j]++
-				case "beside", "alone":
+			for _, d := range days {
+				if d.acts.panel != "" {
 					*acts[j]++
+				}
+				if d.asks.panel != "" {
+					*asks[j]++
 				}
 			}
 		}
@@ -129,20 +129,32 @@ func shippedDays(count int) []shippedDay {
 	return out
 }
 
-// blamed is what a watch said of a healthy day: which panel, and in which words.
-type blamed struct {
+// word is what one panel of a watch said of a healthy day.
+type word struct {
 	panel, says string
 	at          float64 // seconds after the deployment
-	most        float64 // the largest e-value of the panel that holds most of the level
 }
 
-// ship watches one healthy day after three hours of past, and returns what was said of it first.
-func ship(s service, c course, seed uint64, seconds float64) blamed {
+func (w word) String() string {
+	return fmt.Sprintf("%s after %s: %s", w.panel, time.Duration(w.at)*time.Second, w.says)
+}
+
+// blamed is what a watch said of a healthy day: what it would have acted on, and what it would have asked a person about.
+type blamed struct {
+	acts, asks word
+	most       float64 // the largest e-value of the panels that act
+}
+
+// ship watches one healthy day after three hours of past, until something would have been done. Every other day on which nothing
+// is deployed begins without a past: its first judgements, each as long as the past so far, are part of the day.
+func ship(s service, c course, seed uint64, seconds float64) (b blamed) {
 	world := newThree(s, seed)
 	w := watch.NewWatched("bench/service")
 	w.Runs = map[string]string{"a": "v1", "b": "v1", "c": "v1", "d": "v1"}
-	for range detect.PastSeconds / tick {
-		world.next(w, true)
+	if c != quiet || seed%2 == 0 {
+		for range detect.PastSeconds / tick {
+			world.next(w, true)
+		}
 	}
 	now := world[0].now()
 	if c != quiet {
@@ -154,8 +166,7 @@ func ship(s service, c course, seed uint64, seconds float64) blamed {
 	} else {
 		w.Quiet = nil // what the past's incidents said is over
 	}
-	var b blamed
-	for at := 0.0; at < seconds; at += tick {
+	for at := 0.0; at < seconds && b.acts.panel == ""; at += tick {
 		if c == never && at == 0 || c == gone && at == stagedFor {
 			w.Runs["a"], w.Runs["b"] = "v2", "v2"
 		}
@@ -167,24 +178,21 @@ func ship(s service, c course, seed uint64, seconds float64) blamed {
 		if p == nil {
 			continue
 		}
-		for name, panel := range map[string]*detect.Panel{"beside": p.Beside, "alone": p.Alone, "small": p.Small} {
-			if panel == nil {
+		for _, one := range []struct {
+			name  string
+			panel *detect.Panel
+			word  *word
+		}{{"beside", p.Beside, &b.acts}, {"alone", p.Alone, &b.acts}, {"small", p.Small, &b.asks}} {
+			if one.panel == nil {
 				continue
 			}
-			if name != "small" {
-				b.most = math.Max(b.most, panel.Value())
+			if one.word == &b.acts {
+				b.most = math.Max(b.most, one.panel.Value())
 			}
-			if panel.Worse() && b.panel == "" {
-				b.panel, b.at, b.says = name, at+tick, panel.Verdict().Sentence
+			if one.panel.Worse() && one.word.panel == "" {
+				*one.word = word{one.name, one.panel.Verdict().Sentence, at + tick}
 			}
-		}
-		if b.panel != "" {
-			break
 		}
 	}
 	return b
-}
-
-func (b blamed) String() string {
-	return fmt.Sprintf("%s after %s: %s", b.panel, time.Duration(b.at)*time.Second, b.says)
 }

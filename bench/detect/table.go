@@ -80,6 +80,7 @@ production**; the methods were chosen on noise of the same kind. The regression 
 	fmt.Fprintf(&b, "\nOf 2,000 healthy days at the default level: `make proof ONLY=false-alarms`. Levels tuned here: 1 %% of %d days, so they are known to a factor of about two.\n", c.healthy)
 	c.days(&b)
 	c.delays(&b)
+	b.WriteString(recordedTable(c.recorded))
 	c.goals(&b)
 	b.WriteString("\n## Sources of the rivals\n")
 	for _, r := range rivals() {

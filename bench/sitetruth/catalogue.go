@@ -437,13 +437,14 @@ func event(e astern.Event) func(d *damage) error {
 func webRows() []row {
 	const ask = "ask the site"
 	return []row{
+		// That it answers wrong can be seen, and not whose doing that is: the served release's, which going back mends, or the server's.
 		{name: "the site hangs up", read: ask, fits: answers, do: serves(func(h *how) { h.silent = true })},
-		{name: "the site answers 503", read: ask, fits: answers, do: serves(func(h *how) { h.status = 503 })},
-		{name: "the site serves another folder", read: ask, fits: answers, do: func(d *damage) error {
+		{name: "the site answers 503", fits: answers, do: serves(func(h *how) { h.status = 503 })},
+		{name: "the site serves another folder", fits: answers, do: func(d *damage) error {
 			other := filepath.Join(d.slot, "other")
 			return errors.Join(write(filepath.Join(other, "index.html"), []byte("welcome")), serves(func(h *how) { h.folder = other })(d))
 		}},
-		{name: "the site answers with another cache header", read: ask, fits: answers, do: serves(func(h *how) { h.header = "max-age=31536000" })},
+		{name: "the site answers with another cache header", fits: answers, do: serves(func(h *how) { h.header = "max-age=31536000" })},
 		{name: "the site is declared where nobody answers", read: ask, fits: answers, do: declares(func(p *place) { p.url = "http://127.0.0.1:9" })},
 		{name: "the site followed the link when it was started", fits: answers, do: func(d *damage) error {
 			real, err := filepath.EvalSymlinks(inRoot("current")(d))

@@ -171,7 +171,7 @@ func (a *App) mayAct(ctx context.Context, p astern.Plan) (claims, int64, error) 
 	if _, err := a.passed(ctx, seen, "", elder.ID); err != nil {
 		return nil, 0, err
 	}
-	beside, err := a.fenceBeside(ctx, p)
+	_, beside, err := a.lastThere(ctx, p)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -58,25 +58,35 @@ func (a *App) look(ctx context.Context, p astern.Plan) (claims, int64, error) {
 	return seen, highest, nil
 }
 
-// fenceBeside returns the highest fence in the lock files, and markers in a bucket, of components without members. Whoever has another state folder counts
-// for itself: without this, one that acted less often could never act there again.
-func (a *App) fenceBeside(ctx context.Context, p astern.Plan) (highest int64, err error) {
+// mostFence is the largest number that is taken for a fence: nobody begins so many executions, and one that somebody wrote there by
+// hand must not use up those of this state folder.
+const mostFence = 1 << 40
+
+// lastThere returns who changed components without members last, as their lock files, and markers in a bucket, say, and the highest
+// fence there. Whoever has another state folder counts for itself: without this, one that acted less often could never act there.
+func (a *App) lastThere(ctx context.Context, p astern.Plan) (last map[string]astern.Claim, highest int64, err error) {
+	last = map[string]astern.Claim{}
 	for _, address := range p.Addresses() {
 		c, ok := a.System.Component(address)
 		if !ok || !slices.Contains([]string{sitedir.Kind, flags.Kind, awss3site.Kind}, c.Kind) {
 			continue
 		}
-		s, err := a.observe(ctx, address, []string{"fence"})
+		s, err := a.observe(ctx, address, []string{"claim"})
 		if err != nil {
-			return 0, err
+			return nil, 0, err
 		}
-		if v, ok := s.Get("fence"); ok && v.Known() {
-			if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
-				highest = max(highest, n)
-			}
+		v, ok := s.Get("claim")
+		var there astern.Claim
+		if !ok || !v.Known() || json.Unmarshal([]byte(v.Text), &there) != nil {
+			continue // who acts there says so better: the driver refuses what it can't read
 		}
+		if there.Fence > mostFence {
+			return nil, 0, astern.Errorf(astern.Conflict, "%s: its lock says fence %d, which no execution has", address, there.Fence).
+				WithHint("somebody wrote it by hand: look at the lock, and take it away")
+		}
+		last[address], highest = there, max(highest, there.Fence)
 	}
-	return highest, nil
+	return last, highest, nil
 }
 
 // plain makes what a host says fit for a terminal.
@@ -192,7 +202,26 @@ func (a *App) mayGoOn(ctx context.Context, s loaded) (claims, error) {
 			}
 		}
 	}
+	last, _, err := a.lastThere(ctx, s.plan)
+	if err != nil {
+		return nil, err
+	}
+	for _, address := range slices.Sorted(maps.Keys(last)) {
+		if c := last[address]; c.Address == address && c.Fence > s.fence() {
+			return nil, astern.Errorf(astern.Conflict, "%s: another execution was there since, of another state folder: %s at %s", address,
+				plain(c.Execution), c.At.UTC().Format("2006-01-02 15:04:05Z")).
+				WithHint("look at what it did; then astern cancel %s, and make a new plan", s.execution.ID)
+		}
+	}
 	return seen, nil
+}
+
+// fence returns the newest that the execution was taken under.
+func (l loaded) fence() (newest int64) {
+	for _, r := range l.records {
+		newest = max(newest, r.Fence)
+	}
+	return newest
 }
 
 // begun reports whether a step was ever about to act.

@@ -96,16 +96,31 @@ func (a *App) sinceTheFault(ctx context.Context, s *Shown) error {
 	}
 	for _, log := range logs { // the newest first
 		in := incident.Fold(log)
-		if in.OpenedAt.After(s.Execution.CreatedAt) || !slices.Contains(in.Executions, s.Execution.ID) && !incident.Concerns(in, s.Execution) {
+		began, opened := in.BeganAt, time.Time{}
+		for _, e := range log.Events {
+			switch {
+			case e.At.After(s.Execution.CreatedAt):
+			case e.Kind == astern.IncidentOpened:
+				opened = e.At
+			case e.Kind == astern.IncidentReopened: // it came back: when that began nobody wrote down
+				began, opened = e.At, e.At
+			}
+		}
+		named := slices.Contains(in.Executions, s.Execution.ID)
+		if opened.IsZero() || !named && (!incident.Concerns(in, s.Execution) || s.Execution.CreatedAt.Sub(opened) > answersWithin) {
 			continue
 		}
 		s.Incident = in.ID
-		s.Phases.NoticeSeconds = max(0, in.OpenedAt.Sub(in.BeganAt).Seconds())
-		s.Phases.DecideSeconds = s.Execution.CreatedAt.Sub(in.OpenedAt).Seconds()
+		s.Phases.NoticeSeconds = max(0, opened.Sub(began).Seconds())
+		s.Phases.DecideSeconds = s.Execution.CreatedAt.Sub(opened).Seconds()
 		return nil
 	}
 	return nil
 }
+
+// answersWithin is how long after an incident was opened an execution that it does not name is taken for an answer to it: one that
+// nobody closed for weeks is not what today's is for.
+const answersWithin = 24 * time.Hour
 
 // takeTime is how long after an execution was made its maker may need to take it.
 const takeTime = 5 * time.Second

@@ -92,7 +92,7 @@ func (a *App) besideOnce(ctx context.Context, c astern.Check, now time.Time) (as
 	}
 	if x.known.Trial == nil {
 		e := astern.Event{At: now, Address: c.Address, Kind: astern.EventDeployed, Revision: c.Judge.Revision}
-		incidents, err := a.Incidents(ctx)
+		incidents, err := a.outages(ctx, c.Address, watch.Window(x.environment.Policy))
 		if err != nil {
 			return astern.Unknown, err.Error()
 		}

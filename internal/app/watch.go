@@ -363,7 +363,7 @@ func (w *Watcher) deployed(ctx context.Context, x *watched, news astern.Event, n
 	if x.looks > 1 && x.lookedAt.Before(unmixed) { // who deployed may have recorded it later
 		unmixed = x.lookedAt
 	}
-	incidents, err := w.app.Incidents(ctx)
+	incidents, err := w.app.outages(ctx, address, w.window(x))
 	if err != nil {
 		return err
 	}
@@ -401,7 +401,7 @@ func (w *Watcher) superseded(ctx context.Context, x *watched, e astern.Event, h 
 	if in.Cause == nil || in.Cause.Event == e.Seq || in.ResolvedAt != nil {
 		return false, nil
 	}
-	if t := x.known.Trial; t != nil && t.Deployed.Revision == e.Revision && in.Cause.Revision == e.Revision {
+	if t := x.known.Trial; t != nil && t.Deployed.Revision == e.Revision && in.Cause.Revision == e.Revision && in.Cause.Address == x.component.Address() {
 		text := fmt.Sprintf("%s was deployed again by %s", e.Revision, e.By)
 		if _, err := w.event(ctx, in.ID, astern.IncidentEvent{Kind: astern.IncidentNoted, Text: text, Token: fmt.Sprintf("%s/again/%d", in.ID, e.Seq)}); err != nil {
 			return false, err
@@ -478,6 +478,31 @@ func (w *Watcher) pasts(ctx context.Context, x *watched, until time.Time) map[st
 		out[s.Name] = samples
 	}
 	return out
+}
+
+// outages are the incidents that began while nothing was being done to a component, and not soon after: what they show is not a
+// deployment's, also where nobody could tell whose it was.
+func (a *App) outages(ctx context.Context, address string, window time.Duration) ([]astern.Incident, error) {
+	all, err := a.Incidents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	executions, err := a.Store.Executions(ctx, 0, false)
+	if err != nil {
+		return nil, fmt.Errorf("reading executions: %w", err)
+	}
+	events, err := a.Store.Events(ctx, address, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger of %s: %w", address, err)
+	}
+	return slices.DeleteFunc(all, func(in astern.Incident) bool {
+		soon := in.BeganAt.Add(-window)
+		return slices.ContainsFunc(executions, func(e astern.Execution) bool {
+			return slices.Contains(e.Addresses, address) && e.CreatedAt.Before(in.BeganAt) && (e.EndedAt == nil || e.EndedAt.After(soon))
+		}) || slices.ContainsFunc(events, func(e astern.Event) bool {
+			return e.Kind == astern.EventDeployed && e.At.After(soon) && e.At.Before(in.BeganAt)
+		})
+	}), nil
 }
 
 // window is how long after a change a fault may be its fault.

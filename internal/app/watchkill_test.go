@@ -172,7 +172,7 @@ func TestWatchKilled(t *testing.T) {
 		points = append(points, fmt.Sprintf("before %d", n), fmt.Sprintf("after %d", n))
 	}
 	seed, count := proof.Seeds(t, 3)
-	figures := map[string]float64{"watch_kill_points": float64(len(points)), "watch_killed": 0}
+	figures := map[string]float64{"max_watch_kill_points": float64(len(points)), "watch_killed": 0}
 	t.Cleanup(func() { proof.Figures(t, figures) })
 	t.Run("points", func(t *testing.T) {
 		for i := range count {

@@ -14,7 +14,7 @@ import (
 
 // TestWatchProducer re-enacts an outage in which what went out was made again every few minutes, each time bad: the way back
 // latches it first, so who asks before he deploys makes it no more. Who doesn't ask is not fought: people are told to stop him,
-// and once he is stopped the plan that waits for them ends it.
+// and once he is stopped they take it back as the decision says.
 func TestWatchProducer(t *testing.T) {
 	for name, asks := range map[string]bool{"asks first": true, "does not ask": false} {
 		t.Run(name, func(t *testing.T) {
@@ -57,15 +57,18 @@ func TestWatchProducer(t *testing.T) {
 				t.Fatalf("people were called for each time that it was made: %+v", incidents)
 			}
 			d := incidents[0].Decisions[0]
-			if runs != "v2 v2" || d.Act != astern.ActAsk || !strings.Contains(d.Because, "first stop what deploys it") || d.Plan == "" {
+			if runs != "v2 v2" || d.Act != astern.ActAsk || !strings.Contains(d.Because, "first stop what deploys it") || d.Plan != "" || !strings.Contains(d.Command, "rollback shop --to v1") {
 				t.Fatalf("the members run %s: %+v", runs, d)
 			}
 			stopped = true
 			produce()
 			w.with(func(a *app.App) {
-				doc, err := a.Store.Plan(t.Context(), d.Plan)
+				p, err := a.Plan(t.Context(), app.Ask{Verb: astern.VerbRollback, Components: []string{"shop"}, Revision: "v1", Reason: "the job is off", Way: "cli"})
 				w.must(err)
-				_, err = a.Approve(t.Context(), doc, "approve", "the job is off", app.Vouch{})
+				w.must(a.Keep(t.Context(), p))
+				e, _, err := a.Apply(t.Context(), p.Doc, app.Vouch{})
+				w.must(err)
+				_, _, err = a.Run(t.Context(), e.ID, nil)
 				w.must(err)
 			})
 			w.watch(12, never)

@@ -63,9 +63,9 @@ type Story struct {
 
 // Incident is one that astern opened by itself. Times are seconds after the fault began; zero is never.
 type Incident struct {
-	ID               string  `json:"id"`
-	NoticedSeconds   float64 `json:"noticed_seconds"`
-	PlannedSeconds   float64 `json:"planned_seconds,omitempty"`
+	ID             string  `json:"id"`
+	NoticedSeconds float64 `json:"noticed_seconds"`
+	PlannedSeconds float64 `json:"planned_seconds,omitempty"`
 	// FirstStepSeconds is when the first step of the execution began: how long after the decision astern acts.
 	FirstStepSeconds float64 `json:"first_step_seconds,omitempty"`
 	FirstBackSeconds float64 `json:"first_back_seconds,omitempty"`

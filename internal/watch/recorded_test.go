@@ -13,7 +13,7 @@ import (
 func TestRecordedIncidentsWiden(t *testing.T) {
 	incident := func(id string, percent float64, edit func(*astern.Incident)) astern.Incident {
 		ended := now.Add(-time.Hour).Add(3 * time.Minute)
-		in := astern.Incident{ID: id, Addresses: []string{"e/c"}, BeganAt: now.Add(-time.Hour), EndedAt: &ended, Series: []astern.Series{{Name: "errors", Unit: "%"}}}
+		in := astern.Incident{ID: id, Addresses: []string{"e/c"}, BeganAt: now.Add(-time.Hour), EndedAt: &ended, Cost: astern.Cost{Requests: 100}, Series: []astern.Series{{Name: "errors", Unit: "%"}}}
 		for i := range 120 { // ten minutes, of which the incident has three
 			v := 0.2
 			if i >= 12 && i < 36 {
@@ -31,6 +31,8 @@ func TestRecordedIncidentsWiden(t *testing.T) {
 		incident("another's", 90, func(in *astern.Incident) { in.Addresses = []string{"e/d", "e/c"} }),
 		incident("an old one", 90, func(in *astern.Incident) { in.BeganAt = now.AddDate(0, -4, 0) }),
 		incident("of another signal", 90, func(in *astern.Incident) { in.Series[0].Name = "failures" }),
+		incident("of three requests at night", 90, func(in *astern.Incident) { in.Cost.Requests = 2 }),
+		incident("one bad second", 3, func(in *astern.Incident) { all := 60.0; in.Series[0].Points[20].Candidate = &all }),
 		incident("nothing counted", 90, func(in *astern.Incident) {
 			for i := range in.Series[0].Points {
 				in.Series[0].Points[i].Candidate = nil

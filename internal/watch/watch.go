@@ -270,10 +270,10 @@ func decide(s Situation, j Judgement, worse []Finding) (astern.Decision, int) {
 	ways := weighed(s, *j.Cause)
 	if in, ok := again(s.Past, *j.Cause); ok {
 		d, _ := none(astern.ActAsk, fmt.Sprintf("%s was taken back in %s already, and %s deployed it again: first stop what deploys it", j.Cause.Revision, in, cmp.Or(j.Cause.By, "somebody")), against...)
-		if d.Ways = ways; i >= 0 {
-			d.Way, d.Command = s.Ways[i].Text, s.Ways[i].Command
+		if d.Ways = ways; i >= 0 { // no plan of the watch's own: nobody's silence may set it against who deploys
+			d.Command = s.Ways[i].Command
 		}
-		return d, i
+		return d, -1
 	}
 	if i < 0 {
 		d, _ := none(astern.ActAsk, "no way back may be taken without a person: "+cmp.Or(strings.Join(against, "; "), "there is none"), against...)

@@ -268,9 +268,9 @@ func (w *Watched) quiet(s astern.Signal, signals []astern.Signal, sample astern.
 	if w.Quiet != nil && sample.To.Sub(w.Quiet.Begin) > w.Quiet.For && w.Fault.IsZero() {
 		w.Quiet = nil
 	}
-	if w.Quiet == nil && past.Seconds() >= leastPast.Seconds() {
+	if rests := w.rests(signals, sample.To); w.Quiet == nil && rests >= leastPast {
 		w.Quiet = w.panelsFrom(sample.From)
-		w.Quiet.For = min(quietFor, time.Duration(past.Seconds()*float64(time.Second)))
+		w.Quiet.For = min(quietFor, rests)
 		w.Quiet.Part = float64(max(w.Quiet.For, leastPart)) / float64(quietDay)
 	}
 	if w.Quiet != nil {
@@ -283,6 +283,22 @@ func (w *Watched) quiet(s astern.Signal, signals []astern.Signal, sample astern.
 			w.Well = sample.To
 		}
 	}
+}
+
+// rests returns how much of a past there is to hold what runs against: the least of those signals that are counted now and have
+// enough of it. One whose source died has a past that ended, and would have all others judged anew every minute.
+func (w *Watched) rests(signals []astern.Signal, now time.Time) (least time.Duration) {
+	for _, s := range signals {
+		past := w.PastOf(s.Name)
+		n := len(past.Pieces)
+		if n == 0 || past.Pieces[n-1].From+int64(past.Pieces[n-1].Lasts) < now.Add(-2*leastPast).UnixMilli() {
+			continue
+		}
+		if counted := time.Duration(past.Seconds() * float64(time.Second)); counted >= leastPast && (least == 0 || counted < least) {
+			least = counted
+		}
+	}
+	return least
 }
 
 // afterFor is how long it is judged whether a fault is over before that begins anew: what lasted for some of it would speak
@@ -392,6 +408,9 @@ func outlasted(p *detect.Panel, name string, now time.Time) bool {
 func (p *Panels) level(beside bool) float64 {
 	switch {
 	case p.Beside != nil || p.Alone != nil:
+		if beside { // the calibrated level is for what is made first
+			p.Levels.Calibrated, p.Levels.Beside = "", 0
+		}
 		return p.share(otherShare)
 	case beside && p.Levels.Calibrated != "":
 		return p.Levels.Beside

@@ -421,11 +421,35 @@ func TestWatchedLevelIsShared(t *testing.T) {
 		if sum := p.Beside.Level + p.Alone.Level + p.Small.Level; math.Abs(sum-all) > 1e-12 {
 			t.Errorf("%s: %v", name, sum)
 		}
-		if staged != (p.Beside.Level > p.Alone.Level) {
+		if staged == (p.Beside.Level < p.Alone.Level) {
 			t.Errorf("%s: beside %v, alone %v", name, p.Beside.Level, p.Alone.Level)
 		}
 	}
+	// A calibrated level is for what comes first; what comes later keeps its share, also when the calibrated one would end.
 	s, w := newService(2, 4), watch.NewWatched("e/c")
+	w.Levels = watch.Levels{Beside: 0.2, Calibrated: "calibrated on 42 watches", For: time.Minute}
+	s.rounds(w, 100)
+	s.deploy(w, "v3", "v1", "m0", "m1", "m2", "m3")
+	s.rounds(w, 10)
+	s.runs["m2"], s.runs["m3"] = "v1", "v1"
+	s.rounds(w, 30)
+	if p := w.Trial.Panels; math.Abs(p.Beside.Level+p.Alone.Level+p.Small.Level-all) > 1e-12 || strings.Contains(s.found(w, "errors").Guarantee, "calibrated") {
+		t.Errorf("with a calibrated level that came too late: beside %v, alone %v", p.Beside.Level, p.Alone.Level)
+	}
+	// A signal whose source died has no say in how often the others are judged anew.
+	s, w = newService(2, 4), watch.NewWatched("e/c")
+	dead := astern.Signal{Name: "dead", Kind: astern.SignalErrors}
+	s.rounds(w, 30)
+	w.Pasts[dead.Name] = &watch.Past{Pieces: w.PastOf("errors").Pieces[:14]}
+	s.signals = append([]astern.Signal{dead}, s.signals...)
+	for range 100 {
+		a := s.round()
+		w.Take(s.now, s.copyRuns(), s.signals[1:], a)
+	}
+	if w.Quiet == nil || w.Quiet.For < 4*time.Minute {
+		t.Errorf("%+v", w.Quiet)
+	}
+	s, w = newService(2, 4), watch.NewWatched("e/c")
 	sum, begun := 0.0, time.Time{}
 	for range 24 * time.Hour / (5 * time.Second) {
 		s.rounds(w, 1)

@@ -280,7 +280,8 @@ func TestProve(t *testing.T) {
 	}
 	foretold := func(text string) {
 		t.Helper()
-		if problem := l.observe().Values["site-problem"].Text; !strings.Contains(problem, text) || text == "" && problem != "" {
+		values := l.observe().Values
+		if problem := values["site-problem"].Text + values["site-wrong"].Text; !strings.Contains(problem, text) || text == "" && problem != "" {
 			t.Errorf("before a switch it is said: %q", problem)
 		}
 	}

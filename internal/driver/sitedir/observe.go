@@ -25,7 +25,8 @@ const readWidth = 4
 //	revision                   the release whose files are served
 //	served                     where the link leads, below the root
 //	served-problem             how what is served differs from its release; absent when it does not
-//	site-problem               why the site could not be proven to answer what is served; absent when it does, or declares no url
+//	site-problem               why the site does not answer at all; absent when it does, or declares no url
+//	site-wrong                 what is wrong with its answer, which may be what is served or who serves it
 //	kept                       how many files of earlier releases are served as well; absent when none are
 //	views                      the folders of served, sorted
 //	hindered                   what is in the way of a change, a line each
@@ -91,7 +92,7 @@ func wanted(scope astern.Scope, s sight) (revisions []string, served bool) {
 			if _, ok := s.releases[revision]; ok && !slices.Contains(revisions, revision) {
 				revisions = append(revisions, revision)
 			}
-		case "served-problem", "site-problem", "kept":
+		case "served-problem", "site-problem", "site-wrong", "kept":
 			served = true
 		}
 	}
@@ -149,7 +150,10 @@ func (d *driver) note(ctx context.Context, v *viewing, s sight, scope astern.Sco
 		if _, differs := v.state.Get("served-problem"); differs {
 			release.files = nil // nobody knows what the site should answer
 		}
-		if problem := d.answers(ctx, v.p, release.files); problem != "" {
+		switch problem, itsOwn := d.answers(ctx, v.p, release.files); {
+		case itsOwn:
+			v.known("site-wrong", problem)
+		case problem != "":
 			v.known("site-problem", problem)
 		}
 	}

@@ -72,6 +72,7 @@ func (d *driver) ask(ctx context.Context, at string) (answer, error) {
 }
 
 // wrong asks for one entry point and says what is wrong with the answer, "" when nothing is. Without a digest any content will do.
+// An answer has a status; without one there was none.
 func (d *driver) wrong(ctx context.Context, p place, entry, digest, whose string) (is answer, problem string) {
 	at := entryURL(p, entry)
 	is, err := d.ask(ctx, at)
@@ -93,16 +94,22 @@ const lookAskTimeout = 5 * time.Second
 
 // answers says why the site could not be proven to answer the files that are served, "" when it does: what it answers now, before
 // any switch, it would fail to prove after one.
-func (d *driver) answers(ctx context.Context, p place, files []file) string {
+// An answer, however wrong, may be the served release's own doing, and then speaks for going back and not against it.
+func (d *driver) answers(ctx context.Context, p place, files []file) (problem string, itsOwn bool) {
 	ctx, cancel := context.WithTimeout(ctx, lookAskTimeout)
 	defer cancel()
 	for _, entry := range p.entries {
 		should, _ := find(files, entry)
-		if _, problem := d.wrong(ctx, p, entry, should.SHA256, "what is served"); problem != "" {
-			return oneLine("a switch could not be proven: " + problem)
+		is, problem := d.wrong(ctx, p, entry, should.SHA256, "what is served")
+		if problem == "" {
+			continue
 		}
+		if is.status == 0 {
+			return oneLine("a switch could not be proven: " + problem), false
+		}
+		return oneLine(problem), true
 	}
-	return ""
+	return "", false
 }
 
 // prove asks for every entry point until each is answered with the content of the release.

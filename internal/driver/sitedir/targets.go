@@ -84,6 +84,9 @@ func evidence(p place, s astern.State, d astern.Deployment, rev string) []astern
 			add(astern.AtRisk, "%s", v)
 		}
 	}
+	if v, ok := s.Get("site-wrong"); ok {
+		add(astern.Ready, "%s: if what is served is to blame, going back mends it; if not, the switch is made and not proven", v)
+	}
 	if now, ok := s.Get("revision"); ok && !now.Known() && !blocked {
 		add(astern.AtRisk, "%s: what is left can't be gone back to", now.Unknown)
 	}

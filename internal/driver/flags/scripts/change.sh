@@ -12,6 +12,7 @@ tmp=$kept/tmp-$token
 if [ -L "$kept" ]; then echo "$name.astern is a symbolic link" >&2; exit 90; fi
 [ -d "$kept" ] || mkdir -- "$kept" || exit 86
 if [ -L "$kept/lock" ]; then echo "$name.astern/lock is a symbolic link" >&2; exit 90; fi
+if [ -e "$kept/lock" ] && [ ! -f "$kept/lock" ]; then echo "$name.astern/lock is no file" >&2; exit 90; fi
 exec 8>>"$kept/lock" || exit 86
 wait_lock 8 || { head -n 1 "$kept/lock" >&2; exit 83; }
 there=$(sed -n '1s/.*"fence":\([0-9][0-9]*\).*/\1/p' "$kept/lock")
