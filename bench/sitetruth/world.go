@@ -278,12 +278,3 @@ func relink(at, to string) error {
 	}
 	return os.Symlink(to, at)
 }
-
-// instead moves what is there away and puts something else in its place.
-func instead(at string, make func(at, was string) error) error {
-	was := at + ".was"
-	if err := os.Rename(at, was); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return make(at, was)
-}
