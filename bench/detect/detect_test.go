@@ -16,9 +16,9 @@ import (
 // Two thousand healthy deployments, watched for 24 hours each as astern watch does it: errors, latency and checkouts, with the
 // noise that the figures are stated for, at traffic from 1 to 10,000 requests a second by turns. At most 3 may be called worse
 // (proof "false-alarms"). The share of a plain test run allows none: that it holds one at the stated level has a chance of one
-// in 250.
+// in 500.
 func TestFalseAlarms(t *testing.T) {
-	healthyDays(t, 4, kept, real())
+	healthyDays(t, 2, kept, real())
 }
 
 // The same days with nothing new, held against their own past. What hits both halves at once is a fault there, so the noise has
@@ -26,7 +26,7 @@ func TestFalseAlarms(t *testing.T) {
 func TestQuietDays(t *testing.T) {
 	calm := real()
 	calm.incidents = 0
-	healthyDays(t, 4, quiet, calm)
+	healthyDays(t, 2, quiet, calm)
 }
 
 func healthyDays(t *testing.T, share uint64, c course, n noise) {
