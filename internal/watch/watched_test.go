@@ -449,10 +449,12 @@ func TestWatchedLevelIsShared(t *testing.T) {
 	if w.Quiet == nil || w.Quiet.For < 4*time.Minute {
 		t.Errorf("%+v", w.Quiet)
 	}
-	s, w = newService(2, 4), watch.NewWatched("e/c")
+	w = watch.NewWatched("e/c")
+	w.Runs = map[string]string{"m0": "v1", "m1": "v1"}
 	sum, begun := 0.0, time.Time{}
-	for range 24 * time.Hour / (5 * time.Second) {
-		s.rounds(w, 1)
+	for at := now; at.Before(now.Add(24 * time.Hour)); at = at.Add(30 * time.Second) {
+		half := func() *astern.Counts { return &astern.Counts{Total: 1000, Bad: 2, Members: 1} }
+		w.Show(at, s.signals[1:2], watch.Taken{Sample: astern.Sample{From: at, To: at.Add(30 * time.Second), Control: half(), Candidate: half()}})
 		if q := w.Quiet; q != nil && q.Alone != nil && !q.Begin.Equal(begun) {
 			begun = q.Begin
 			sum += q.Alone.Level + q.Small.Level
