@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -47,18 +48,5 @@ func run(ctx context.Context, first, count uint64, slots int, only string, shown
 		named = strings.Split(only, ",")
 	}
 	all, err := outcomes(ctx, folder, first, count, slots, named)
-	if shown {
-		for _, one := range all {
-			fmt.Println(one)
-		}
-	}
-	t := verdict.Tabulate(all)
-	fmt.Print(t)
-	if err != nil {
-		return err
-	}
-	if wrong := t.Wrong(); len(wrong) > 0 {
-		return fmt.Errorf("goals missed: %s", strings.Join(wrong, "\n"))
-	}
-	return nil
+	return errors.Join(err, verdict.Report(os.Stdout, all, nil, shown))
 }

@@ -63,20 +63,7 @@ func run(ctx context.Context, first, count uint64, shown bool) error {
 	if err != nil {
 		return err
 	}
-	t := verdict.Tabulate(o.Tried)
-	if shown {
-		for _, one := range o.Tried {
-			fmt.Println(one)
-		}
-	}
-	fmt.Print(t)
-	for _, row := range o.Untried {
-		fmt.Println("not possible here:", row)
-	}
-	if wrong := t.Wrong(); len(wrong) > 0 {
-		return fmt.Errorf("goals missed: %v", wrong)
-	}
-	return nil
+	return verdict.Report(os.Stdout, o.Tried, o.Untried, shown)
 }
 
 // stage is where the trials are made: each world on a small disk, so that full ones are soon full.

@@ -33,18 +33,7 @@ func TestTruth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range o.Untried {
-		t.Logf("not possible here: %s", row)
-	}
-	table := verdict.Tabulate(o.Tried)
-	t.Logf("\n%s", table)
-	proof.Figures(t, table.Figures())
-	for _, w := range table.Wrong() {
-		t.Error(w)
-	}
-	if table.Trials != int(count) {
-		t.Errorf("%d of %d trials were made", table.Trials, count)
-	}
+	verdict.Hold(t, o.Tried, o.Untried, count)
 }
 
 // TestCatalogue holds the catalogue to its size and to rows that can be told apart.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -24,22 +25,7 @@ type Tree map[string]Node
 // Keep reads a tree. What lies below the folders in without is left out.
 func Keep(top string, without ...string) (Tree, error) {
 	out := Tree{}
-	err := filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		at, err := filepath.Rel(top, p)
-		if err != nil {
-			return err
-		}
-		for _, w := range without {
-			if at == w {
-				if d.IsDir() {
-					return filepath.SkipDir
-				}
-				return nil
-			}
-		}
+	err := walk(top, without, func(p, at string, d fs.DirEntry) error {
 		k, err := keepOne(p)
 		out[at] = k
 		return err
@@ -133,23 +119,27 @@ func MakeFolder(p string, mode fs.FileMode) error {
 	return err
 }
 
-func removeOthers(top string, was Tree, without []string) error {
+// walk visits what is in a tree, each with its path below the top, and passes over what lies below the folders in without.
+func walk(top string, without []string, visit func(p, at string, d fs.DirEntry) error) error {
 	return filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		at, err := filepath.Rel(top, p)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case !slices.Contains(without, at):
+			return visit(p, at, d)
+		case d.IsDir():
+			return filepath.SkipDir
 		}
-		for _, w := range without {
-			if at == w {
-				if d.IsDir() {
-					return filepath.SkipDir
-				}
-				return nil
-			}
-		}
+		return nil
+	})
+}
+
+func removeOthers(top string, was Tree, without []string) error {
+	return walk(top, without, func(p, at string, d fs.DirEntry) error {
 		if _, ok := was[at]; ok {
 			return nil
 		}
