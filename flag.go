@@ -35,6 +35,8 @@ type Switcher interface {
 	// Switch returns the target that the change makes of the state. The router's Route to it, with the change among the
 	// options, is the way there. It returns a Refused or NotFound error with the reason when it can't be done.
 	Switch(c Component, s State, change FlagChange) (Target, error)
+	// Reach returns how many of all get the feature now, in percent; known is false where the state does not tell.
+	Reach(c Component, s State, flag string) (percent float64, known bool)
 }
 
 // FlagUse is a flag that a service belongs to: switching it off takes away a part of the service.
@@ -44,4 +46,6 @@ type FlagUse struct {
 	Flag      string `json:"flag" jsonschema:"minLength=1,description=name of the flag"`
 	// Affects says for a person what is gone when it is off.
 	Affects string `json:"affects,omitempty" jsonschema:"description=what is gone when it is off"`
+	// Signals of the service in which a fault of that part shows: while none of them is worse, the fault is not in it.
+	Signals []string `json:"signals,omitempty" jsonschema:"description=signals of this component that a fault of that part makes worse; while none of them is worse astern watch leaves the flag alone"`
 }

@@ -444,3 +444,36 @@ func TestHouseModels(t *testing.T) {
 		t.Errorf("%s is gone: journal and leases, targets and the plan's hash have a model each", name)
 	}
 }
+
+// The tests of what the Makefile lists as ALONE run without the race detector: nothing there may run side by side.
+func TestHouseAlone(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`(?m)^ALONE\s*:=(.*)$`).FindSubmatch(makefile)
+	if list == nil {
+		t.Fatal("Makefile has no ALONE")
+	}
+	alone := map[string]int{} // files
+	for _, folder := range strings.Fields(string(list[1])) {
+		alone[strings.TrimPrefix(folder, "./")] = 0
+	}
+	for _, s := range sources(t) {
+		if _, ok := alone[s.folder]; !ok {
+			continue
+		}
+		alone[s.folder]++
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if g, ok := n.(*ast.GoStmt); ok {
+				t.Errorf("%s starts a goroutine: take %s out of ALONE in the Makefile, so that the race detector sees it", fset.Position(g.Pos()), s.folder)
+			}
+			return true
+		})
+	}
+	for folder, files := range alone {
+		if files == 0 {
+			t.Errorf("the Makefile's ALONE names %s, where no Go is", folder)
+		}
+	}
+}

@@ -281,6 +281,7 @@ func (w *Watcher) flagWays(x *watched, parts []planner.Part, now time.Time) []or
 	for _, use := range x.component.Flags {
 		i := slices.IndexFunc(parts, func(p planner.Part) bool { return p.Component.Name == use.Component })
 		o := orderable{back: astern.WayBack{Way: astern.WayFlag, Readiness: astern.Ready}}
+		o.Signals = use.Signals
 		o.Text = fmt.Sprintf("%s off", use.Flag)
 		if use.Affects != "" {
 			o.Text += " (" + use.Affects + ")"
@@ -297,6 +298,9 @@ func (w *Watcher) flagWays(x *watched, parts []planner.Part, now time.Time) []or
 			seconds, err := planner.OffSeconds(parts[i], use.Flag, now)
 			if o.Seconds, o.back.Estimate.MedianSeconds = seconds, seconds; err != nil {
 				o.Against = err.Error()
+			}
+			if percent, known := parts[i].Switcher.Reach(parts[i].Component, parts[i].State, use.Flag); known {
+				o.Reach = &percent
 			}
 		}
 		if o.Against != "" {

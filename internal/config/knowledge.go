@@ -53,6 +53,11 @@ func (f *file) judgeFlags(path string, c Component, env Environment, s scope) {
 		if slices.ContainsFunc(c.Flags[:i], func(other astern.FlagUse) bool { return other.Component == use.Component && other.Flag == use.Flag }) {
 			f.at(at, "the flag "+show(use.Flag)+" stands twice", "remove one")
 		}
+		for k, name := range use.Signals {
+			if _, ok := c.Signals[name]; !ok {
+				f.at(join(at, "signals", strconv.Itoa(k)), "the component has no signal "+show(name), "name signals of the same component")
+			}
+		}
 	}
 }
 

@@ -234,6 +234,16 @@ func (j *Judge) edgeAlone() float64 {
 	return math.Min(math.Max(null.at(upper), null.at(past.Worst)), 0.95)
 }
 
+// Count returns what is bad of a sample's candidate, as Past counts it: failures of all requests, requests above Past.Low of all, what
+// was lost of all attempts. ok is false where it can't be counted, and for what is compared by member.
+func (j *Judge) Count(s astern.Sample) (events, chances float64, ok bool) {
+	if j.Rule.form() == formCount {
+		return 0, 0, false
+	}
+	p, why := j.Rule.read(s, j.Past.Low, j.Past.Low, true)
+	return p.newX, p.newN, why == ""
+}
+
 // Value is the e-value: the mean of the lanes. Under the null it exceeds 1/level at any time with probability level at most
 // (Ville's inequality), as far as the lanes' assumptions hold.
 func (j *Judge) Value() float64 {

@@ -192,22 +192,22 @@ func (w *Watched) Cannot() []string {
 	return out
 }
 
-// verdictOf returns what the present comparison says of a signal; the zero value when there is none.
-func (w *Watched) verdictOf(name string) detect.Verdict {
+// judgeOf returns who makes the present comparison of a signal; nil when nobody does.
+func (w *Watched) judgeOf(name string) *detect.Judge {
 	p := w.panels()
 	if p == nil {
-		return detect.Verdict{}
+		return nil
 	}
 	panel := p.Alone
 	if p.Controlled {
 		panel = p.Beside
 	}
-	if panel != nil {
-		for _, j := range panel.Judges {
-			if j.Rule.Name == name {
-				return j.Verdict()
-			}
-		}
+	if panel == nil {
+		return nil
 	}
-	return detect.Verdict{}
+	i := slices.IndexFunc(panel.Judges, func(j *detect.Judge) bool { return j.Rule.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return panel.Judges[i]
 }

@@ -44,8 +44,12 @@ const (
 )
 
 // add goes on with the graph. Quiet says that the sample is of halves, still that no fault lasts: then what speaks for none
-// is not counted as its cost.
-func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet, still bool, v detect.Verdict) {
+// is not counted as its cost. The judge is nil where none compares.
+func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet, still bool, judge *detect.Judge) {
+	var v detect.Verdict
+	if judge != nil {
+		v = judge.Verdict()
+	}
 	if quiet {
 		sample = joined(sample)
 	}
@@ -64,6 +68,10 @@ func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet, still bool, v 
 		at.Low, at.High = &low, &high
 	}
 	x := &g.Series[i]
+	if judge != nil {
+		at.Events, at.Chances, _ = judge.Count(sample)
+		x.Bound = judge.Past.Low
+	}
 	if x.Points = append(x.Points, at); len(x.Points) > mostPoints {
 		j := len(x.Points)
 		x.Points = slices.DeleteFunc(x.Points, func(astern.Point) bool { j--; return j%2 == 1 }) // the newest stays

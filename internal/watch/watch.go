@@ -53,6 +53,10 @@ type Way struct {
 	Loses   string  `json:"loses,omitempty"`   // what data it loses, "" for nothing
 	// Revision is where it goes; "" for a flag that is turned off.
 	Revision string `json:"revision,omitempty"`
+	// Signals are those that a fault of what the flag switches off shows in; none where nobody says.
+	Signals []string `json:"signals,omitempty"`
+	// Reach is how many of all get what the flag switches off, in percent; nil where that is not known.
+	Reach *float64 `json:"reach,omitempty"`
 	// Against says why it can't or must not be taken: not ready, not known-good, a migration forbids it.
 	Against string `json:"against,omitempty"`
 }
@@ -341,6 +345,8 @@ func speaks(s Situation, c astern.Cause, w Way) string {
 		return "it is what is blamed"
 	case w.Revision != "" && blamed(s.Past, w.Revision):
 		return "it was blamed for a fault before"
+	case w.Revision == "":
+		return insufficient(s, w)
 	}
 	return ""
 }

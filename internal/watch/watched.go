@@ -246,7 +246,7 @@ func (w *Watched) Show(now time.Time, signals []astern.Signal, t Taken) {
 	} else {
 		w.quiet(s, signals, t.Sample)
 	}
-	w.Graph.add(s, t.Sample, w.Trial == nil, w.Fault.IsZero(), w.verdictOf(s.Name))
+	w.Graph.add(s, t.Sample, w.Trial == nil, w.Fault.IsZero(), w.judgeOf(s.Name))
 }
 
 // besides reports whether a member still runs the baseline.

@@ -205,6 +205,17 @@ func (router) Switch(c astern.Component, s astern.State, change astern.FlagChang
 	return t, nil
 }
 
+// Reach knows of a flag that is on, or off, for all; whom the rules of variants are for is not in the configuration.
+func (router) Reach(_ astern.Component, s astern.State, flag string) (percent float64, known bool) {
+	switch s.Values["flag/"+flag].Text {
+	case "on":
+		return 100, true
+	case "off":
+		return 0, true
+	}
+	return 0, false
+}
+
 // switchable returns the number of the version that the change starts from. What AppConfig can't do, or can do only by
 // rules that somebody must write, is refused.
 func switchable(c astern.Component, s astern.State, change astern.FlagChange) (int64, error) {

@@ -46,6 +46,17 @@ func TestReadFlags(t *testing.T) {
 	}
 }
 
+// How many get a flag is known where all do, or nobody does.
+func TestReach(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]float64{"on": 100, "off": 0, "on in 1 of 2 variants": -1, "": -1} {
+		s := astern.State{Values: map[string]astern.Value{"flag/cart": {Text: text}}}
+		if percent, known := (router{}).Reach(astern.Component{}, s, "cart"); known != (want >= 0) || known && percent != want {
+			t.Errorf("%q: %v, %t, want %v", text, percent, known, want)
+		}
+	}
+}
+
 // Switching a flag off changes whether it is enabled, in each of its variants, and nothing else.
 func TestSwitchOffChangesNothingElse(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,71 @@
+package watch_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/watch"
+)
+
+// TestSufficient: a flag is the cheaper way only where the fault may be in what it switches off; else it goes back.
+func TestSufficient(t *testing.T) {
+	reach := func(percent float64) *float64 { return &percent }
+	off := func(flag string, signals ...string) watch.Way { return watch.Way{Text: flag + " off", Seconds: 1, Signals: signals} }
+	for name, c := range map[string]struct {
+		change func(*watch.Situation)
+		way    string
+		// against is what is said of the first way.
+		against string
+	}{
+		"one, and nothing is said of it": {func(s *watch.Situation) { s.Ways = append([]watch.Way{off("express")}, s.Ways...) }, "express off", ""},
+		"its signal is worse":            {func(s *watch.Situation) { s.Ways = append([]watch.Way{off("express", "errors")}, s.Ways...) }, "express off", ""},
+		"one of its signals is worse":    {func(s *watch.Situation) { s.Ways = append([]watch.Way{off("express", "latency", "errors")}, s.Ways...) }, "express off", ""},
+		"its signal is not worse": {func(s *watch.Situation) { s.Ways = append([]watch.Way{off("express", "latency")}, s.Ways...) }, "shop back to v1",
+			"the fault is not in it: latency would be worse"},
+		"nothing is known of its signal": {func(s *watch.Situation) {
+			s.Findings[1].Verdict, s.Findings[1].Says = watch.Unknown, "no sample for 2 min"
+			s.Ways = append([]watch.Way{off("express", "latency")}, s.Ways...)
+		}, "shop back to v1", "whether the fault is in it can't be told: latency: no sample for 2 min"},
+		"nobody says which of two": {func(s *watch.Situation) { s.Ways = append([]watch.Way{off("express"), off("gifts")}, s.Ways...) }, "shop back to v1",
+			"it may as well be gifts off: nothing says which of them"},
+		"two show in what is worse": {func(s *watch.Situation) {
+			s.Ways = append([]watch.Way{off("express", "errors"), off("gifts", "errors")}, s.Ways...)
+		}, "shop back to v1", "it may as well be gifts off"},
+		"the other one is said to show in it": {func(s *watch.Situation) {
+			s.Ways = append([]watch.Way{off("express"), off("gifts", "errors")}, s.Ways...)
+		}, "gifts off", "nothing says that the fault is in it, and errors, where gifts off shows, is worse"},
+		"the other one is out of the question": {func(s *watch.Situation) {
+			s.Ways = append([]watch.Way{off("express"), off("gifts", "latency")}, s.Ways...)
+		}, "express off", ""},
+		"the other one is off already": {func(s *watch.Situation) {
+			gifts := off("gifts")
+			gifts.Against = "gifts is disabled already"
+			s.Ways = append([]watch.Way{off("express"), gifts}, s.Ways...)
+		}, "express off", ""},
+		"too few get it": {func(s *watch.Situation) {
+			express := off("express", "errors")
+			express.Reach = reach(2)
+			s.Ways = append([]watch.Way{express}, s.Ways...)
+		}, "shop back to v1", "2 % get it, and errors is worse by 4.1 %: off would not be enough"},
+		"enough get it": {func(s *watch.Situation) {
+			express := off("express", "errors")
+			express.Reach = reach(2.1)
+			s.Ways = append([]watch.Way{express}, s.Ways...)
+		}, "express off", ""},
+		"how many are slow is not measured": {func(s *watch.Situation) {
+			s.Findings[0].Kind = astern.SignalLatency
+			express := off("express", "errors")
+			express.Reach = reach(1)
+			s.Ways = append([]watch.Way{express}, s.Ways...)
+		}, "express off", ""},
+	} {
+		s := bad()
+		s.Findings[0].Kind, s.Findings[0].Harm = astern.SignalErrors, 4.1
+		c.change(&s)
+		d := watch.Judge(s).Decision
+		if d.Act != astern.ActAutomatic || d.Way != c.way || !strings.Contains(d.Ways[0].Against, c.against) || (c.against == "") != (d.Ways[0].Against == "") {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
