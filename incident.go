@@ -12,7 +12,7 @@ type IncidentEventKind string
 const (
 	IncidentOpened   IncidentEventKind = "opened"   // Text is its title; Addresses, Began
 	IncidentSeverity IncidentEventKind = "severity" // Severity; Text says why
-	IncidentOwned    IncidentEventKind = "owned"    // By has it from now on
+	IncidentOwned    IncidentEventKind = "owned"    // To has it from now on, or the task Item of it
 	IncidentNoted    IncidentEventKind = "noted"    // a person's line in the timeline: Text
 	IncidentBlamed   IncidentEventKind = "blamed"   // Cause, or nil when no change is to blame; Text says why
 	IncidentDecided  IncidentEventKind = "decided"  // Decision: what to do, or why nothing
@@ -48,6 +48,8 @@ type IncidentEvent struct {
 	Series    *Series         `json:"series,omitempty"`
 	Logs      *FailureLog     `json:"logs,omitempty"`
 	Item      string          `json:"item,omitempty"`
+	// To is who is given it; "" where By takes it.
+	To string `json:"to,omitempty"`
 }
 
 // IncidentLog is an incident as it is stored: all its events in order.

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/incident"
@@ -145,14 +147,71 @@ func (a *App) tell(ctx context.Context, id string, e astern.IncidentEvent, may f
 
 func always(astern.Incident) error { return nil }
 
-// OwnIncident says that the person has it from now on.
-func (a *App) OwnIncident(ctx context.Context, id string) error {
-	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentOwned}, func(in astern.Incident) error {
-		if in.Owner == a.By {
-			return astern.Errorf(astern.Refused, "%s has %s already", a.By, id)
+// OwnIncident says who has an incident from now on, or one task of it: the person who says so where to is "".
+func (a *App) OwnIncident(ctx context.Context, id, item, to string) error {
+	who := cmp.Or(to, a.By)
+	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentOwned, Item: item, To: to}, func(in astern.Incident) error {
+		if err := a.knows(in, to); err != nil {
+			return err
+		}
+		had, what := in.Owner, id
+		if item != "" {
+			t, err := task(in, item)
+			if err != nil {
+				return err
+			}
+			if t.DoneAt != nil {
+				return astern.Errorf(astern.Refused, "%s of %s was done by %s", item, id, t.By)
+			}
+			had, what = t.Owner, item+" of "+id
+		}
+		if had == who {
+			return astern.Errorf(astern.Refused, "%s has %s already", who, what)
 		}
 		return nil
 	})
+}
+
+// knows refuses to give an incident to somebody of whom the policies of its environments, where they name people, know nothing.
+func (a *App) knows(in astern.Incident, to string) error {
+	if to == "" {
+		return nil
+	}
+	if strings.TrimSpace(to) != to || len(to) > maxName || strings.ContainsFunc(to, unicode.IsControl) {
+		return astern.Errorf(astern.Invalid, "%q is no name of a person", to).WithHint("at most %d bytes on one line", maxName)
+	}
+	var names []string
+	for _, address := range in.Addresses {
+		environment, _, _ := astern.SplitAddress(address)
+		e, err := a.Environment(environment)
+		if err != nil {
+			return err
+		}
+		if _, ok := e.Policy.Person(to); ok {
+			return nil
+		}
+		for _, x := range e.Policy.People {
+			if !slices.Contains(names, x.Name) {
+				names = append(names, x.Name)
+			}
+		}
+	}
+	if len(names) > 0 {
+		return astern.Errorf(astern.NotFound, "the policy knows nobody called %q", to).WithHint("it knows %s", strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// maxName is how many bytes the name of a person may have.
+const maxName = 100
+
+// task returns the task of an incident.
+func task(in astern.Incident, item string) (astern.Task, error) {
+	i := slices.IndexFunc(in.Tasks, func(t astern.Task) bool { return t.Item == item })
+	if i < 0 {
+		return astern.Task{}, astern.Errorf(astern.NotFound, "%s has no task %q", in.ID, item).WithHint("it has: %s", strings.Join(incident.Items(), ", "))
+	}
+	return in.Tasks[i], nil
 }
 
 // NoteIncident adds a line to the timeline.
@@ -206,14 +265,10 @@ func (a *App) TickTask(ctx context.Context, id, item string) error {
 		return astern.Errorf(astern.Refused, "%s is done by the review itself", item).WithHint("astern policy %s --reason …", item)
 	}
 	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentTicked, Item: item}, func(in astern.Incident) error {
-		for _, t := range in.Tasks {
-			switch {
-			case t.Item == item && t.DoneAt != nil:
-				return astern.Errorf(astern.Refused, "%s of %s was done by %s", item, id, t.By)
-			case t.Item == item:
-				return nil
-			}
+		t, err := task(in, item)
+		if err == nil && t.DoneAt != nil {
+			err = astern.Errorf(astern.Refused, "%s of %s was done by %s", item, id, t.By)
 		}
-		return astern.Errorf(astern.NotFound, "%s has no task %q", id, item).WithHint("it has: %s", strings.Join(incident.Items(), ", "))
+		return err
 	})
 }

@@ -38,8 +38,7 @@ func (s *session) incidents() *cobra.Command {
 	}
 	cmd.Flags().IntVar(&limit, "limit", limit, "how many; 0 means all")
 	cmd.AddCommand(s.incidentOpen(), s.incidentSeverity(), s.incidentCost(),
-		s.incidentWord("own ID", "say that you have it", false, "  astern incidents own inc-1", "is yours",
-			func(ctx context.Context, a *app.App, id, _ string) error { return a.OwnIncident(ctx, id) }),
+		s.incidentOwn(),
 		s.incidentWord("note ID", "add a line to the timeline", true, "  astern incidents note inc-1 --reason 'the database looks well'", "noted",
 			func(ctx context.Context, a *app.App, id, reason string) error { return a.NoteIncident(ctx, id, reason) }),
 		s.incidentResolve(),
@@ -147,6 +146,32 @@ func (s *session) incidentWord(use, short string, must bool, example, said strin
 			}
 			return s.say(done{What: args[0] + ": " + said, DryRun: f.dryRun})
 		})
+	cmd.ValidArgsFunction = s.incidentArgs
+	return cmd
+}
+
+func (s *session) incidentOwn() *cobra.Command {
+	f := &changeFlags{}
+	to := ""
+	cmd := s.stepCommand("own ID [TASK]", "say who has it, or one task of it", `Says that you have an incident, or one of the tasks after it; or who else has it. Tasks that nobody was given are his who has the incident.
+
+  astern incidents own inc-1
+  astern incidents own inc-1 post-mortem --for ana`, takes(1, 2), f, false,
+		func(ctx context.Context, a *app.App, args []string) error {
+			item, what := "", args[0]
+			if len(args) > 1 {
+				item, what = args[1], args[1]+" of "+args[0]
+			}
+			if err := a.OwnIncident(ctx, args[0], item, to); err != nil {
+				return err
+			}
+			said := what + ": is yours"
+			if to != "" {
+				said = what + ": " + to + " has it"
+			}
+			return s.say(done{What: said, DryRun: f.dryRun})
+		})
+	cmd.Flags().StringVar(&to, "for", "", "who has it: a person of the policy (default: you)")
 	cmd.ValidArgsFunction = s.incidentArgs
 	return cmd
 }

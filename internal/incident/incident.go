@@ -3,6 +3,7 @@
 package incident
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,18 +22,24 @@ const Review = "review "
 // and change nothing else.
 func Fold(log astern.IncidentLog) astern.Incident {
 	in := astern.Incident{ID: log.ID}
-	ticked := map[string]astern.IncidentEvent{}
+	said := said{ticked: map[string]astern.IncidentEvent{}, owners: map[string]string{}}
 	for _, e := range log.Events {
-		apply(&in, ticked, e)
+		apply(&in, said, e)
 		if line := Line(e); line != "" {
 			in.Timeline = append(in.Timeline, astern.TimelineEntry{At: e.At, Kind: e.Kind, By: e.By, Text: line, Execution: e.Execution})
 		}
 	}
-	in.Tasks = tasks(in, ticked)
+	in.Tasks = tasks(in, said)
 	return in
 }
 
-func apply(in *astern.Incident, ticked map[string]astern.IncidentEvent, e astern.IncidentEvent) {
+// said is what was said of tasks, by their items.
+type said struct {
+	ticked map[string]astern.IncidentEvent
+	owners map[string]string
+}
+
+func apply(in *astern.Incident, said said, e astern.IncidentEvent) {
 	switch e.Kind {
 	case astern.IncidentOpened:
 		in.Title, in.Addresses, in.OpenedBy, in.OpenedAt, in.BeganAt = e.Text, e.Addresses, e.By, e.At, e.At
@@ -43,7 +50,11 @@ func apply(in *astern.Incident, ticked map[string]astern.IncidentEvent, e astern
 	case astern.IncidentSeverity:
 		in.Severity = e.Severity
 	case astern.IncidentOwned:
-		in.Owner = e.By
+		if who := cmp.Or(e.To, e.By); e.Item == "" {
+			in.Owner = who
+		} else {
+			said.owners[e.Item] = who
+		}
 	case astern.IncidentBlamed:
 		in.Cause, in.Blame = e.Cause, e.Text
 	case astern.IncidentDecided:
@@ -66,7 +77,7 @@ func apply(in *astern.Incident, ticked map[string]astern.IncidentEvent, e astern
 	case astern.IncidentLogged:
 		in.Logs = e.Logs
 	case astern.IncidentTicked:
-		ticked[e.Item] = e
+		said.ticked[e.Item] = e
 	case astern.IncidentResolved:
 		if in.ResolvedAt == nil {
 			at := e.At
@@ -88,7 +99,7 @@ func Line(e astern.IncidentEvent) string {
 	case astern.IncidentSeverity:
 		return because("severity "+e.Severity, e.Text)
 	case astern.IncidentOwned:
-		return e.By + " has it"
+		return cmp.Or(e.To, e.By) + " has " + cmp.Or(e.Item, "it")
 	case astern.IncidentBlamed:
 		if e.Cause == nil {
 			return because("no change is to blame", e.Text)

@@ -55,6 +55,27 @@ func TestFold(t *testing.T) {
 	}
 }
 
+// TestTasksAreGiven: a task is his who was given it last, else his who has the incident.
+func TestTasksAreGiven(t *testing.T) {
+	log := story()
+	log.Events = append(log.Events, astern.IncidentEvent{At: after(9), Kind: astern.IncidentOwned, By: "ana", Item: "lessons", To: "bob"},
+		astern.IncidentEvent{At: after(10), Kind: astern.IncidentOwned, By: "cy", Item: "lessons"},
+		astern.IncidentEvent{At: after(11), Kind: astern.IncidentOwned, By: "ana", To: "dora"})
+	in := incident.Fold(log)
+	for _, x := range in.Tasks {
+		if want := map[bool]string{true: "cy", false: "dora"}[x.Item == "lessons"]; x.Owner != want {
+			t.Errorf("%s is %s's, want %s", x.Item, x.Owner, want)
+		}
+	}
+	var got []string
+	for _, l := range in.Timeline[len(in.Timeline)-3:] {
+		got = append(got, l.Text)
+	}
+	if diff := cmp.Diff([]string{"bob has lessons", "cy has lessons", "dora has it"}, got); diff != "" || in.Owner != "dora" {
+		t.Error(in.Owner, diff)
+	}
+}
+
 // TestTasksAreDueFromTheEnd: nothing is due while it lasts; then an hour, a day and a week.
 func TestTasksAreDueFromTheEnd(t *testing.T) {
 	log := story()

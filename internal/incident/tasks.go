@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -31,17 +32,17 @@ func Items() []string {
 	return out
 }
 
-// tasks are those of the incident; they are due from its end on.
-func tasks(in astern.Incident, ticked map[string]astern.IncidentEvent) []astern.Task {
+// tasks are those of the incident; they are due from its end on. Who has the incident has those that nobody was given.
+func tasks(in astern.Incident, said said) []astern.Task {
 	var out []astern.Task
 	for _, l := range lists() {
 		for _, i := range l.items {
-			t := astern.Task{Item: i, List: l.name, Owner: in.Owner}
+			t := astern.Task{Item: i, List: l.name, Owner: cmp.Or(said.owners[i], in.Owner)}
 			if in.ResolvedAt != nil {
 				due := in.ResolvedAt.Add(l.within)
 				t.DueAt = &due
 			}
-			if e, ok := ticked[i]; ok {
+			if e, ok := said.ticked[i]; ok {
 				at := e.At
 				t.DoneAt, t.By = &at, e.By
 			}

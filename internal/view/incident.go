@@ -176,7 +176,11 @@ func (p *printer) tasks(in astern.Incident) {
 		case t.DueAt != nil:
 			more = dim("  due " + p.st.age(*t.DueAt))
 		}
-		p.field(label, box, t.Item, more)
+		given := span{}
+		if t.DoneAt == nil && t.Owner != "" && t.Owner != in.Owner {
+			given = dim(", " + whose(t))
+		}
+		p.field(label, box, t.Item, more, given)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 // TestSufficient: a flag is the cheaper way only where the fault may be in what it switches off; else it goes back.
 func TestSufficient(t *testing.T) {
 	reach := func(percent float64) *float64 { return &percent }
-	off := func(flag string, signals ...string) watch.Way { return watch.Way{Text: flag + " off", Seconds: 1, Signals: signals} }
+	off := func(flag string, signals ...string) watch.Way {
+		return watch.Way{Text: flag + " off", Seconds: 1, Signals: signals}
+	}
 	for name, c := range map[string]struct {
 		change func(*watch.Situation)
 		way    string
