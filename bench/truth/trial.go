@@ -27,7 +27,7 @@ import (
 const group = 4
 
 // patience bounds the rollback of one target: longer than any that works takes by far.
-const patience = 12 * time.Second
+const patience = 30 * time.Second
 
 func marshalled(k ssh.PublicKey) string { return string(ssh.MarshalAuthorizedKey(k)) }
 

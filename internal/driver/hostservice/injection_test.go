@@ -110,7 +110,9 @@ func (g injection) argument(rnd *rand.Rand) {
 	c.Token = "ast-forged"
 	switch what := []string{"revision", "root", "releases", "link", "places", "unit", "pid_file", "instance", "host", "token", "verb"}[rnd.IntN(11)]; what {
 	case "token":
-		c.Token = text
+		if c.Token = text; tokenShape.MatchString(text) {
+			return
+		}
 	case "verb":
 		c.Verb = text
 	case "places":

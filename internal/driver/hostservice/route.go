@@ -296,30 +296,23 @@ func (j *journey) releaseFact(address string, p place, resting []string) astern.
 	return astern.Fact{Address: address, Path: path, Value: v.Text, Seen: v.At, Steps: resting}
 }
 
-// linkFacts is one for all members, with those that differ; or one for each where some have no link at all.
+// linkFacts is one for all members, with those that differ: a member's step knows what becomes of its own link alone.
 func (j *journey) linkFacts(address string, steps []string) []astern.Fact {
-	var each []astern.Fact
-	absent := 0
-	for _, p := range j.moving {
+	values := make([]astern.FactValue, len(j.moving))
+	usual := 0 // the first that has a link
+	for i, p := range j.moving {
 		link, ok := j.s.Get(p.name + "/link")
-		f := astern.Fact{Address: address, Path: p.name + "/link", Value: link.Text, Absent: !ok, Seen: link.At, Steps: steps}
-		if !ok {
-			absent++
-			f.Seen = j.s.Values[p.name+"/host"].At
+		if values[i] = (astern.FactValue{Value: link.Text, Absent: !ok}); values[usual].Absent {
+			usual = i
 		}
-		each = append(each, f)
 	}
-	if absent != 0 && absent != len(each) {
-		return each
-	}
-	all := each[0]
-	all.Path, all.Seen = "{member}/link", j.seen("link")
-	for i, f := range each {
-		if f.Value != all.Value {
+	all := astern.Fact{Address: address, Path: "{member}/link", Value: values[usual].Value, Absent: values[usual].Absent, Seen: j.seen("link"), Steps: steps}
+	for i, v := range values {
+		if v != values[usual] {
 			if all.Except == nil {
 				all.Except = map[string]astern.FactValue{}
 			}
-			all.Except[j.moving[i].name] = astern.FactValue{Value: f.Value}
+			all.Except[j.moving[i].name] = v
 		}
 	}
 	return []astern.Fact{all}

@@ -168,6 +168,12 @@ func TestGoldenRoutes(t *testing.T) {
 			p.state["shop-2/link"], p.state["shop-2/runs"] = "v1.2.2", "v1.2.3"
 			p.state["shop-4/link"] = "?web-2: timed out"
 		}},
+		"rollback-with-a-new-member": {verb: astern.VerbRollback, rev: "v1.2.2", percent: 100, world: func(p paper) {
+			for _, path := range []string{"shop-1/link", "shop-1/runs", "shop-1/process"} {
+				delete(p.state, path)
+			}
+			p.state["shop-3/link"] = "v1.2.1"
+		}},
 		"redeploy": {verb: astern.VerbRedeploy, rev: "v1.2.3", percent: 100},
 		"deploy-copies": {verb: astern.VerbDeploy, rev: "v1.2.4", percent: 50, change: func(c *astern.Component, s *Settings) { s.Source = "dist/{revision}" },
 			world: func(p paper) { p.state["source/v1.2.4"] = "sha256:cccccccccccccccc" }},
