@@ -9,6 +9,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
+	"github.com/astern-dev/astern/internal/view"
 )
 
 func (s *session) mayGroup() *cobra.Command {
@@ -31,10 +32,7 @@ func (s *session) mayDeploy() *cobra.Command {
 		RunE: s.runs(func(ctx context.Context, args []string) error {
 			return s.with(ctx, reading, func(a *app.App) error {
 				why, err := a.MayDeploy(ctx, app.Record{Environment: s.environment, Component: args[0], Revision: args[1]})
-				if err != nil {
-					return err
-				}
-				return s.say(done{What: why})
+				return s.answers([]string{why}, err)
 			})
 		}),
 	}
@@ -51,10 +49,7 @@ validated, within the last hour. 4: it was not.
 		RunE: s.runs(func(ctx context.Context, args []string) error {
 			return s.with(ctx, reading, func(a *app.App) error {
 				why, err := a.MayFollow(ctx, s.environment, args[0], args[1])
-				if err != nil {
-					return err
-				}
-				return s.say(done{What: why})
+				return s.answers([]string{why}, err)
 			})
 		}),
 	}
@@ -107,17 +102,21 @@ back of a component would go by them, with the day, and what would keep it.
 	}
 }
 
-// answers says each line of an answer.
-func (s *session) answers(lines []string, err error) error {
+// answer is that it may; that it may not is an error, with its code.
+type answer struct {
+	Kind    string   `json:"kind"` // always "Answer"
+	Version int      `json:"version"`
+	May     bool     `json:"may"`
+	Because []string `json:"because"`
+}
+
+// answers says why it may.
+func (s *session) answers(because []string, err error) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range lines {
-		if err := s.say(done{What: line}); err != nil {
-			return err
-		}
-	}
-	return nil
+	a := answer{Kind: "Answer", Version: view.DocumentVersion, May: true, Because: because}
+	return s.result(a, func(w io.Writer, _ view.Style) error { return text(w, because...) })
 }
 
 // maxRules bounds a file of rules, in bytes: S3 takes 1,000 rules.

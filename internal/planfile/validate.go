@@ -236,7 +236,11 @@ func (l *laws) othersSet(f astern.Fact, st astern.Stage) bool {
 	}
 	for _, s := range st.Steps {
 		for _, set := range s.Sets {
-			if s.Address == f.Address && slices.ContainsFunc(fleet.Members, func(m string) bool { return astern.MemberPath(set.Path, m) == f.Path }) {
+			before, after, each := strings.Cut(set.Path, "{member}")
+			if !each || s.Address != f.Address || !strings.HasPrefix(f.Path, before) || !strings.HasSuffix(f.Path, after) {
+				continue
+			}
+			if m := strings.TrimSuffix(strings.TrimPrefix(f.Path, before), after); slices.Contains(fleet.Members, m) {
 				return true
 			}
 		}
