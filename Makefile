@@ -13,7 +13,8 @@ BUILD       := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w 
 
 # What every promise rests on: each statement is run by tests of its own package.
 COVERED     := ./internal/engine ./internal/planfile ./internal/store/sqlite ./internal/ledger
-# What starts no goroutine (a law of the house) is computation: the race detector finds nothing there, and takes ten times as long.
+# What starts no goroutine of its own (a law of the house) is computation: the race detector takes ten times as long there. bench/detect is a
+# program that works on all cores; its tests are one simulation after another.
 ALONE       := ./bench/detect ./internal/config ./internal/detect ./internal/ledger ./internal/planfile ./internal/planner ./internal/policy ./internal/watch
 TEST        := go test -p 2 -timeout 20m -json
 

@@ -123,13 +123,11 @@ type Series struct {
 	Name   string  `json:"name"`
 	Unit   string  `json:"unit"` // "%", "s", "/s"
 	Margin float64 `json:"margin,omitempty"`
-	// Bound is how long a request takes at most that is not counted among the Events of its points, in seconds; of latency alone.
-	Bound  float64 `json:"bound,omitempty"`
 	Points []Point `json:"points"`
 }
 
 // Point is one interval of a Series: both groups' values, and between which bounds the difference lies. Nil is unknown. Events of
-// Chances are what the judge counts of the candidate: failures, requests above the Series' Bound, losses; 0 of 0 where it can't.
+// Chances are what the judge counts of the candidate: failures, requests that took longer than Bound, losses; 0 of 0 where it can't.
 type Point struct {
 	At        time.Time `json:"at"`
 	Candidate *float64  `json:"candidate,omitempty"`
@@ -138,6 +136,7 @@ type Point struct {
 	High      *float64  `json:"high,omitempty"`
 	Events    float64   `json:"events,omitempty"`
 	Chances   float64   `json:"chances,omitempty"`
+	Bound     float64   `json:"bound,omitempty"` // seconds
 }
 
 // Incident is what went wrong, what was decided and done, by whom, and what is left to do: the fold of its events.

@@ -149,6 +149,9 @@ func always(astern.Incident) error { return nil }
 
 // OwnIncident says who has an incident from now on, or one task of it: the person who says so where to is "".
 func (a *App) OwnIncident(ctx context.Context, id, item, to string) error {
+	if strings.HasPrefix(item, incident.Review) {
+		return astern.Errorf(astern.Refused, "%s is for whoever did not break the glass: it is given to nobody", item).WithHint("astern policy %s --reason …", item)
+	}
 	who := cmp.Or(to, a.By)
 	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentOwned, Item: item, To: to}, func(in astern.Incident) error {
 		if err := a.knows(in, to); err != nil {
@@ -165,8 +168,8 @@ func (a *App) OwnIncident(ctx context.Context, id, item, to string) error {
 			}
 			had, what = t.Owner, item+" of "+id
 		}
-		if had == who {
-			return astern.Errorf(astern.Refused, "%s has %s already", who, what)
+		if a.called(in, had) == a.called(in, who) {
+			return astern.Errorf(astern.Refused, "%s has %s already", had, what)
 		}
 		return nil
 	})
@@ -200,6 +203,19 @@ func (a *App) knows(in astern.Incident, to string) error {
 		return astern.Errorf(astern.NotFound, "the policy knows nobody called %q", to).WithHint("it knows %s", strings.Join(names, ", "))
 	}
 	return nil
+}
+
+// called returns the name by which the policies of an incident's environments know somebody, who may also be named by a login.
+func (a *App) called(in astern.Incident, name string) string {
+	for _, address := range in.Addresses {
+		environment, _, _ := astern.SplitAddress(address)
+		if e, err := a.Environment(environment); err == nil {
+			if x, ok := e.Policy.Person(name); ok {
+				return x.Name
+			}
+		}
+	}
+	return name
 }
 
 // maxName is how many bytes the name of a person may have.

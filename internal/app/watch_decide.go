@@ -297,7 +297,7 @@ func (w *Watcher) flagWays(x *watched, parts []planner.Part, now time.Time) []or
 		default:
 			seconds, err := planner.OffSeconds(parts[i], use.Flag, now)
 			if o.Seconds, o.back.Estimate.MedianSeconds = seconds, seconds; err != nil {
-				o.Against = err.Error()
+				o.Against, o.Off = err.Error(), errors.Is(err, astern.ErrNothingToDo)
 			}
 			if percent, known := parts[i].Switcher.Reach(parts[i].Component, parts[i].State, use.Flag); known {
 				o.Reach = &percent

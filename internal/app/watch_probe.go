@@ -86,7 +86,7 @@ func (p *probes) judge(x *watched, fails map[string]bool, first string, now time
 		}
 	}
 	p.rounds++
-	p.find = watch.Finding{Signal: "own checks", Kind: astern.SignalErrors, Verdict: watch.NotWorse, Began: p.since,
+	p.find = watch.Finding{Signal: watch.OwnChecks, Kind: astern.SignalErrors, Verdict: watch.NotWorse, Began: p.since,
 		Says: fmt.Sprintf("the signals have no data, and %d of %d instances pass their checks", members-failing, members)}
 	if failed {
 		p.find.Verdict, p.find.Large, p.find.Controlled = watch.Worse, true, x.known.Trial != nil && beside > 0 && besideFailing == 0

@@ -200,9 +200,8 @@ func (l *laws) facts() {
 		l.must(!seen[f.Address+" "+f.Path], "it is listed twice")
 		seen[f.Address+" "+f.Path] = true
 		for _, id := range f.Steps {
-			at, ok := l.steps[id]
+			_, ok := l.steps[id]
 			l.must(ok, "step %q rests on it, and is not in the plan", id)
-			l.must(!ok || !l.othersSet(f, l.plan.Stages[at.stage]), "step %q of each member rests on it, and another member's sets it: it must be one for {member}", id)
 		}
 		switch {
 		case f.Unknown != "":
@@ -225,27 +224,6 @@ func (l *laws) facts() {
 			}
 		}
 	}
-}
-
-// othersSet reports whether a fact of one member is changed by that member's own step of a stage over its fleet: the steps of the others
-// would find it changed.
-func (l *laws) othersSet(f astern.Fact, st astern.Stage) bool {
-	fleet, ok := l.plan.Fleet(f.Address)
-	if st.Each == nil || !ok || strings.Contains(f.Path, "{member}") {
-		return false
-	}
-	for _, s := range st.Steps {
-		for _, set := range s.Sets {
-			before, after, each := strings.Cut(set.Path, "{member}")
-			if !each || s.Address != f.Address || !strings.HasPrefix(f.Path, before) || !strings.HasSuffix(f.Path, after) {
-				continue
-			}
-			if m := strings.TrimSuffix(strings.TrimPrefix(f.Path, before), after); slices.Contains(fleet.Members, m) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (l *laws) accepted(what string) bool {

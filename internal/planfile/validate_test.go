@@ -87,7 +87,6 @@ func TestLaws(t *testing.T) {
 		`it takes members 4998 to 9996 of 9995`:     fleet(func(p *astern.Plan) { p.Stages[4].Each.To = 9996 }),
 		`whose members the plan does not list`:      fleet(func(p *astern.Plan) { p.Stages[4].Each.Address = "production/api" }),
 		`and the plan lists no members`:             fleet(func(p *astern.Plan) { p.Facts[0].Address = "production/api" }),
-		`and another member's sets it`:              fleet(func(p *astern.Plan) { p.Facts[0].Path = "edge-00001/link" }),
 		`its exception "edge-00117" is not`:         fleet(func(p *astern.Plan) { p.Facts[0].Except["edge-00117"] = astern.FactValue{Value: "x"} }),
 		`"-rf" is not a member name`:                fleet(func(p *astern.Plan) { p.Fleets[0].Members[7] = "-rf" }),
 		`member edge-00001 is listed twice`:         fleet(func(p *astern.Plan) { p.Fleets[0].Members[7] = "edge-00001" }),

@@ -181,6 +181,10 @@ func (b *builder) move(m move) error {
 					address, m.target.Revision, f.Path, local).WithHint("this is a bug of the driver %s: please report it", c.Kind)
 			}
 		}
+		if othersSet(m.route, f) {
+			return astern.Errorf(astern.Internal, "the way of %s to %s has the fact %s for a step of each member, and another member's sets it: it must be one for {member}",
+				address, m.target.Revision, f.Path).WithHint("this is a bug of the driver %s: please report it", c.Kind)
+		}
 		f.Steps = steps
 		b.plan.Facts = append(b.plan.Facts, f)
 	}

@@ -70,7 +70,7 @@ func (g *Graph) add(s astern.Signal, sample astern.Sample, quiet, still bool, ju
 	x := &g.Series[i]
 	if judge != nil {
 		at.Events, at.Chances, _ = judge.Count(sample)
-		x.Bound = judge.Past.Low
+		at.Bound = judge.Past.Low
 	}
 	if x.Points = append(x.Points, at); len(x.Points) > mostPoints {
 		j := len(x.Points)

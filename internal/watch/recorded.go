@@ -1,9 +1,11 @@
 package watch
 
 import (
+	"math"
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/detect"
 )
 
 const (
@@ -11,7 +13,7 @@ const (
 	remembered = 90 * 24 * time.Hour
 	// worstOver is the stretch whose mean is taken: one bad second says little of how bad a fault was.
 	worstOver = time.Minute
-	// fewestHarmed is how many events beyond the usual an incident must have had: three at night say nothing of how bad it was.
+	// fewestHarmed is how many events beyond the usual such a stretch must have: three at night say nothing of how bad it was.
 	fewestHarmed = 20
 )
 
@@ -30,10 +32,8 @@ func (t *Trial) Widen(c astern.Component, all []astern.Incident, now time.Time) 
 				continue
 			}
 			for _, series := range in.Series {
-				// Of latency that was counted above another bound: above a lower one are more, and it widens further; above a higher
-				// one fewer, and it widens less than it might.
 				if series.Name == s.Name && series.Unit == unitOf(s) {
-					past.Worst = max(past.Worst, worstMinute(series.Points, in.BeganAt, in.BeganAt.Add(in.Harm(now)), past.Rate))
+					past.Worst = max(past.Worst, worstMinute(series.Points, in.BeganAt, in.BeganAt.Add(in.Harm(now)), past))
 				}
 			}
 		}
@@ -41,34 +41,32 @@ func (t *Trial) Widen(c astern.Component, all []astern.Incident, now time.Time) 
 	}
 }
 
-// worstMinute returns the largest rate of a minute's points between two moments; of all of them where they last less; 0 where few are
-// harmed beyond the usual rate. A point stands for the time since the one before it.
-func worstMinute(points []astern.Point, from, to time.Time, usual float64) float64 {
+// worstMinute returns the largest rate of a stretch of points between two moments, of a minute or as much more as it takes for enough to
+// be harmed beyond the usual rate; of all where they last less than a minute. A point stands for the time since the one before it. What
+// was counted above another bound of the histogram than the past's says nothing of this one.
+func worstMinute(points []astern.Point, from, to time.Time, past detect.Past) float64 {
 	var within []astern.Point
-	harmed := 0.0
 	for _, p := range points {
-		if p.Chances > 0 && p.At.After(from) && !p.At.After(to) {
+		if p.At.After(from) && !p.At.After(to) {
+			if math.Abs(p.Bound-past.Low) > 1e-9*past.Low {
+				p.Events, p.Chances = 0, 0
+			}
 			within = append(within, p)
-			harmed += p.Events - usual*p.Chances
 		}
 	}
-	if harmed < fewestHarmed {
-		return 0
-	}
-	short := within[len(within)-1].At.Sub(from) < worstOver
-	worst, events, chances, first := 0.0, 0.0, 0.0, 0
-	for i, p := range within {
-		events, chances = events+p.Events, chances+p.Chances
-		for p.At.Sub(within[first].At) >= worstOver {
-			events, chances = events-within[first].Events, chances-within[first].Chances
-			first++
-		}
-		since := from
-		if first > 0 {
-			since = within[first-1].At
-		}
-		if p.At.Sub(since) >= worstOver || short && i == len(within)-1 {
-			worst = max(worst, events/chances)
+	worst := 0.0
+	for i, last := range within {
+		events, chances := 0.0, 0.0
+		for k := i; k >= 0; k-- {
+			events, chances = events+within[k].Events, chances+within[k].Chances
+			since, whole := from, i == len(within)-1
+			if k > 0 {
+				since, whole = within[k-1].At, false
+			}
+			if (whole || last.At.Sub(since) >= worstOver) && events-past.Rate*chances >= fewestHarmed {
+				worst = max(worst, events/chances)
+				break
+			}
 		}
 	}
 	return worst

@@ -43,6 +43,17 @@ func TestRecordedIncidentsWiden(t *testing.T) {
 				p.Events, p.Chances = p.Events/1500, p.Chances/1500
 			}
 		}),
+		errors("three of three after minutes without traffic", 0.03, func(in *astern.Incident) {
+			for i := 15; i < 36; i++ {
+				in.Series[0].Points[i].Events, in.Series[0].Points[i].Chances = 0, 0
+			}
+			in.Series[0].Points[34].Events, in.Series[0].Points[34].Chances = 3, 3
+		}),
+		errors("counted above another bound", 0.9, func(in *astern.Incident) {
+			for i := range in.Series[0].Points {
+				in.Series[0].Points[i].Bound = 0.5
+			}
+		}),
 		errors("one bad second", 0.03, func(in *astern.Incident) { in.Series[0].Points[20].Events = 600 }),
 		errors("nothing counted", 0.9, func(in *astern.Incident) {
 			for i := range in.Series[0].Points {

@@ -42,22 +42,59 @@ func TestSufficient(t *testing.T) {
 		}, "express off", ""},
 		"the other one is off already": {func(s *watch.Situation) {
 			gifts := off("gifts")
-			gifts.Against = "gifts is disabled already"
+			gifts.Against, gifts.Off = "gifts is disabled already", true
 			s.Ways = append([]watch.Way{off("express"), gifts}, s.Ways...)
 		}, "express off", ""},
-		"too few get it": {func(s *watch.Situation) {
+		"the other one can't be switched now": {func(s *watch.Situation) {
+			gifts := off("gifts")
+			gifts.Against = "a deployment is under way"
+			s.Ways = append([]watch.Way{off("express"), gifts}, s.Ways...)
+		}, "shop back to v1", "it may as well be gifts off"},
+		"the other one has the same name": {func(s *watch.Situation) { s.Ways = append([]watch.Way{off("express"), off("express")}, s.Ways...) },
+			"shop back to v1", "it may as well be express off"},
+		"nobody can tell of the other one": {func(s *watch.Situation) {
+			s.Findings[1].Verdict = watch.Unknown
+			s.Ways = append([]watch.Way{off("express"), off("gifts", "latency")}, s.Ways...)
+		}, "shop back to v1", "it may as well be gifts off"},
+		"nobody can tell of the other one, and this one is told": {func(s *watch.Situation) {
+			s.Findings[1].Verdict = watch.Unknown
+			s.Ways = append([]watch.Way{off("express", "errors"), off("gifts", "latency")}, s.Ways...)
+		}, "express off", ""},
+		"nobody gets it, and it is slow": {func(s *watch.Situation) {
+			s.Findings[0].Kind = astern.SignalLatency
+			express := off("express")
+			express.Reach = reach(0)
+			s.Ways = append([]watch.Way{express}, s.Ways...)
+		}, "shop back to v1", "nobody gets it as it is"},
+		"nobody gets the other one": {func(s *watch.Situation) {
+			gifts := off("gifts")
+			gifts.Reach = reach(0)
+			s.Ways = append([]watch.Way{off("express"), gifts}, s.Ways...)
+		}, "express off", ""},
+		"few get it, and its own signal says how bad it is": {func(s *watch.Situation) {
 			express := off("express", "errors")
+			express.Reach = reach(1)
+			s.Ways = append([]watch.Way{express}, s.Ways...)
+		}, "express off", ""},
+		"few get it, and instances fail their checks": {func(s *watch.Situation) {
+			s.Findings[0].Signal = watch.OwnChecks
+			express := off("express")
+			express.Reach = reach(1)
+			s.Ways = append([]watch.Way{express}, s.Ways...)
+		}, "express off", ""},
+		"too few get it": {func(s *watch.Situation) {
+			express := off("express")
 			express.Reach = reach(2)
 			s.Ways = append([]watch.Way{express}, s.Ways...)
 		}, "shop back to v1", "2 % get it, and errors is worse by 4.1 %: off would not be enough"},
 		"enough get it": {func(s *watch.Situation) {
-			express := off("express", "errors")
+			express := off("express")
 			express.Reach = reach(2.1)
 			s.Ways = append([]watch.Way{express}, s.Ways...)
 		}, "express off", ""},
 		"how many are slow is not measured": {func(s *watch.Situation) {
 			s.Findings[0].Kind = astern.SignalLatency
-			express := off("express", "errors")
+			express := off("express")
 			express.Reach = reach(1)
 			s.Ways = append([]watch.Way{express}, s.Ways...)
 		}, "express off", ""},

@@ -25,6 +25,9 @@ const (
 	Unknown  Verdict = "unknown"
 )
 
+// OwnChecks names the finding of a component's own checks, which decide where no signal has data.
+const OwnChecks = "own checks"
+
 // Finding is what the judge of one signal says.
 type Finding struct {
 	Signal  string            `json:"signal"`
@@ -57,6 +60,8 @@ type Way struct {
 	Signals []string `json:"signals,omitempty"`
 	// Reach is how many of all get what the flag switches off, in percent; nil where that is not known.
 	Reach *float64 `json:"reach,omitempty"`
+	// Off is true where the flag is off already.
+	Off bool `json:"off,omitempty"`
 	// Against says why it can't or must not be taken: not ready, not known-good, a migration forbids it.
 	Against string `json:"against,omitempty"`
 }
@@ -325,7 +330,7 @@ func automatic(d astern.Decision) bool { return d.Act == astern.ActAutomatic }
 func choose(s Situation, c astern.Cause) (int, []string) {
 	var against []string
 	for i, w := range s.Ways {
-		why := speaks(s, c, w)
+		why := speaks(s, c, i)
 		if why == "" {
 			return i, against
 		}
@@ -334,8 +339,9 @@ func choose(s Situation, c astern.Cause) (int, []string) {
 	return -1, against
 }
 
-// speaks says what speaks against taking a way without a person, "" for nothing.
-func speaks(s Situation, c astern.Cause, w Way) string {
+// speaks says what speaks against taking the way of that place without a person, "" for nothing.
+func speaks(s Situation, c astern.Cause, place int) string {
+	w := s.Ways[place]
 	switch {
 	case w.Against != "":
 		return w.Against
@@ -346,15 +352,15 @@ func speaks(s Situation, c astern.Cause, w Way) string {
 	case w.Revision != "" && blamed(s.Past, w.Revision):
 		return "it was blamed for a fault before"
 	case w.Revision == "":
-		return insufficient(s, w)
+		return insufficient(s, place)
 	}
 	return ""
 }
 
 func weighed(s Situation, c astern.Cause) []astern.WeighedWay {
 	var out []astern.WeighedWay
-	for _, w := range s.Ways {
-		out = append(out, astern.WeighedWay{Way: w.Text, Command: w.Command, Seconds: w.Seconds, Loses: w.Loses, Against: speaks(s, c, w)})
+	for i, w := range s.Ways {
+		out = append(out, astern.WeighedWay{Way: w.Text, Command: w.Command, Seconds: w.Seconds, Loses: w.Loses, Against: speaks(s, c, i)})
 	}
 	return out
 }

@@ -138,7 +138,7 @@ func (j *journey) swapStep(c crew, id string) astern.Step {
 	for _, p := range c.members {
 		link, _ := j.s.Get(p.name + "/link")
 		if link.Text == "" {
-			s.Undo, s.UndoBecause = astern.UndoImpossible, "no release was there before, so there is none to go back to"
+			s.Undo, s.UndoBecause = astern.UndoImpossible, p.name+" had no release before, so there is none to go back to"
 		}
 		if !seen[link.Text] {
 			seen[link.Text] = true
