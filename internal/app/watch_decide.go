@@ -240,7 +240,11 @@ func (w *Watcher) ways(ctx context.Context, x *watched, s watch.Situation) ([]wa
 	if p.Trouble != "" {
 		return nil, nil
 	}
-	all := append(w.flagWays(x, parts, s.Now), w.backWays(x, p)...)
+	all, err := w.flagWays(ctx, x, parts, s.Now)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, w.backWays(x, p)...)
 	backs := make([]astern.WayBack, len(all))
 	for i, a := range all {
 		backs[i] = a.back
@@ -276,7 +280,7 @@ type orderable struct {
 }
 
 // flagWays are the flags of the component that can be switched off.
-func (w *Watcher) flagWays(x *watched, parts []planner.Part, now time.Time) []orderable {
+func (w *Watcher) flagWays(ctx context.Context, x *watched, parts []planner.Part, now time.Time) ([]orderable, error) {
 	var out []orderable
 	for _, use := range x.component.Flags {
 		i := slices.IndexFunc(parts, func(p planner.Part) bool { return p.Component.Name == use.Component })
@@ -297,7 +301,10 @@ func (w *Watcher) flagWays(x *watched, parts []planner.Part, now time.Time) []or
 		default:
 			seconds, err := planner.OffSeconds(parts[i], use.Flag, now)
 			if o.Seconds, o.back.Estimate.MedianSeconds = seconds, seconds; err != nil {
-				o.Against, o.Off = err.Error(), errors.Is(err, astern.ErrNothingToDo)
+				o.Against, o.Off = err.Error(), errors.Is(err, astern.ErrNothingToDo) || astern.CodeOf(err) == astern.NotFound
+			}
+			if o.Changed, err = w.changed(ctx, parts[i]); err != nil {
+				return nil, err
 			}
 			if percent, known := parts[i].Switcher.Reach(parts[i].Component, parts[i].State, use.Flag); known {
 				o.Reach = &percent
@@ -308,7 +315,22 @@ func (w *Watcher) flagWays(x *watched, parts []planner.Part, now time.Time) []or
 		}
 		out = append(out, o)
 	}
-	return out
+	return out, nil
+}
+
+// changed is since when what holds flags is as it is: by the ledger, or by what was seen of it; zero where neither tells.
+func (w *Watcher) changed(ctx context.Context, holder planner.Part) (time.Time, error) {
+	events, err := w.app.Store.Events(ctx, holder.Component.Address(), 0)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the ledger: %w", err)
+	}
+	at, _ := time.Parse(time.RFC3339, holder.State.Values["release-time/"+holder.State.Values["revision"].Text].Text) // zero where it is not told
+	for _, e := range events {
+		if e.Kind == astern.EventDeployed && e.At.After(at) {
+			at = e.At
+		}
+	}
+	return at, nil
 }
 
 // wayWatch is the way by which the watch asks.

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"math"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -43,12 +42,12 @@ func (t *Trial) Widen(c astern.Component, all []astern.Incident, now time.Time) 
 
 // worstMinute returns the largest rate of a stretch of points between two moments, of a minute or as much more as it takes for enough to
 // be harmed beyond the usual rate; of all where they last less than a minute. A point stands for the time since the one before it. What
-// was counted above another bound of the histogram than the past's says nothing of this one.
+// was counted above a lower bound of the histogram than the past's says nothing of this one; above a higher one it is less than it would be.
 func worstMinute(points []astern.Point, from, to time.Time, past detect.Past) float64 {
 	var within []astern.Point
 	for _, p := range points {
 		if p.At.After(from) && !p.At.After(to) {
-			if math.Abs(p.Bound-past.Low) > 1e-9*past.Low {
+			if p.Bound < past.Low*(1-1e-9) {
 				p.Events, p.Chances = 0, 0
 			}
 			within = append(within, p)

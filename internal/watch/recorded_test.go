@@ -49,11 +49,6 @@ func TestRecordedIncidentsWiden(t *testing.T) {
 			}
 			in.Series[0].Points[34].Events, in.Series[0].Points[34].Chances = 3, 3
 		}),
-		errors("counted above another bound", 0.9, func(in *astern.Incident) {
-			for i := range in.Series[0].Points {
-				in.Series[0].Points[i].Bound = 0.5
-			}
-		}),
 		errors("one bad second", 0.03, func(in *astern.Incident) { in.Series[0].Points[20].Events = 600 }),
 		errors("nothing counted", 0.9, func(in *astern.Incident) {
 			for i := range in.Series[0].Points {
@@ -85,9 +80,10 @@ func TestRecordedPointsWiden(t *testing.T) {
 	for _, c := range []struct {
 		signal        string
 		before, after float64 // share that is slow, or fails, in the incident and on the new revision
+		bound         float64 // that it was counted above, of what it would be now
 		large         bool
-	}{{"latency", 0.08, 0.4, true}, {"latency", 0.6, 0.4, false}, {"latency", 0.3, 0.9, true},
-		{"sales", 0.002, 0.4, true}, {"sales", 0.6, 0.4, false}, {"sales", 0.3, 0.6, true}} {
+	}{{"latency", 0.08, 0.4, 1, true}, {"latency", 0.6, 0.4, 1, false}, {"latency", 0.3, 0.9, 1, true}, {"latency", 0.6, 0.4, 0.5, true}, {"latency", 0.6, 0.4, 2, false},
+		{"sales", 0.002, 0.4, 1, true}, {"sales", 0.6, 0.4, 1, false}, {"sales", 0.3, 0.6, 1, true}} {
 		service := func(seed uint64) (*service, map[string]float64) {
 			s := newService(seed, 4)
 			s.signals = append(s.signals, astern.Signal{Name: "sales", Kind: astern.SignalBusiness, Prometheus: &astern.PrometheusSource{Bad: "failed"}})
@@ -103,6 +99,11 @@ func TestRecordedPointsWiden(t *testing.T) {
 		of["v1"] = c.before
 		w.Fault = s.now
 		s.rounds(w, 60)
+		for _, series := range w.Graph.Series {
+			for i := range series.Points {
+				series.Points[i].Bound *= c.bound
+			}
+		}
 		in := astern.Incident{ID: "recorded", Addresses: []string{"e/c"}, BeganAt: w.Fault, EndedAt: &s.now, Series: w.Graph.Series}
 
 		s, of = service(4)

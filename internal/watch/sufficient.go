@@ -4,9 +4,27 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 )
+
+// settles is how long after a flag went off it is seen whether that was enough.
+const settles = 5 * time.Minute
+
+// off reports whether nobody gets what a flag switches.
+func (w Way) off() bool { return w.Revision == "" && (w.Off || w.Reach != nil && *w.Reach == 0) }
+
+// switched says that somebody switched a flag off since the fault began, "" when nobody did, or it is long enough ago: that may have
+// been the remedy, and another one beside it would hide that.
+func switched(s Situation, began time.Time) string {
+	for _, w := range s.Ways {
+		if w.off() && w.Changed.After(began.Add(-Slack)) && s.Now.Sub(w.Changed) < settles {
+			return fmt.Sprintf("%s: it is so since %s, about when the fault began or later; whether that was enough is seen first", w.Text, w.Changed.UTC().Format("15:04:05Z"))
+		}
+	}
+	return ""
+}
 
 // sides are how a flag stands to a fault.
 type side int
@@ -46,7 +64,7 @@ func insufficient(s Situation, place int) string {
 
 // stands returns how a flag stands to the fault, and why it is not to be taken by that alone.
 func stands(s Situation, worse []Finding, w Way) (side, string) {
-	if w.Off || w.Reach != nil && *w.Reach == 0 {
+	if w.off() {
 		return out, "nobody gets it as it is"
 	}
 	in := open
@@ -63,15 +81,24 @@ func stands(s Situation, worse []Finding, w Way) (side, string) {
 	if w.Reach == nil {
 		return in, ""
 	}
+	// A signal that the flag names may count its part alone, and no others: where the component has another, that tells how many are harmed.
+	wider := slices.ContainsFunc(s.Findings, func(f Finding) bool { return counts(f) && f.Verdict != Unknown && !slices.Contains(w.Signals, f.Signal) })
 	for _, f := range worse {
-		// Those who get a part may use it more than others, hence twice. A signal of the part alone counts no others; how many are harmed
-		// by latency is not measured; what is no signal counts instances.
-		counts := f.Kind == astern.SignalErrors || f.Kind == astern.SignalBusiness || f.Kind == astern.SignalThroughput
-		if counts && f.Signal != OwnChecks && !slices.Contains(w.Signals, f.Signal) && f.Harm > 2**w.Reach {
-			return out, fmt.Sprintf("%.3g %% get it, and %s is worse by %.3g %%: off would not be enough", *w.Reach, f.Signal, f.Harm)
+		if !counts(f) || wider && slices.Contains(w.Signals, f.Signal) || f.Harm <= 2**w.Reach { // those who get a part may use it more than others
+			continue
 		}
+		why := fmt.Sprintf("%.3g %% get it, and %s is worse by %.3g %%: off would not be enough", *w.Reach, f.Signal, f.Harm)
+		if in == told { // it is in it, and not alone
+			return told, why
+		}
+		return out, why
 	}
 	return in, ""
+}
+
+// counts reports whether a finding tells how many are harmed: of latency that is not measured, and what is no signal counts instances.
+func counts(f Finding) bool {
+	return f.Signal != OwnChecks && slices.Contains([]astern.SignalKind{astern.SignalErrors, astern.SignalBusiness, astern.SignalThroughput}, f.Kind)
 }
 
 // shown are the signals of the flag that are worse.

@@ -72,9 +72,26 @@ func TestSufficient(t *testing.T) {
 			s.Ways = append([]watch.Way{off("express"), gifts}, s.Ways...)
 		}, "express off", ""},
 		"few get it, and its own signal says how bad it is": {func(s *watch.Situation) {
+			s.Findings = append(s.Findings, watch.Finding{Signal: "all-errors", Kind: astern.SignalErrors, Verdict: watch.NotWorse})
 			express := off("express", "errors")
 			express.Reach = reach(1)
 			s.Ways = append([]watch.Way{express}, s.Ways...)
+		}, "express off", ""},
+		"few get it, and it names the one signal that counts all": {func(s *watch.Situation) {
+			express := off("express", "errors")
+			express.Reach = reach(1)
+			s.Ways = append([]watch.Way{express}, s.Ways...)
+		}, "shop back to v1", "1 % get it, and errors is worse by 4.1 %"},
+		"the other one is named, and is not alone in it": {func(s *watch.Situation) {
+			s.Findings = append(s.Findings, watch.Finding{Signal: "gift-errors", Kind: astern.SignalErrors, Verdict: watch.Worse, Began: ago(4), Controlled: true, Harm: 80})
+			gifts := off("gifts", "gift-errors")
+			gifts.Reach = reach(1)
+			s.Ways = append([]watch.Way{off("express"), gifts}, s.Ways...)
+		}, "shop back to v1", "nothing says that the fault is in it, and gift-errors"},
+		"the other one was off before": {func(s *watch.Situation) {
+			gifts := off("gifts")
+			gifts.Off, gifts.Changed = true, ago(60)
+			s.Ways = append([]watch.Way{off("express"), gifts}, s.Ways...)
 		}, "express off", ""},
 		"few get it, and instances fail their checks": {func(s *watch.Situation) {
 			s.Findings[0].Signal = watch.OwnChecks
@@ -104,6 +121,30 @@ func TestSufficient(t *testing.T) {
 		c.change(&s)
 		d := watch.Judge(s).Decision
 		if d.Act != astern.ActAutomatic || d.Way != c.way || !strings.Contains(d.Ways[0].Against, c.against) || (c.against == "") != (d.Ways[0].Against == "") {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
+// TestSwitchedMeanwhile: who switches a flag off while the fault lasts is not overtaken by another remedy, until it can be seen that it
+// was none.
+func TestSwitchedMeanwhile(t *testing.T) {
+	none := 0.0
+	for name, c := range map[string]struct {
+		way watch.Way
+		act astern.Act
+	}{
+		"just now":         {watch.Way{Text: "gifts off", Off: true, Changed: ago(3)}, astern.ActHold},
+		"to none by share": {watch.Way{Text: "gifts off", Reach: &none, Changed: ago(3)}, astern.ActHold},
+		"long ago":         {watch.Way{Text: "gifts off", Off: true, Changed: ago(6)}, astern.ActAutomatic},
+		"not off":          {watch.Way{Text: "gifts off", Changed: ago(3)}, astern.ActAutomatic},
+		"nobody knows":     {watch.Way{Text: "gifts off", Off: true}, astern.ActAutomatic},
+	} {
+		s := bad()
+		s.Findings[0].Began, s.Changes[1].At = ago(9), ago(10)
+		s.Ways = append(s.Ways, c.way)
+		d := watch.Judge(s).Decision
+		if d.Act != c.act || c.act == astern.ActHold && !strings.Contains(d.Because, "gifts off: it is so since 03:09:00Z, about when") {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}

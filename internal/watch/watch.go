@@ -60,8 +60,9 @@ type Way struct {
 	Signals []string `json:"signals,omitempty"`
 	// Reach is how many of all get what the flag switches off, in percent; nil where that is not known.
 	Reach *float64 `json:"reach,omitempty"`
-	// Off is true where the flag is off already.
-	Off bool `json:"off,omitempty"`
+	// Off is true where the flag is off already, or is not there; Changed is since when what holds it is as it is, as far as is known.
+	Off     bool      `json:"off,omitempty"`
+	Changed time.Time `json:"changed,omitzero"`
 	// Against says why it can't or must not be taken: not ready, not known-good, a migration forbids it.
 	Against string `json:"against,omitempty"`
 }
@@ -271,6 +272,9 @@ func decide(s Situation, j Judgement, worse []Finding) (astern.Decision, int) {
 	}
 	if len(s.Busy) > 0 {
 		return none(astern.ActHold, strings.Join(s.Busy, ", ")+" acts on it now: two never do at once")
+	}
+	if why := switched(s, j.Began); why != "" {
+		return none(astern.ActHold, why)
 	}
 	if in, ok := acted(s.Past, *j.Cause); ok {
 		return none(astern.ActAsk, fmt.Sprintf("%s has acted on this change already, and it is worse all the same: once for one fault", in))
