@@ -82,7 +82,9 @@ func stands(s Situation, worse []Finding, w Way) (side, string) {
 		return in, ""
 	}
 	// A signal that the flag names may count its part alone, and no others: where the component has another, that tells how many are harmed.
-	wider := slices.ContainsFunc(s.Findings, func(f Finding) bool { return counts(f) && f.Verdict != Unknown && !slices.Contains(w.Signals, f.Signal) })
+	wider := slices.ContainsFunc(s.Findings, func(f Finding) bool {
+		return counts(f) && f.Verdict != Unknown && !slices.Contains(w.Signals, f.Signal)
+	})
 	for _, f := range worse {
 		if !counts(f) || wider && slices.Contains(w.Signals, f.Signal) || f.Harm <= 2**w.Reach { // those who get a part may use it more than others
 			continue
