@@ -303,7 +303,7 @@ func (w *Watcher) flagWays(ctx context.Context, x *watched, parts []planner.Part
 			if o.Seconds, o.back.Estimate.MedianSeconds = seconds, seconds; err != nil {
 				o.Against, o.Off = err.Error(), errors.Is(err, astern.ErrNothingToDo) || astern.CodeOf(err) == astern.NotFound
 			}
-			if o.Changed, err = w.changed(ctx, parts[i]); err != nil {
+			if o.Changed, err = w.changed(ctx, parts[i].Component.Address(), use.Flag, now); err != nil {
 				return nil, err
 			}
 			if percent, known := parts[i].Switcher.Reach(parts[i].Component, parts[i].State, use.Flag); known {
@@ -318,19 +318,29 @@ func (w *Watcher) flagWays(ctx context.Context, x *watched, parts []planner.Part
 	return out, nil
 }
 
-// changed is since when what holds flags is as it is: by the ledger, or by what was seen of it; zero where neither tells.
-func (w *Watcher) changed(ctx context.Context, holder planner.Part) (time.Time, error) {
-	events, err := w.app.Store.Events(ctx, holder.Component.Address(), 0)
+// changed is when astern changed a flag last, where that was so lately that it may not show yet; else zero. A change by other means
+// can't be told from one of another flag beside it.
+func (w *Watcher) changed(ctx context.Context, holder, flag string, now time.Time) (time.Time, error) {
+	events, err := w.app.Store.Events(ctx, holder, 0)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("reading the ledger: %w", err)
 	}
-	at, _ := time.Parse(time.RFC3339, holder.State.Values["release-time/"+holder.State.Values["revision"].Text].Text) // zero where it is not told
-	for _, e := range events {
-		if e.Kind == astern.EventDeployed && e.At.After(at) {
-			at = e.At
+	for _, e := range slices.Backward(events) {
+		if e.At.Before(now.Add(-watch.Settles)) {
+			break
+		}
+		if e.Kind != astern.EventDeployed || e.Execution == "" {
+			continue
+		}
+		l, err := w.app.load(ctx, e.Execution)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if f := l.plan.Intent.Flag; f != nil && f.Flag == flag {
+			return e.At, nil
 		}
 	}
-	return at, nil
+	return time.Time{}, nil
 }
 
 // wayWatch is the way by which the watch asks.

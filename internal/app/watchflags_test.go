@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/app"
 )
 
 // everybody is a flag that all get.
@@ -86,14 +87,22 @@ func TestSwitchedByAPerson(t *testing.T) {
 	w.rate("v2", 20)
 	w.deploy("v2", 1, 2)
 	w.watch(2, never)
-	w.flags(strings.Replace(everybody, "ENABLED", "DISABLED", 1))
+	w.with(func(a *app.App) {
+		p, err := a.Plan(t.Context(), app.Ask{Verb: astern.VerbOff, Components: []string{"features"}, Flag: &astern.FlagChange{Flag: "express"}, Percent: 100, WatchSeconds: -1, Way: "cli"})
+		w.must(err)
+		w.must(a.Keep(t.Context(), p))
+		e, _, err := a.Apply(t.Context(), p.Doc, app.Vouch{})
+		w.must(err)
+		_, _, err = a.Run(t.Context(), e.ID, func(astern.Plan, astern.Record) {})
+		w.must(err)
+	})
 	w.rate("everywhere", 20) // what fails now is elsewhere: the watch notices all the same
 	w.watch(50, w.says(astern.WatchDecided))
 	incidents, executions, runs := w.state()
-	if len(executions) != 0 || runs != "v2 v2" || len(incidents) != 1 {
+	if len(executions) != 1 || runs != "v2 v2" || len(incidents) != 1 {
 		t.Fatalf("%d executions, the members run %s, %d incidents", len(executions), runs, len(incidents))
 	}
-	if d := incidents[0].Decisions[0]; d.Act != astern.ActHold || !strings.Contains(d.Because, "express off: it is so since") {
+	if d := incidents[0].Decisions[0]; d.Act != astern.ActHold || !strings.Contains(d.Because, "express off: it was switched off at") {
 		t.Errorf("%+v", d)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// settles is how long after a flag went off it is seen whether that was enough.
-const settles = 5 * time.Minute
+// Settles is how long after a flag went off it is seen whether that was enough.
+const Settles = 5 * time.Minute
 
 // off reports whether nobody gets what a flag switches.
 func (w Way) off() bool { return w.Revision == "" && (w.Off || w.Reach != nil && *w.Reach == 0) }
@@ -19,8 +19,8 @@ func (w Way) off() bool { return w.Revision == "" && (w.Off || w.Reach != nil &&
 // been the remedy, and another one beside it would hide that.
 func switched(s Situation, began time.Time) string {
 	for _, w := range s.Ways {
-		if w.off() && w.Changed.After(began.Add(-Slack)) && s.Now.Sub(w.Changed) < settles {
-			return fmt.Sprintf("%s: it is so since %s, about when the fault began or later; whether that was enough is seen first", w.Text, w.Changed.UTC().Format("15:04:05Z"))
+		if w.off() && !w.Changed.Before(began) && s.Now.Sub(w.Changed) < Settles {
+			return fmt.Sprintf("%s: it was switched off at %s, after the fault began; whether that was enough is seen first", w.Text, w.Changed.UTC().Format("15:04:05Z"))
 		}
 	}
 	return ""

@@ -60,7 +60,7 @@ type Way struct {
 	Signals []string `json:"signals,omitempty"`
 	// Reach is how many of all get what the flag switches off, in percent; nil where that is not known.
 	Reach *float64 `json:"reach,omitempty"`
-	// Off is true where the flag is off already, or is not there; Changed is since when what holds it is as it is, as far as is known.
+	// Off is true where the flag is off already, or is not there; Changed is when astern changed it last, where that was lately.
 	Off     bool      `json:"off,omitempty"`
 	Changed time.Time `json:"changed,omitzero"`
 	// Against says why it can't or must not be taken: not ready, not known-good, a migration forbids it.
