@@ -159,12 +159,9 @@ func (a *App) OwnIncident(ctx context.Context, id, item, to string) error {
 		}
 		had, what := in.Owner, id
 		if item != "" {
-			t, err := task(in, item)
+			t, err := undone(in, item)
 			if err != nil {
 				return err
-			}
-			if t.DoneAt != nil {
-				return astern.Errorf(astern.Refused, "%s of %s was done by %s", item, id, t.By)
 			}
 			had, what = t.Owner, item+" of "+id
 		}
@@ -221,13 +218,17 @@ func (a *App) called(in astern.Incident, name string) string {
 // maxName is how many bytes the name of a person may have.
 const maxName = 100
 
-// task returns the task of an incident.
-func task(in astern.Incident, item string) (astern.Task, error) {
+// undone returns the task of an incident, and refuses one that was done.
+func undone(in astern.Incident, item string) (astern.Task, error) {
 	i := slices.IndexFunc(in.Tasks, func(t astern.Task) bool { return t.Item == item })
 	if i < 0 {
 		return astern.Task{}, astern.Errorf(astern.NotFound, "%s has no task %q", in.ID, item).WithHint("it has: %s", strings.Join(incident.Items(), ", "))
 	}
-	return in.Tasks[i], nil
+	t := in.Tasks[i]
+	if t.DoneAt != nil {
+		return t, astern.Errorf(astern.Refused, "%s of %s was done by %s", item, in.ID, t.By)
+	}
+	return t, nil
 }
 
 // NoteIncident adds a line to the timeline.
@@ -281,10 +282,7 @@ func (a *App) TickTask(ctx context.Context, id, item string) error {
 		return astern.Errorf(astern.Refused, "%s is done by the review itself", item).WithHint("astern policy %s --reason …", item)
 	}
 	return a.tell(ctx, id, astern.IncidentEvent{Kind: astern.IncidentTicked, Item: item}, func(in astern.Incident) error {
-		t, err := task(in, item)
-		if err == nil && t.DoneAt != nil {
-			err = astern.Errorf(astern.Refused, "%s of %s was done by %s", item, id, t.By)
-		}
+		_, err := undone(in, item)
 		return err
 	})
 }

@@ -26,7 +26,7 @@ func switched(s Situation, began time.Time) string {
 	return ""
 }
 
-// sides are how a flag stands to a fault.
+// side is how a flag stands to a fault.
 type side int
 
 const (
