@@ -38,7 +38,7 @@ var tasks = []task{
 	{Name: "watch-faults", Package: "internal/app", Test: "TestWatchFaults", Trials: 100, Chunk: 5},
 	{Name: "watch-quiet", Package: "internal/app", Test: "TestWatchQuietly", Trials: 100, Chunk: 10},
 	{Name: "watch-killed", Package: "internal/app", Test: "TestWatchKilled", Trials: 144, Chunk: 12}, // each point, before and after
-	{Name: "audit", Package: "internal/audit", Test: "TestTampering", Trials: 300_000, Chunk: 3_000}, // 120,000 of them change one byte: each of 200 records
+	{Name: "audit", Package: "internal/audit", Test: "TestTampering", Trials: 120_000, Chunk: 3_000}, // 48,000 of them change one byte: each of 101 records
 	{Name: "truth", Package: "bench/truth", Test: "TestTruth", Trials: 2_000, Chunk: 160},
 	{Name: "truth-site", Package: "bench/sitetruth", Test: "TestTruth", Trials: 700, Chunk: 100},
 	{Name: "truth-aws", Package: "bench/awstruth", Test: "TestTruth", Trials: 2_000, Chunk: 80},

@@ -21,10 +21,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/gowebpki/jcs"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/canonical"
 )
 
 // What is what a record tells.
@@ -99,25 +99,13 @@ func JournalOf(records []astern.Record) (Journal, error) {
 	head := sha256.Sum256(nil)
 	for _, r := range records {
 		r.At, r.Asked = r.At.UTC(), r.Asked.UTC()
-		b, err := json.Marshal(r)
-		if err == nil {
-			b, err = jcs.Transform(b)
-		}
+		b, err := canonical.JSON(r)
 		if err != nil {
 			return Journal{}, fmt.Errorf("hashing record %d of the journal: %w", r.Seq, err)
 		}
 		head = sha256.Sum256(append(head[:], b...))
 	}
 	return Journal{int64(len(records)), hex.EncodeToString(head[:])}, nil
-}
-
-// canonical returns the record's line, without the line break.
-func canonical(r Record) ([]byte, error) {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	return jcs.Transform(b)
 }
 
 // bounded cuts what is too long for a record and makes its texts valid UTF-8.
@@ -142,7 +130,7 @@ func bounded(r Record) Record {
 // sign returns the record's line with its signature.
 func sign(r Record, key note.Signer) ([]byte, error) {
 	r.Sig = ""
-	b, err := canonical(r)
+	b, err := canonical.JSON(r)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +139,7 @@ func sign(r Record, key note.Signer) ([]byte, error) {
 		return nil, err
 	}
 	r.Sig = base64.StdEncoding.EncodeToString(sig)
-	return canonical(r)
+	return canonical.JSON(r)
 }
 
 // parse reads a line strictly: it must be exactly what sign writes, and signed by the key.
@@ -162,7 +150,7 @@ func parse(line []byte, key note.Verifier) (Record, error) {
 	if err := d.Decode(&r); err != nil {
 		return r, fmt.Errorf("it is no record: %w", err)
 	}
-	again, err := canonical(r)
+	again, err := canonical.JSON(r)
 	if err != nil || !bytes.Equal(again, line) {
 		return r, fmt.Errorf("it is not in the form in which records are written")
 	}
@@ -172,7 +160,7 @@ func parse(line []byte, key note.Verifier) (Record, error) {
 	}
 	bare := r
 	bare.Sig = ""
-	if again, err = canonical(bare); err != nil {
+	if again, err = canonical.JSON(bare); err != nil {
 		return r, err
 	}
 	if !key.Verify(append([]byte(recordContext), again...), sig) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"sort"
 	"strconv"
@@ -30,7 +31,7 @@ func Differences(a, b astern.Plan) []string {
 }
 
 func tree(p astern.Plan) (any, error) {
-	doc, err := canonical(p)
+	doc, err := encode(p)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func compare(path string, x, y any, tell func(string)) {
 			return
 		}
 	}
-	if !same(x, y) {
+	if !reflect.DeepEqual(x, y) {
 		tell(path + ": was " + value(x) + ", is " + value(y))
 	}
 }
@@ -190,13 +191,6 @@ func keys(x, y map[string]any) []string {
 	return out
 }
 
-// same compares two JSON values where they are not both objects or both lists.
-func same(x, y any) bool {
-	a, errA := json.Marshal(x)
-	b, errB := json.Marshal(y)
-	return errA == nil && errB == nil && bytes.Equal(a, b)
-}
-
 // value prints a JSON value, shortened.
 func value(v any) string {
 	var b bytes.Buffer
@@ -265,9 +259,12 @@ func first(path string, says, would any) string {
 					return d
 				}
 			}
+			if len(s) == len(w) {
+				return ""
+			}
 		}
 	}
-	if same(says, would) {
+	if reflect.DeepEqual(says, would) {
 		return ""
 	}
 	return fmt.Sprintf("%s says %s, canonical is %s", path, value(says), value(would))

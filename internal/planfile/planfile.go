@@ -14,10 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
-	"github.com/gowebpki/jcs"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/canonical"
 	"github.com/astern-dev/astern/internal/pattern"
 )
 
@@ -34,14 +36,13 @@ const hintAnew = "a plan is never edited: make it anew with `astern plan`, with 
 // milliseconds, absent lists as empty ones, and the id is sealed (see Seal). It returns an Invalid error for what
 // canonical JSON can't hold: integers beyond 2^53, text that is not UTF-8, an argument of no type.
 func Encode(p astern.Plan) (doc []byte, hash string, err error) {
-	p, err = Seal(p)
-	if err == nil {
-		doc, err = canonical(p)
-	}
-	if err == nil {
-		err = fitting("plan", doc)
-	}
+	p.ID, _ = parted(p.ID)
+	bare, err := encode(p)
 	if err != nil {
+		return nil, "", err
+	}
+	doc = withID(bare, p.ID+sealOf(bare))
+	if err := fitting("plan", doc); err != nil {
 		return nil, "", err
 	}
 	return doc, Hash(doc), nil
@@ -61,35 +62,58 @@ func Hash(doc []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-var sealed = pattern.New(`^(.+)\.([0-9a-f]{16})$`)
+var sealed = pattern.New(`^(.+)(\.[0-9a-f]{16})$`)
 
 // Seal returns the plan with an id that ends in the seal of the rest. An older seal is replaced; sealing twice changes
 // nothing.
 func Seal(p astern.Plan) (astern.Plan, error) {
-	if m := sealed.FindStringSubmatch(p.ID); m != nil {
-		p.ID = m[1]
-	}
-	doc, err := canonical(p)
+	p.ID, _ = parted(p.ID)
+	bare, err := encode(p)
 	if err != nil {
 		return p, err
 	}
-	p.ID += "." + Hash(doc)[:16]
+	p.ID += sealOf(bare)
 	return p, nil
 }
 
-// canonical returns the one form in which the plan is written.
-func canonical(p astern.Plan) ([]byte, error) {
+// parted returns a plan's id without its seal, and the seal with the dot before it: none where the id ends in none.
+func parted(id string) (nonce, seal string) {
+	if m := sealed.FindStringSubmatch(id); m != nil {
+		return m[1], m[2]
+	}
+	return id, ""
+}
+
+// sealOf returns the seal, with the dot before it, of the canonical form of a plan whose id has none.
+func sealOf(bare []byte) string {
+	return "." + Hash(bare)[:16]
+}
+
+// withID returns the canonical form of a plan with another id: what encode returns, without writing all of it anew.
+func withID(doc []byte, id string) []byte {
+	d := jsontext.NewDecoder(bytes.NewBuffer(doc))
+	_, _ = d.ReadToken() // the brace
+	name, err := d.ReadToken()
+	for err == nil && name.String() != "id" { // encode always writes one
+		_ = d.SkipValue()
+		name, err = d.ReadToken()
+	}
+	old, _ := d.ReadValue()
+	end := int(d.InputOffset())
+	quoted, _ := jsontext.AppendQuote(nil, id)
+	return slices.Concat(doc[:end-len(old)], quoted, doc[end:])
+}
+
+// encode returns the one form in which the plan is written.
+func encode(p astern.Plan) ([]byte, error) {
 	fail := func(err error) error {
 		return &astern.Error{Code: astern.Invalid, Doing: "writing plan " + p.ID + " as JSON", Cause: err}
 	}
-	v, err := tidy(reflect.ValueOf(p), "$")
-	if err != nil {
-		return nil, fail(err)
+	v, bad := tidy(reflect.ValueOf(p))
+	if bad != nil {
+		return nil, fail(bad)
 	}
-	doc, err := json.Marshal(v.Interface())
-	if err == nil {
-		doc, err = jcs.Transform(doc)
-	}
+	doc, err := canonical.JSON(v.Interface())
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -108,19 +132,20 @@ func Decode(doc []byte) (astern.Plan, string, error) {
 	if err := json.Unmarshal(doc, &p); err != nil {
 		return astern.Plan{}, "", notAPlan(err, doc)
 	}
-	again, err := canonical(p)
+	again, err := encode(p)
 	if err != nil {
 		return astern.Plan{}, "", err
 	}
 	if !bytes.Equal(again, doc) {
 		return p, "", astern.Errorf(astern.Refused, "the plan was edited: %s", firstDifference(doc, again)).WithHint(hintAnew)
 	}
-	switch s, _ := Seal(p); { // what has a canonical form has a seal
-	case !sealed.MatchString(p.ID):
+	nonce, seal := parted(p.ID)
+	if seal == "" {
 		return p, "", astern.Errorf(astern.Refused, "the plan was edited: $.id says %q, which ends in no seal", show(p.ID)).WithHint(hintAnew)
-	case s.ID != p.ID:
+	}
+	if fits := sealOf(withID(doc, nonce)); seal != fits {
 		return p, "", astern.Errorf(astern.Refused, "the plan was edited: its content no longer fits the seal in $.id (says %q, the content makes it %q)",
-			show(p.ID), show(s.ID)).WithHint(hintAnew)
+			show(p.ID), show(nonce+fits)).WithHint(hintAnew)
 	}
 	if errs := Validate(p); len(errs) > 0 {
 		return astern.Plan{}, "", &astern.Error{Code: astern.Invalid, Doing: "reading plan " + p.ID, Cause: errors.Join(errs...), Hint: hintAnew}

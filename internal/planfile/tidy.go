@@ -14,39 +14,59 @@ const maxInt = 1<<53 - 1
 
 var timeType = reflect.TypeFor[time.Time]()
 
+// untidy is what canonical JSON can't hold.
+type untidy struct {
+	path string // where: the steps of a JSON path behind the plan itself
+	says string
+}
+
+func (u *untidy) Error() string {
+	return "$" + u.path + " " + u.says
+}
+
+func untidyf(format string, args ...any) *untidy {
+	return &untidy{says: fmt.Sprintf(format, args...)}
+}
+
+// in returns what is untidy inside of a value, seen from outside. Paths are made only for what is refused: most plans
+// are tidy.
+func (u *untidy) in(step string) *untidy {
+	return &untidy{step + u.path, u.says}
+}
+
 // tidy returns a deep copy of v in which each value has its one form: times in UTC and whole milliseconds, no nil list.
-// It returns an error, with the JSON path, for what canonical JSON can't hold. It walks by reflection so that a field
-// added to the types can't be forgotten here.
-func tidy(v reflect.Value, path string) (reflect.Value, error) {
+// It returns what canonical JSON can't hold, if anything. It walks by reflection so that a field added to the types
+// can't be forgotten here.
+func tidy(v reflect.Value) (reflect.Value, *untidy) {
 	if v.Type() == timeType {
 		t := v.Interface().(time.Time).UTC().Truncate(time.Millisecond)
 		if t.Year() < 0 || t.Year() > 9999 {
-			return v, fmt.Errorf("%s is a time in the year %d", path, t.Year())
+			return v, untidyf("is a time in the year %d", t.Year())
 		}
 		return reflect.ValueOf(t), nil
 	}
 	switch v.Kind() {
 	case reflect.String:
 		if !utf8.ValidString(v.String()) {
-			return v, fmt.Errorf("%s is not valid UTF-8: %q", path, show(v.String()))
+			return v, untidyf("is not valid UTF-8: %q", show(v.String()))
 		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		if n := v.Int(); n > maxInt || n < -maxInt {
-			return v, fmt.Errorf("%s is %d, beyond the integers that canonical JSON holds (2^53-1)", path, n)
+			return v, untidyf("is %d, beyond the integers that canonical JSON holds (2^53-1)", n)
 		}
 	case reflect.Float32, reflect.Float64:
 		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
-			return v, fmt.Errorf("%s is %v", path, f)
+			return v, untidyf("is %v", f)
 		}
 	case reflect.Struct, reflect.Slice, reflect.Map:
-		return tidyInside(v, path)
+		return tidyInside(v)
 	case reflect.Pointer, reflect.Interface:
 		if v.IsNil() {
 			return v, nil
 		}
-		inner, err := tidy(v.Elem(), path)
-		if err != nil {
-			return v, err
+		inner, bad := tidy(v.Elem())
+		if bad != nil {
+			return v, bad
 		}
 		out := reflect.New(v.Type()).Elem()
 		if v.Kind() == reflect.Pointer {
@@ -60,36 +80,36 @@ func tidy(v reflect.Value, path string) (reflect.Value, error) {
 	return v, nil
 }
 
-func tidyInside(v reflect.Value, path string) (reflect.Value, error) {
+func tidyInside(v reflect.Value) (reflect.Value, *untidy) {
 	out := reflect.New(v.Type()).Elem()
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			inner, err := tidy(v.Field(i), path+jsonName(v.Type().Field(i)))
-			if err != nil {
-				return v, err
+			inner, bad := tidy(v.Field(i))
+			if bad != nil {
+				return v, bad.in(jsonName(v.Type().Field(i)))
 			}
 			out.Field(i).Set(inner)
 		}
 	case reflect.Slice:
 		out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
 		for i := range v.Len() {
-			inner, err := tidy(v.Index(i), fmt.Sprintf("%s[%d]", path, i))
-			if err != nil {
-				return v, err
+			inner, bad := tidy(v.Index(i))
+			if bad != nil {
+				return v, bad.in(fmt.Sprintf("[%d]", i))
 			}
 			out.Index(i).Set(inner)
 		}
 	case reflect.Map:
 		out.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
 		for it := v.MapRange(); it.Next(); {
-			key, err := tidy(it.Key(), path+" (a key)")
-			if err != nil {
-				return v, err
+			key, bad := tidy(it.Key())
+			if bad != nil {
+				return v, bad.in(" (a key)")
 			}
-			inner, err := tidy(it.Value(), path+"."+key.String())
-			if err != nil {
-				return v, err
+			inner, bad := tidy(it.Value())
+			if bad != nil {
+				return v, bad.in("." + key.String())
 			}
 			out.SetMapIndex(key, inner)
 		}

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gowebpki/jcs"
-
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/canonical"
 )
 
 // approvalVersion is the version of the document that people sign.
@@ -53,10 +52,7 @@ func NewApproval(p astern.Policy, plan astern.Plan, hash, by, verdict, reason st
 }
 
 func (f approvalFile) canonical() ([]byte, error) {
-	b, err := json.Marshal(f)
-	if err == nil {
-		b, err = jcs.Transform(b)
-	}
+	b, err := canonical.JSON(f)
 	if err != nil {
 		return nil, astern.Errorf(astern.Invalid, "writing an approval as JSON: %w", err)
 	}
