@@ -30,7 +30,7 @@ type figure struct {
 
 func main() {
 	healthy := flag.Int("healthy", 200, "how many healthy days each level of traffic is watched, which levels are tuned by")
-	runs := flag.Int("runs", 100, "how many bad deployments each cell has")
+	runs := flag.Int("runs", 400, "how many bad deployments each cell has")
 	write := flag.String("write", "", "folder to write detect.md and detect.svg into")
 	to := flag.String("record", "", "instead, record two real servers under load for six minutes, to that file")
 	flag.Parse()
