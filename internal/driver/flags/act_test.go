@@ -183,17 +183,7 @@ func TestFlagdGone(t *testing.T) {
 	if v := l.observe().Values["evaluated"]; v.Known() || v.Unknown == "" {
 		t.Errorf("what flagd answers is %v", v)
 	}
-	s := l.observe()
-	change := astern.FlagChange{Flag: "search"}
-	target, err := l.driver.Switcher.Switch(l.c, s, change)
-	if err != nil {
-		t.Fatal(err)
-	}
-	route, err := l.driver.Router.Route(l.c, s, target, astern.Options{Verb: astern.VerbOff, Percent: 100, Flag: &change})
-	if err != nil || len(route.Stages[0].Steps) != 2 {
-		t.Fatal(route, err)
-	}
-	call := l.call(route.Stages[0].Steps[1])
+	call := l.changed(astern.FlagChange{Flag: "search"})
 	if op := l.driver.Actor.Start(t.Context(), call); op.Status != astern.OpRunning {
 		t.Errorf("%+v", op)
 	}
