@@ -16,6 +16,12 @@ COVERED     := ./internal/engine ./internal/planfile ./internal/store/sqlite ./i
 # What starts no goroutine of its own (a law of the house) is computation: the race detector takes ten times as long there. bench/detect is a
 # program that works on all cores; its tests are one simulation after another.
 ALONE       := ./bench/detect ./internal/config ./internal/detect ./internal/ledger ./internal/planfile ./internal/planner ./internal/policy ./internal/watch
+# Scripts start the program hundreds of times, and tests of the store make thousands of folders; both take ten times as long under the race detector,
+# which sees those of them in which several things happen at once. The others run without. The store itself starts no goroutine; whoever uses it from
+# many is tested with the race detector whole.
+PROGRAM     := ./cmd/astern
+STORE       := ./internal/store/sqlite
+AT_ONCE     := ^Test(TwoOperators|Paused|Overdue|Store|ReadOnlyBesideWriter|SlowDisk|LogIsWaitedFor|ProcessesRace|ModelOfJournalAndLeases)|^TestScripts$$/^(watch|watching|deploy|rollback|rollback-all|pause|kill|interrupt|take-over|halfway|notify|check|incidents|lab|aws-ecs|aws-s3site)$$
 TEST        := go test -p 2 -timeout 20m -json
 
 .PHONY: help build demo test bench proof coverage mutants lint fmt man clean need-go need-lab need-tests gofmt vet staticcheck house race darwin
@@ -80,9 +86,11 @@ house:
 # Fuzz targets run on their seeds here. Two packages at a time: the machines that run this have two cores.
 race:
 	@echo '== go test -race' && mkdir -p build
-	@covered="$$(go list $(COVERED))" alone="$$(go list $(ALONE))"; \
+	@covered="$$(go list $(COVERED))" alone="$$(go list $(ALONE) $(STORE))" program="$$(go list $(PROGRAM))"; \
 	without() { grep -vxF "$$1"; }; both() { grep -xF "$$1"; }; \
-	{ $(TEST) -race $$(go list ./... | without "$$covered" | without "$$alone") || failed=1; \
+	{ $(TEST) -race $$(go list ./... | without "$$covered" | without "$$alone" | without "$$program") || failed=1; \
+		$(TEST) -race -run '$(AT_ONCE)' $(PROGRAM) $(STORE) || failed=1; \
+		$(TEST) -skip '$(AT_ONCE)' $(PROGRAM) || failed=1; \
 		$(TEST) $$(without "$$covered" <<<"$$alone") || failed=1; \
 		$(TEST) -race -coverprofile=build/coverage.race $$(without "$$alone" <<<"$$covered") || failed=1; \
 		$(TEST) -coverprofile=build/coverage.alone $$(both "$$alone" <<<"$$covered") || failed=1; \

@@ -1,10 +1,11 @@
 // Command test-summary reads what `go test -json` writes and prints what a person wants to know of it: one line a
-// package, the output of what failed, every test that was skipped with its reason, the slowest packages, and totals.
+// package, the output of what failed, every test that was skipped with its reason, what was slowest, and totals.
 // It exits 1 when anything failed or when no test ran.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,7 +26,7 @@ type summary struct {
 	passed, failed, skipped int
 	output                  map[string]*strings.Builder // of a test, a package or a build, while nothing is decided
 	skips, failures         []string
-	packages                []event
+	packages, tests         []event
 }
 
 func main() {
@@ -87,6 +88,7 @@ func (s *summary) add(e event) {
 		switch e.Action {
 		case "pass":
 			s.passed++
+			s.tests = append(s.tests, e)
 		case "skip":
 			s.skipped++
 			s.skips = append(s.skips, e.Package+" "+e.Test+": "+reason(s.take(e)))
@@ -149,10 +151,16 @@ func reason(output string) string {
 }
 
 func (s *summary) print() {
-	slices.SortFunc(s.packages, func(a, b event) int { return int(1000 * (b.Elapsed - a.Elapsed)) })
 	fmt.Fprintln(s.out, "\nTest summary")
-	for _, e := range s.packages[:min(3, len(s.packages))] {
-		fmt.Fprintf(s.out, "  slowest  %6.1fs  %s\n", e.Elapsed, e.Package)
+	packages := map[string]bool{} // some run twice: with the race detector and without
+	for _, e := range s.packages {
+		packages[e.Package] = true
+	}
+	for _, some := range [][]event{s.packages, s.tests} {
+		slices.SortFunc(some, func(a, b event) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
+		for _, e := range some[:min(5, len(some))] {
+			fmt.Fprintf(s.out, "  slowest  %6.1fs  %s\n", e.Elapsed, strings.TrimSpace(key(e)))
+		}
 	}
 	for _, k := range s.skips {
 		fmt.Fprintf(s.out, "  skipped  %s\n", k)
@@ -160,5 +168,5 @@ func (s *summary) print() {
 	for _, f := range s.failures {
 		fmt.Fprintf(s.out, "  FAILED   %s\n", f)
 	}
-	fmt.Fprintf(s.out, "  %d passed, %d failed, %d skipped, in %d packages\n", s.passed, s.failed, s.skipped, len(s.packages))
+	fmt.Fprintf(s.out, "  %d passed, %d failed, %d skipped, in %d packages\n", s.passed, s.failed, s.skipped, len(packages))
 }
