@@ -99,7 +99,8 @@ func (c *comparison) days(b *strings.Builder) {
 ## Healthy days as astern watch sees them
 Errors, latency (p95) and checkouts, %d days in each row, at the traffic of the table by turns; the noise as above, and once without incidents. *Acts*
 is what a policy that says so takes back by itself, *asks* what a person is told of first. Without a control what hits everybody at once looks
-as the release would look: there the judge promises less, and says so.
+as the release would look: there the judge promises less, and says so. Nothing deployed, there is nothing to take back: *acts* is then that an incident is
+opened, for the six a day that hit everybody.
 
 | | acts | asks | incidents left out: acts | asks |
 | --- | --- | --- | --- | --- |
