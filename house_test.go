@@ -30,7 +30,7 @@ const (
 // pure are the packages that work on plain data alone. The ledger is one of them: what keeps its events is passed in.
 var pure = []string{"", "internal/readiness", "internal/diagnose", "internal/planner", "internal/planfile",
 	"internal/policy", "internal/ledger", "internal/detect", "internal/view", "internal/pattern", "internal/knowledge", "internal/incident", "internal/watch", "internal/replay", "internal/chart", "internal/report",
-	"internal/signal", "internal/signal/exposition", "internal/notice", "internal/iampolicy"}
+	"internal/signal", "internal/signal/exposition", "internal/notice", "internal/iampolicy", "internal/canonical"}
 
 // forNobody are names that say nothing about what a package is for.
 var forNobody = []string{"util", "utils", "common", "helper", "helpers", "manager", "base", "types"}
@@ -445,45 +445,102 @@ func TestHouseModels(t *testing.T) {
 	}
 }
 
-// The tests of what the Makefile lists as ALONE run without the race detector: its packages start nothing that runs side by side.
-func TestHouseAlone(t *testing.T) {
+// made returns what the Makefile sets a name to.
+func made(t *testing.T, name string) string {
+	t.Helper()
 	makefile, err := os.ReadFile("Makefile")
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := regexp.MustCompile(`(?m)^ALONE\s*:=(.*)$`).FindSubmatch(makefile)
-	if list == nil {
-		t.Fatal("Makefile has no ALONE")
+	m := regexp.MustCompile(`(?m)^` + name + `\s*:=(.*)$`).FindSubmatch(makefile)
+	if m == nil {
+		t.Fatalf("Makefile has no %s", name)
 	}
+	return strings.TrimSpace(string(m[1]))
+}
+
+// begins reports whether a node starts a goroutine: by the statement, by a WaitGroup or an errgroup, by package context or time.
+func begins(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.GoStmt:
+		return true
+	case *ast.CallExpr:
+		f, ok := n.Fun.(*ast.SelectorExpr)
+		return ok && (f.Sel.Name == "Go" || f.Sel.Name == "AfterFunc")
+	}
+	return false
+}
+
+// The tests of what the Makefile lists as ALONE run without the race detector: its packages start nothing that runs side by side.
+// Neither does the STORE itself (see TestHouseAtOnce).
+func TestHouseAlone(t *testing.T) {
 	alone := map[string]int{} // files
-	for _, folder := range strings.Fields(string(list[1])) {
+	for _, folder := range strings.Fields(made(t, "ALONE") + " " + made(t, "STORE")) {
 		alone[strings.TrimPrefix(folder, "./")] = 0
 	}
+	store := strings.TrimPrefix(made(t, "STORE"), "./")
 	for _, s := range sources(t) {
-		if _, ok := alone[s.folder]; !ok {
+		if _, ok := alone[s.folder]; !ok || s.folder == store && s.test {
 			continue
 		}
 		if alone[s.folder]++; s.file.Name.Name == "main" {
 			continue // a program, of which only the simulations are tested
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
-			begins := false
-			switch n := n.(type) {
-			case *ast.GoStmt:
-				begins = true
-			case *ast.CallExpr: // of a WaitGroup or an errgroup, of package context or time
-				f, ok := n.Fun.(*ast.SelectorExpr)
-				begins = ok && (f.Sel.Name == "Go" || f.Sel.Name == "AfterFunc")
-			}
-			if begins {
-				t.Errorf("%s starts a goroutine: take %s out of ALONE in the Makefile, so that the race detector sees it", fset.Position(n.Pos()), s.folder)
+			if begins(n) {
+				t.Errorf("%s starts a goroutine: take %s out of ALONE or STORE in the Makefile, so that the race detector sees it", fset.Position(n.Pos()), s.folder)
 			}
 			return true
 		})
 	}
 	for folder, files := range alone {
 		if files == 0 {
-			t.Errorf("the Makefile's ALONE names %s, where no Go is", folder)
+			t.Errorf("the Makefile's ALONE or STORE names %s, where no Go is", folder)
+		}
+	}
+}
+
+// AT_ONCE names what of PROGRAM and STORE runs with the race detector: all that it names is there, and so is each test of the store
+// that starts a goroutine.
+func TestHouseAtOnce(t *testing.T) {
+	parts := regexp.MustCompile(`^\^Test\(([^)]+)\)\|\^TestScripts\$\$/\^\(([^)]+)\)\$\$$`).FindStringSubmatch(made(t, "AT_ONCE"))
+	if parts == nil {
+		t.Fatalf("the Makefile's AT_ONCE is no ^Test(…)|^TestScripts$$/^(…)$$ any more: %s", made(t, "AT_ONCE"))
+	}
+	program, store := strings.TrimPrefix(made(t, "PROGRAM"), "./"), strings.TrimPrefix(made(t, "STORE"), "./")
+	for name := range strings.SplitSeq(parts[2], "|") {
+		if _, err := os.Stat(filepath.Join(program, "testdata", "script", name+".txt")); err != nil {
+			t.Errorf("the Makefile's AT_ONCE names a script that is gone: %v", err)
+		}
+	}
+	begin := strings.Split(parts[1], "|")
+	used := map[string]bool{}
+	for _, s := range sources(t) {
+		if s.folder != program && s.folder != store {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || !strings.HasPrefix(f.Name.Name, "Test") {
+				continue
+			}
+			named := false
+			for _, b := range begin {
+				if strings.HasPrefix(f.Name.Name, "Test"+b) {
+					named, used[b] = true, true
+				}
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				if n != nil && begins(n) && !named {
+					t.Errorf("%s: %s starts a goroutine: name it in AT_ONCE in the Makefile, so that the race detector sees it", fset.Position(n.Pos()), f.Name.Name)
+				}
+				return true
+			})
+		}
+	}
+	for _, b := range begin {
+		if !used[b] {
+			t.Errorf("the Makefile's AT_ONCE names Test%s, which is gone", b)
 		}
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// JSON returns the value as canonical JSON. It fails for what JSON can't hold and for text that is not UTF-8 in what
-// writes itself.
+// JSON returns the value as canonical JSON. It fails for what JSON can't hold, and for a name that comes twice or text that is
+// not UTF-8 in what writes itself. A number that writes itself and is beyond float64 becomes the largest one there is: whoever
+// hashes such values has them checked before.
 func JSON(v any) ([]byte, error) {
 	doc, err := json.Marshal(v)
 	if err != nil {

@@ -26,11 +26,12 @@ type summary struct {
 	passed, failed, skipped int
 	output                  map[string]*strings.Builder // of a test, a package or a build, while nothing is decided
 	skips, failures         []string
+	said                    map[string]bool // packages of which a test has failed, while they run
 	packages, tests         []event
 }
 
 func main() {
-	s := summary{out: os.Stdout, output: map[string]*strings.Builder{}}
+	s := summary{out: os.Stdout, output: map[string]*strings.Builder{}, said: map[string]bool{}}
 	if err := s.read(os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, "test-summary:", err)
 		os.Exit(1)
@@ -112,6 +113,7 @@ func (s *summary) take(e event) string {
 func (s *summary) fail(e event) {
 	name := strings.TrimSpace(key(e))
 	s.failures = append(s.failures, name)
+	s.said[e.Package] = true
 	fmt.Fprintf(s.out, "FAIL %s\n%s", name, s.take(e))
 }
 
@@ -122,12 +124,13 @@ func (s *summary) packageEnd(e event) {
 	s.packages = append(s.packages, e)
 	fmt.Fprintf(s.out, "%-4s %s  %.1fs\n", e.Action, e.Package, e.Elapsed)
 	said := s.take(e)
+	defer s.forget(e.Package) // it may run again
 	if e.Action != "fail" {
 		return
 	}
 	// A package that fails by itself (a panic, a time-out, TestMain) has no failed test that said why. The output of
 	// a test that a panic cut off is still here.
-	if e.FailedBuild == "" && !slices.ContainsFunc(s.failures, func(f string) bool { return strings.HasPrefix(f, e.Package+" ") }) {
+	if e.FailedBuild == "" && !s.said[e.Package] {
 		s.failures = append(s.failures, e.Package)
 		for k, b := range s.output {
 			if strings.HasPrefix(k, e.Package+" ") {
@@ -136,6 +139,16 @@ func (s *summary) packageEnd(e event) {
 		}
 	}
 	fmt.Fprint(s.out, said)
+}
+
+// forget ends what is kept of a package while it runs.
+func (s *summary) forget(name string) {
+	delete(s.said, name)
+	for k := range s.output {
+		if strings.HasPrefix(k, name+" ") {
+			delete(s.output, k)
+		}
+	}
 }
 
 // reason is what the test said when it was skipped: its last line that is not a framework's.

@@ -19,12 +19,12 @@ try_lock() {
 }
 
 # held FILE reports whether somebody has a lock on it. It is read where the system lists them, for a lock that is tried is in
-# the way.
+# the way. The list comes a page at a time, and a lock that is released between two pages can hide another: so it is read three times.
 held() {
 	[ -e "$1" ] && [ -r /proc/locks ] || return 1
 	where=$(stat -L -c '%D %i' -- "$1" 2>/dev/null) || return 1
 	device=$((0x${where% *})) # numbers of inodes repeat on other disks
-	grep -q "FLOCK .* $(printf '%02x:%02x:%s' $((device >> 8 & 4095)) $((device & 255 | device >> 12 & 1048320)) "${where#* }") " /proc/locks
+	grep -q "FLOCK .* $(printf '%02x:%02x:%s' $((device >> 8 & 4095)) $((device & 255 | device >> 12 & 1048320)) "${where#* }") " /proc/locks /proc/locks /proc/locks
 }
 
 # wait_lock FD waits for about ten seconds.
