@@ -21,16 +21,19 @@ const flagdVariable = "ASTERN_FLAGD"
 func (l *lab) flagd(binary, file string) string {
 	l.Helper()
 	var args []string
+	var held []net.Listener
 	answers := ""
 	for _, name := range []string{"--port", "--management-port", "--sync-port", "--ofrep-port"} {
 		free, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			l.Fatal(err)
 		}
-		defer free.Close()
-		_, port, _ := net.SplitHostPort(free.Addr().String())
+		held = append(held, free) // until all are found, so that none is given twice
+		answers = free.Addr().String()
+		_, port, _ := net.SplitHostPort(answers)
 		args = append(args, name, port)
-		answers = "127.0.0.1:" + port
+	}
+	for _, free := range held {
 		if err := free.Close(); err != nil {
 			l.Fatal(err)
 		}
