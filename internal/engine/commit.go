@@ -43,23 +43,23 @@ func (l *loop) take(records []astern.Record) {
 	}
 }
 
-// prepareAhead starts the preparations that follow from pending records, and says until when their intents are worth
-// waiting for.
-func (l *loop) prepareAhead(ctx context.Context) (until time.Time, wait bool) {
+// prepareAhead returns the preparations that follow from pending records, and until when their intents are worth waiting
+// for, if there are any.
+func (l *loop) prepareAhead() (n next, wait bool) {
 	if len(l.pending) == 0 {
-		return time.Time{}, false
+		return n, false
 	}
 	now := l.Clock.Now()
-	until = l.since.Add(holdBack)
-	if !now.Before(until) || now.Before(l.since) {
-		return until, false
+	n = next{ahead: true, wake: l.since.Add(holdBack)}
+	if !now.Before(n.wake) || now.Before(l.since) {
+		return n, false
 	}
 	for _, a := range l.fold.Decide(now) {
-		if a.Kind == Prepare {
-			l.launch(ctx, a, true)
+		if a.Kind == Prepare && !l.busy[a.Key()] {
+			n.due = append(n.due, a)
 		}
 	}
-	return until, l.ahead > 0
+	return n, l.ahead > 0 || len(n.due) > 0
 }
 
 // flush writes what is pending. When somebody else has written in between, everything is read anew, and what is pending is

@@ -47,6 +47,15 @@ type loop struct {
 	since   time.Time       // when the first of them was answered
 	ahead   int             // preparations under way that were decided on the pending records
 	told    int64           // sequence number of the last record that Observe has seen
+
+	relay relay
+	ended chan ending // has room for one
+}
+
+// ending is what Run returns.
+type ending struct {
+	result Result
+	err    error
 }
 
 // answer is what came of an action.
@@ -64,55 +73,78 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	l := &loop{Engine: e, fold: fold, busy: map[string]bool{}, answers: make(chan answer)}
+	l := &loop{Engine: e, fold: fold, busy: map[string]bool{}, answers: make(chan answer), ended: make(chan ending, 1)}
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer func() {
-		cancel(errors.New("the engine stopped"))
-		l.drain()
-	}()
+	defer cancel(nil)
 	if err := l.read(work); err != nil {
 		return Result{}, err
 	}
 	if fold.fence != e.Fence {
 		return Result{}, fmt.Errorf("running %s: %w", e.Execution, ErrFenced)
 	}
-	return l.run(ctx, work)
+	l.run(ctx, work, cancel)
+	end := <-l.ended
+	return end.result, end.err
 }
 
-func (l *loop) run(ctx, work context.Context) (Result, error) {
-	stopping := ctx.Done()
+// run runs the loop until it ends, or until another goroutine goes on with it. Where it ends, nothing is under way any more.
+func (l *loop) run(ctx, work context.Context, cancel context.CancelCauseFunc) {
 	for {
-		var wake time.Time
-		if l.closing = ctx.Err() != nil; !l.closing {
-			end, at, err := l.runOnce(work)
-			if err != nil || end != nil {
-				if end == nil {
-					end = &Result{}
-				}
-				return *end, err
+		end, passed, err := l.turn(ctx, work, func() { l.run(ctx, work, cancel) })
+		if passed {
+			return
+		}
+		if end != nil || err != nil {
+			cancel(errors.New("the engine stopped"))
+			l.drain()
+			if end == nil {
+				end = &Result{}
 			}
-			wake = at
-		} else if err := l.flush(work); err != nil {
-			return Result{}, err
-		} else if len(l.busy) == 0 {
-			return Result{}, astern.Errorf(astern.Interrupted, "%s was interrupted", l.Execution).
-				WithHint("nothing is lost: astern resume %s goes on", l.Execution)
+			l.ended <- ending{*end, err}
+			return
+		}
+	}
+}
+
+// turn is one turn of the loop: it begins what is due, and waits for an answer or for the time to look again. It reports passed
+// when the loop has gone on with another goroutine, by another.
+func (l *loop) turn(ctx, work context.Context, another func()) (end *Result, passed bool, err error) {
+	var n next
+	stopping := ctx.Done()
+	if l.closing = ctx.Err() != nil; !l.closing {
+		if n, err = l.next(work); err != nil || n.end != nil {
+			return n.end, false, err
+		}
+	} else if err := l.flush(work); err != nil {
+		return nil, false, err
+	} else if stopping = nil; len(l.busy) == 0 {
+		return nil, false, astern.Errorf(astern.Interrupted, "%s was interrupted", l.Execution).
+			WithHint("nothing is lost: astern resume %s goes on", l.Execution)
+	}
+	if len(n.due) == 1 && len(l.busy) == 0 {
+		a, passed := l.alone(work, n.due[0], n.ahead, another)
+		if passed {
+			return nil, true, nil
+		}
+		l.closing = ctx.Err() != nil
+		l.take(l.answered(a))
+	} else {
+		for _, a := range n.due {
+			l.launch(work, a, n.ahead)
 		}
 		select {
 		case a := <-l.answers:
 			l.closing = ctx.Err() != nil // it may have been told to stop while the answer was on its way
 			l.take(l.collect(a))
 		case <-stopping:
-			stopping = nil
-		case <-l.Clock.After(l.pause(wake)):
-		}
-		// Answers may come so fast that the clock never gets its turn: people are heard all the same.
-		if now := l.Clock.Now(); !now.Before(l.look) || l.look.Sub(now) > l.lookEvery() {
-			if err := l.read(work); err != nil {
-				return Result{}, err
-			}
+		case <-l.Clock.After(l.pause(n.wake)):
 		}
 	}
+	// Answers may come so fast that the clock never gets its turn: people are heard all the same.
+	if now := l.Clock.Now(); !now.Before(l.look) || l.look.Sub(now) > l.lookEvery() {
+		return nil, false, l.read(work)
+	}
+	return nil, false, nil
 }
 
 // pause is how long to wait for answers: until wake, if it is set, or until the journal is read next. By a clock that was just
@@ -148,26 +180,33 @@ func (l *loop) answered(a answer) []astern.Record {
 	return a.records
 }
 
-// runOnce starts every action that is due and not under way. It returns a result when the run is over, else when to
-// look again (zero when only an answer can bring news).
-func (l *loop) runOnce(ctx context.Context) (*Result, time.Time, error) {
-	if at, wait := l.prepareAhead(ctx); wait {
-		return nil, at, nil
+// next is what a turn of the loop does.
+type next struct {
+	end   *Result   // the run is over
+	due   []Action  // not under way yet
+	ahead bool      // they are decided on pending records
+	wake  time.Time // when to look again; zero when only an answer can bring news
+}
+
+// next decides what is due.
+func (l *loop) next(ctx context.Context) (n next, err error) {
+	if n, wait := l.prepareAhead(); wait {
+		return n, nil
 	}
 	if err := l.flush(ctx); err != nil {
-		return nil, time.Time{}, err
+		return n, err
 	}
 	if l.fold.outcome != "" {
-		return l.ended(), time.Time{}, nil
+		return next{end: l.result()}, nil
 	}
-	var wake time.Time
 	for _, a := range l.fold.Decide(l.Clock.Now()) {
 		switch a.Kind {
 		case Wait:
-			wake = a.At
+			n.wake = a.At
 		case Hold:
 			if len(l.busy) == 0 {
-				return &Result{Holds: a.Holds}, wake, nil
+				n.end = &Result{Holds: a.Holds}
+				return n, nil
 			}
 		case End:
 			if len(l.busy) > 0 {
@@ -175,22 +214,24 @@ func (l *loop) runOnce(ctx context.Context) (*Result, time.Time, error) {
 			}
 			l.take([]astern.Record{{Kind: astern.RecordEnded, Outcome: a.Outcome}})
 			if err := l.flush(ctx); err != nil {
-				return nil, wake, err
+				return n, err
 			}
 			if l.fold.outcome == "" { // somebody has said something in between
-				return nil, l.Clock.Now(), nil
+				return next{wake: l.Clock.Now()}, nil
 			}
-			return l.ended(), wake, nil
+			return next{end: l.result()}, nil
 		default:
-			l.launch(ctx, a, false)
+			if !l.busy[a.Key()] {
+				n.due = append(n.due, a)
+			}
 		}
 	}
-	return nil, wake, nil
+	return n, nil
 }
 
-// ended is the result of an execution that has ended. One that was cancelled is not continued, even where its child plan was
+// result is that of an execution that has ended. One that was cancelled is not continued, even where its child plan was
 // made at the same moment.
-func (l *loop) ended() *Result {
+func (l *loop) result() *Result {
 	r := &Result{Outcome: l.fold.outcome}
 	if r.Outcome == astern.OutcomeContinued {
 		r.Child = l.fold.child
@@ -198,17 +239,20 @@ func (l *loop) ended() *Result {
 	return r
 }
 
-// launch runs the action beside the loop, once.
+// launch runs the action beside the loop.
 func (l *loop) launch(ctx context.Context, a Action, ahead bool) {
-	key := a.Key()
-	if l.busy[key] {
-		return
-	}
+	key := l.begin(a, ahead)
+	l.owner.Go(func() { l.answers <- answer{key, ahead, Perform(ctx, l.World, l.Execution, a)} })
+}
+
+// begin notes that an action is under way.
+func (l *loop) begin(a Action, ahead bool) (key string) {
+	key = a.Key()
 	l.busy[key] = true
 	if ahead {
 		l.ahead++
 	}
-	l.owner.Go(func() { l.answers <- answer{key, ahead, Perform(ctx, l.World, l.Execution, a)} })
+	return key
 }
 
 // drain waits for everything under way; its answers are not written, so they are found again.

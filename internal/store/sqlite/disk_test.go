@@ -83,13 +83,14 @@ func newDisk(t testing.TB, folder string, random *rand.Rand) *disk {
 		d.files[e.Name()], d.synced[e.Name()] = c, c
 	}
 	vfs.Register(d.name, d)
-	t.Cleanup(func() { vfs.Unregister(d.name) })
+	files := aheadOf(d, d.name)
+	t.Cleanup(func() { vfs.Unregister(d.name); vfs.Unregister(files) })
 	return d
 }
 
 // medium is the disk for a store.
 func (d *disk) medium() medium {
-	return medium{files: d.name, sync: d.syncNames, link: d.linkName}
+	return medium{files: d.name + "-ahead", sync: d.syncNames, link: d.linkName}
 }
 
 // errDead is the answer of everything after the power was cut.

@@ -251,7 +251,7 @@ func TestNewerAndForeignAreRefused(t *testing.T) {
 			touch(t, foreign, `CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)`)
 			newerFiles, foreignFiles := listing(t, newer), listing(t, foreign)
 			_, err := opener(t.Context(), newer)
-			refusal(t, err, astern.Refused, "state folder was written by a newer astern (schema 7, this one knows 5)", newer)
+			refusal(t, err, astern.Refused, "state folder was written by a newer astern (schema 7, this one knows 6)", newer)
 			_, err = opener(t.Context(), foreign)
 			refusal(t, err, astern.Invalid, foreign, "not a state database")
 			for _, files := range []map[string]string{newerFiles, foreignFiles} {
@@ -284,7 +284,7 @@ func TestHistoryCanNotBeRewritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, query := range []string{`DELETE FROM records`, `UPDATE records SET seq = 9`, `DELETE FROM events`, `UPDATE events SET doc = ''`,
+	for _, query := range []string{`DELETE FROM records`, `UPDATE records SET key = 9`, `DELETE FROM events`, `UPDATE events SET doc = ''`,
 		`DELETE FROM approvals`, `UPDATE approvals SET verdict = 'reject'`, `DELETE FROM plans`, `UPDATE plans SET doc = x''`} {
 		if _, err := db.Exec(query); err == nil || !strings.Contains(err.Error(), "never") {
 			t.Errorf("%s: %v", query, err)

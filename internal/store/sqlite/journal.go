@@ -86,10 +86,14 @@ func fenced(ctx context.Context, tx *sql.Tx, n, fence, present int64) error {
 		idOf(n), present, by, fence, ErrFenced).WithHint("watch it with 'astern follow %s'", idOf(n))
 }
 
+// lastOf asks for the number of the last record of an execution, 0 when it has none. The key of a record is 2^32 times its
+// execution, and its number.
+const lastOf = `SELECT coalesce(max(key), 0) & 0xffffffff FROM records WHERE key > ?1 << 32 AND key < (?1 + 1) << 32`
+
 // insertRecords writes records without asking whether that is allowed.
 func insertRecords(ctx context.Context, tx *sql.Tx, n, fence int64, recs []astern.Record) error {
 	var last int64
-	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM records WHERE execution = ?`, n).Scan(&last); err != nil {
+	if err := tx.QueryRowContext(ctx, lastOf, n).Scan(&last); err != nil {
 		return err
 	}
 	for i, rec := range recs {
@@ -102,7 +106,7 @@ func insertRecords(ctx context.Context, tx *sql.Tx, n, fence int64, recs []aster
 		if err != nil {
 			return astern.Errorf(astern.Invalid, "record %d (%s) of %s can't be written as JSON: %w", rec.Seq, rec.Kind, idOf(n), err)
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO records (execution, seq, doc) VALUES (?, ?, ?)`, n, rec.Seq, string(doc)); err != nil {
+		if _, err := tx.ExecContext(ctx, insertOther, n, rec.Seq, string(doc)); err != nil {
 			return err
 		}
 	}
@@ -117,7 +121,7 @@ func (s *Store) Read(ctx context.Context, id string, after int64) ([]astern.Reco
 		return nil, s.fail(doing, err)
 	}
 	return rows(ctx, s, doing, scanDoc[astern.Record],
-		`SELECT doc FROM records WHERE execution = ? AND seq > ? ORDER BY seq`, n, after)
+		`SELECT doc FROM records WHERE key > (?1 << 32) + ?2 AND key < (?1 + 1) << 32 ORDER BY key`, n, after)
 }
 
 // scanDoc reads a row whose one column is a JSON document.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/astern-dev/astern"
 )
@@ -46,10 +47,12 @@ var (
 	fourth string
 	//go:embed migrations/0005_notices.sql
 	fifth string
+	//go:embed migrations/0006_records.sql
+	sixth string
 )
 
 // migrations are the texts that bring a database from version n to n+1.
-func migrations() []string { return []string{first, second, third, fourth, fifth} }
+func migrations() []string { return []string{first, second, third, fourth, fifth, sixth} }
 
 // medium is what the files lie on: the machine's own disk, or one of a test that cuts the power.
 type medium struct {
@@ -58,7 +61,7 @@ type medium struct {
 	link  func(present, another string) error // gives a file another name, which must not be taken
 }
 
-var machine = medium{"os", syncFolder, os.Link}
+var machine = medium{aheadOf(vfs.Find("os"), "os"), syncFolder, os.Link}
 
 // Open opens the state folder for reading and writing, and creates it (mode 0700) and its database (0600) when they do
 // not exist. A database that a newer astern wrote is refused; one of an older is brought up to date in one transaction

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -100,7 +101,7 @@ func snapshot(ctx context.Context, folder string) ([]byte, error) {
 		if err := cmp.Or(err1, err2); err != nil {
 			return nil, err
 		}
-		if first.there == again.there && bytes.Equal(first.db, again.db) && bytes.HasPrefix(again.wal, first.wal) &&
+		if first.there == again.there && bytes.Equal(first.db, again.db) && bytes.HasPrefix(again.wal, used(first.wal)) &&
 			bytes.Equal(first.journal, again.journal) {
 			return first.whole(ctx, path)
 		}
@@ -112,6 +113,21 @@ func snapshot(ctx context.Context, folder string) ([]byte, error) {
 	}
 	return nil, astern.Errorf(astern.Unavailable, "%s changes faster than it can be read", path).
 		WithHint("try again in a moment")
+}
+
+// used returns the part of a log that holds what was written since it began anew, which is when it got the salt in its
+// header (https://sqlite.org/fileformat2.html#walformat). Older frames and zeros may stand behind it.
+func used(log []byte) []byte {
+	const head, frameHead = 32, 24
+	if len(log) < head {
+		return log
+	}
+	salt, page := log[16:24], int(binary.BigEndian.Uint32(log[8:]))
+	end := head
+	for next := end + frameHead + page; next <= len(log) && bytes.Equal(log[end+8:end+16], salt); next += frameHead + page {
+		end = next
+	}
+	return log[:end]
 }
 
 func readFiles(path string) (f files, err error) {

@@ -1,0 +1,52 @@
+package sqlite
+
+import "github.com/ncruces/go-sqlite3/vfs"
+
+// A sync of a file that has grown writes its new length too, and the disk is asked twice. SQLite makes its log longer with
+// every commit until it begins anew at the front, so here the log is made longer by many commits at once, with zeros,
+// which no reader takes for a commit: each frame carries a checksum (https://sqlite.org/fileformat2.html#walformat).
+
+// ahead is a file system whose logs are longer than what is in them.
+type ahead struct{ vfs.VFSFilename }
+
+// aheadOf registers such a file system over another and returns its name.
+func aheadOf(files vfs.VFS, name string) string {
+	name += "-ahead"
+	vfs.Register(name, ahead{files.(vfs.VFSFilename)})
+	return name
+}
+
+// OpenFilename opens a file for SQLite.
+func (a ahead) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	f, opened, err := a.VFSFilename.OpenFilename(name, flags)
+	if err == nil && flags&vfs.OPEN_WAL != 0 {
+		f = &logFile{File: f}
+	}
+	return f, opened, err
+}
+
+// The log grows by what is in it, but by no less and no more than these bytes: a short command writes little, and a long
+// execution seldom makes it longer.
+const leastAhead, mostAhead = 32 << 10, 256 << 10
+
+// logFile is an open log.
+type logFile struct {
+	vfs.File
+	long int64 // how long the file is at least, in bytes, unless another process has cut it
+}
+
+// WriteAt writes, and makes the log longer when its end is reached.
+func (f *logFile) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(p, off)
+	end := off + int64(len(p))
+	if err != nil || end <= f.long {
+		return n, err
+	}
+	if f.long, err = f.File.Size(); err == nil && f.long == end {
+		more := min(max(end, leastAhead), mostAhead)
+		// Nothing rests on it: where there is no room for it, the log grows as SQLite writes.
+		wrote, _ := f.File.WriteAt(make([]byte, more), end)
+		f.long += int64(wrote)
+	}
+	return n, nil
+}
