@@ -12,6 +12,7 @@ var tasks = []task{
 	{Name: "claims-raced", Package: "internal/driver/hostservice", Test: "TestClaimsWhileLinksAreSwapped", Trials: 5_000, Chunk: 200},
 	{Name: "looks-raced", Package: "internal/driver/hostservice", Test: "TestLooksWhileLinksAreSwapped", Trials: 20_000, Chunk: 500},
 	{Name: "simulation", Package: "internal/engine", Test: "TestSimulation", Trials: 900_000, Chunk: 10_000},
+	{Name: "loop", Package: "internal/engine", Test: "TestLoopSimulation", Trials: 100_000, Chunk: 1_000},
 	{Name: "house", Package: "internal/app", Test: "TestHouseSimulation", Trials: 100_000, Chunk: 1_000},
 	{Name: "killed-anywhere", Package: "internal/app", Test: "TestKilledAnywhere", Trials: 4, Chunk: 1},                    // quarters of all writes, before and after each
 	{Name: "forged", Package: "internal/app", Test: "TestNobodyVouches", Trials: 10, Chunk: 1},                             // tenths of all single changes
@@ -29,7 +30,7 @@ var tasks = []task{
 	{Name: "slow-disk", Package: "internal/store/sqlite", Test: "TestSlowDisk", Trials: 600, Chunk: 120},
 	{Name: "hostile-config", Package: "internal/config", Test: "TestMutatedDocuments", Trials: 100_000, Chunk: 10_000},
 	{Name: "flag-files", Package: "internal/driver/flags", Test: "TestConformsAsPublished", Trials: 50_000, Chunk: 2_000},
-	{Name: "tampering", Package: "internal/planner", Test: "TestTampering", Trials: 10_000, Chunk: 30},
+	{Name: "tampering", Package: "internal/planner", Test: "TestTampering", Trials: 1_000, Chunk: 25},
 	{Name: "injection", Package: "internal/driver/hostservice", Test: "TestInjection", Trials: 5_000, Chunk: 80},
 	{Name: "command-lines", Package: "cmd/astern", Test: "TestHostileCommandLines", Trials: 50_000, Chunk: 2_000},
 	{Name: "signals-together", Package: "internal/signal/prometheus", Test: "TestTogetherAsAlone", Trials: 5_000, Chunk: 500},

@@ -44,12 +44,14 @@ var stopped atomic.Int64
 
 // TestLoopSimulation does the same with the loop itself and its goroutines; the order of answers is the scheduler's.
 func TestLoopSimulation(t *testing.T) {
-	for seed := range uint64(1000) {
+	first, count := proof.Seeds(t, 1000)
+	for seed := first; seed < first+count; seed++ {
 		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).loop) })
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
+	proof.Figures(t, map[string]float64{"runs": float64(count)})
 }
 
 // sim is one simulated run.

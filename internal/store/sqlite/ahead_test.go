@@ -5,8 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -153,52 +151,6 @@ func TestUsed(t *testing.T) {
 	} {
 		if got := used(c.log); len(got) != c.want {
 			t.Errorf("%s: %d bytes, not %d", c.name, len(got), c.want)
-		}
-	}
-}
-
-// TestReadWhileWritten reads a store while it is written as fast as can be, and the log begins anew: each reading is of what
-// was committed, and not older than its beginning.
-func TestReadWhileWritten(t *testing.T) {
-	folder := t.TempDir()
-	s, err := Open(t.Context(), folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	var acknowledged atomic.Int64
-	var writer sync.WaitGroup
-	defer writer.Wait()
-	stop := make(chan struct{})
-	defer close(stop)
-	writer.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			e, err := s.AddEvent(t.Context(), astern.Event{At: at, Address: "p/shop", Kind: astern.EventDeployed})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			acknowledged.Store(e.Seq)
-		}
-	})
-	for seen := int64(0); seen < 1500 && !t.Failed(); {
-		least := acknowledged.Load()
-		r, err := OpenReadOnly(t.Context(), folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		events, err := r.Events(t.Context(), "", 0)
-		most := acknowledged.Load() + 1
-		if err := errors.Join(err, r.Close()); err != nil {
-			t.Fatal(err)
-		}
-		if seen = int64(len(events)); seen < least || seen > most {
-			t.Fatalf("%d events read, between %d and %d written", seen, least, most)
 		}
 	}
 }
