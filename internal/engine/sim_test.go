@@ -19,31 +19,30 @@ import (
 )
 
 // simRuns is the share of simulated runs that each test of them makes.
-const simRuns = 4000
+const simRuns = 2000
 
 // TestSimulation drives random plans with random faults, lost replies, crashes and operators through the engine's pure
 // part on one simulated thread, so that a seed alone repeats a run. Every run must end, have no effect twice, keep the
 // order of stages, and leave the world as its journal says.
 func TestSimulation(t *testing.T) {
+	t.Parallel()
 	first, count := proof.Seeds(t, simRuns)
-	stopped.Store(0)
+	stopped := 0
 	for seed := first; seed < first+count; seed++ {
-		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).once) })
+		synctest.Test(t, func(t *testing.T) { stopped += simulate(t, seed, (*sim).once) })
 		if t.Failed() {
 			t.Fatalf("repeat it: ASTERN_PROOF_FIRST=%d ASTERN_PROOF_COUNT=1 go test -run '^TestSimulation$' ./internal/engine", seed)
 		}
 	}
-	if stopped.Load() == 0 && count >= 1000 {
+	if stopped == 0 && count >= 1000 {
 		t.Error("no step was stopped in any run")
 	}
-	proof.Figures(t, map[string]float64{"runs": float64(count), "stopped": float64(stopped.Load())})
+	proof.Figures(t, map[string]float64{"runs": float64(count), "stopped": float64(stopped)})
 }
-
-// stopped counts the steps of all runs that were ended while they ran.
-var stopped atomic.Int64
 
 // TestLoopSimulation does the same with the loop itself and its goroutines; the order of answers is the scheduler's.
 func TestLoopSimulation(t *testing.T) {
+	t.Parallel()
 	first, count := proof.Seeds(t, 1000)
 	for seed := first; seed < first+count; seed++ {
 		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).loop) })
@@ -72,7 +71,8 @@ func (c *skewed) Now() time.Time { return time.Now().Add(time.Duration(c.skew.Lo
 
 func (c *skewed) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
-func simulate(t *testing.T, seed uint64, once func(*sim) (engine.Result, error)) {
+// simulate makes one run and returns how many of its steps were ended while they ran.
+func simulate(t *testing.T, seed uint64, once func(*sim) (engine.Result, error)) (stopped int) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	pct := func(most int) int { return rnd.IntN(most + 1) }
 	f := enginetest.Faults{LostAfter: pct(20), LostBefore: pct(20), Transient: pct(20), Permanent: pct(5), Panic: pct(5),
@@ -88,13 +88,13 @@ func simulate(t *testing.T, seed uint64, once func(*sim) (engine.Result, error))
 		return n < crashes/2, n >= crashes/2 && n < crashes
 	}
 	s.run(once)
-	stopped.Add(int64(len(s.world.Stopped)))
 	if t.Failed() {
 		t.Logf("seed %d", seed)
 		for _, r := range s.journal.Records() {
 			t.Logf("%4d %s %-10s %s %d %v", r.Seq, r.At.Format("15:04:05.0"), r.Kind, r.Step, r.Attempt, r.Text)
 		}
 	}
+	return len(s.world.Stopped)
 }
 
 // run starts the engine again and again until the execution has ended.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/readiness"
@@ -286,13 +287,22 @@ func deployedAt(t astern.Target) int64 {
 	return t.DeployedAt.UnixNano()
 }
 
+// momentText shows a moment as the person gave it, by a clock of their own, and in UTC, as everything else is written.
+func momentText(t time.Time) string {
+	text := t.UTC().Format("2006-01-02 15:04:05Z")
+	if _, offset := t.Zone(); offset != 0 {
+		text += t.Format(" (15:04:05 -0700)")
+	}
+	return text
+}
+
 // atMoment takes the revision that ran at the moment.
 func atMoment(r Request, p Part) (astern.Target, []string, error) {
 	address := p.Component.Address()
 	want, ok := r.Release.Revisions[address]
 	if !ok {
 		return astern.Target{}, nil, astern.Errorf(astern.Refused, "the ledger does not know what %s ran at %s",
-			address, r.Intent.Moment.UTC().Format("2006-01-02 15:04:05Z")).WithHint("astern ledger releases shows how far it reaches back")
+			address, momentText(*r.Intent.Moment)).WithHint("astern ledger releases shows how far it reaches back")
 	}
 	if p.State.Values["revision"].Text == want {
 		// A member may still not run what its link says: then there is a way to go.

@@ -21,6 +21,7 @@ func rollback(to string) astern.Intent {
 
 // TestRefusals: what can't or may not be done is refused with the class of error that tells a person what is wrong.
 func TestRefusals(t *testing.T) {
+	newYear := time.Date(2020, 1, 1, 3, 30, 0, 0, time.FixedZone("", -5*3600))
 	silentAll := func() service {
 		s := shop()
 		s.silent = map[string]string{"web-1": "web-1: no route", "web-2": "web-2: no route"}
@@ -65,6 +66,8 @@ func TestRefusals(t *testing.T) {
 		"there already":       {shop, rollback("v1.2.3"), nil, astern.Refused, "shop stays: it already runs v1.2.3"},
 		"there at the moment": {shop, astern.Intent{Verb: astern.VerbRollback, Moment: moment(0.5)}, nil, astern.Refused, "shop stays"},
 		"before the ledger":   {shop, astern.Intent{Verb: astern.VerbRollback, Moment: moment(300)}, nil, astern.Refused, "does not know what production/shop ran"},
+		"before the ledger, by another clock": {shop, astern.Intent{Verb: astern.VerbRollback, Moment: &newYear}, nil, astern.Refused,
+			"production/shop ran at 2020-01-01 08:30:00Z (03:30:00 -0500)"},
 		"no way back": {with(func(s *service) { s.events = ran("shop", "v1.2.3", 1, true) }), rollback(""), nil, astern.NotReady,
 			"v1.2.2 never completed a watch"},
 		"nothing earlier": {with(func(s *service) { s.releases = []string{"v1.2.3"}; s.events = ran("shop", "v1.2.3", 1, true) }), rollback(""), nil,
