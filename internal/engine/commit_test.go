@@ -54,6 +54,44 @@ func TestResultAndNextIntentShareACommit(t *testing.T) {
 	})
 }
 
+// writes returns when the result of the step is written, counted from now.
+func (s *scene) writes(step string) *time.Duration {
+	begun, written := time.Now(), time.Duration(-1)
+	s.log = &batches{Journal: s.journal, before: func(records []astern.Record) {
+		if slices.ContainsFunc(records, func(r astern.Record) bool { return r.Kind == astern.RecordOp && r.Step == step }) {
+			written = time.Since(begun)
+		}
+	}}
+	return &written
+}
+
+// TestInstantStepsTakeNoTime: nothing waits for an answer that is there.
+func TestInstantStepsTakeNoTime(t *testing.T) {
+	play(t, planOf(stepsOf("1.a", "1.b", "1.c")), func(s *scene) {
+		written := s.writes("1.c")
+		s.ends(astern.OutcomeDone)
+		if *written != 0 {
+			t.Errorf("the last of three steps was done after %s", *written)
+		}
+	})
+}
+
+// TestNewActionKeepsNobodyWaiting: what another lane answers is written at once, also where a step has just begun that takes long.
+func TestNewActionKeepsNobodyWaiting(t *testing.T) {
+	st := stepsOf("1.a", "1.b", "1.c")
+	st.Parallel = 2
+	play(t, planOf(st), func(s *scene) {
+		s.world.start["1.a"] = takes(10*time.Millisecond, done())
+		s.world.start["1.b"] = takes(9500*time.Microsecond, done())
+		s.world.start["1.c"] = takes(time.Second, done())
+		written := s.writes("1.a")
+		s.ends(astern.OutcomeDone)
+		if *written != 10*time.Millisecond {
+			t.Errorf("a result that came after 10 ms was written after %s", *written)
+		}
+	})
+}
+
 // TestSlowPreparationHoldsNothingBack: a result is written when the next step takes long to prepare.
 func TestSlowPreparationHoldsNothingBack(t *testing.T) {
 	play(t, planOf(stepsOf("1.a", "1.b")), func(s *scene) {
@@ -63,7 +101,11 @@ func TestSlowPreparationHoldsNothingBack(t *testing.T) {
 			}
 			return nil, nil
 		}
+		written := s.writes("1.a")
 		s.ends(astern.OutcomeDone)
+		if *written > 5*time.Millisecond {
+			t.Errorf("the result was written after %s", *written)
+		}
 		records := s.journal.Records()
 		i := slices.IndexFunc(records, func(r astern.Record) bool { return r.Kind == astern.RecordOp && r.Step == "1.a" })
 		j := slices.IndexFunc(records, func(r astern.Record) bool { return r.Kind == astern.RecordIntent && r.Step == "1.b" })

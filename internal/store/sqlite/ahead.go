@@ -44,7 +44,8 @@ func (f *logFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	if f.long, err = f.File.Size(); err == nil && f.long == end {
 		more := min(max(end, leastAhead), mostAhead)
-		// Nothing rests on it: where there is no room for it, the log grows as SQLite writes.
+		// Nothing rests on it: where the file system says that there is no room for it, the log grows as SQLite writes. One that
+		// says so only at the next sync (NFS, a thin volume) fails a commit that would have found room, as a full disk does.
 		wrote, _ := f.File.WriteAt(make([]byte, more), end)
 		f.long += int64(wrote)
 	}

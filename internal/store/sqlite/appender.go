@@ -26,10 +26,10 @@ type appender struct {
 
 const (
 	// insertFirst writes nothing unless the record follows the last one and the fence counts.
-	insertFirst = `INSERT INTO records (key, doc) SELECT (?1 << 32) + ?2, ?3
+	insertFirst = `INSERT INTO journal (key, doc) SELECT (?1 << 32) + ?2, ?3
 		WHERE EXISTS (SELECT 1 FROM executions WHERE n = ?1 AND fence = ?4 AND ended_at = '')
 		AND ?2 = (` + lastOf + `) + 1`
-	insertOther = `INSERT INTO records (key, doc) VALUES ((?1 << 32) + ?2, ?3)`
+	insertOther = `INSERT INTO journal (key, doc) VALUES ((?1 << 32) + ?2, ?3)`
 )
 
 // usual reports whether records may be written without asking more than insertFirst does.

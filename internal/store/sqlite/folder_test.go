@@ -284,7 +284,7 @@ func TestHistoryCanNotBeRewritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, query := range []string{`DELETE FROM records`, `UPDATE records SET key = 9`, `DELETE FROM events`, `UPDATE events SET doc = ''`,
+	for _, query := range []string{`DELETE FROM records`, `UPDATE records SET seq = 9`, `DELETE FROM journal`, `UPDATE journal SET key = 9`, `DELETE FROM events`, `UPDATE events SET doc = ''`,
 		`DELETE FROM approvals`, `UPDATE approvals SET verdict = 'reject'`, `DELETE FROM plans`, `UPDATE plans SET doc = x''`} {
 		if _, err := db.Exec(query); err == nil || !strings.Contains(err.Error(), "never") {
 			t.Errorf("%s: %v", query, err)

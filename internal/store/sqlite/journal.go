@@ -88,7 +88,7 @@ func fenced(ctx context.Context, tx *sql.Tx, n, fence, present int64) error {
 
 // lastOf asks for the number of the last record of an execution, 0 when it has none. The key of a record is 2^32 times its
 // execution, and its number.
-const lastOf = `SELECT coalesce(max(key), 0) & 0xffffffff FROM records WHERE key > ?1 << 32 AND key < (?1 + 1) << 32`
+const lastOf = `SELECT coalesce(max(key), 0) & 0xffffffff FROM journal WHERE key > ?1 << 32 AND key < (?1 + 1) << 32`
 
 // insertRecords writes records without asking whether that is allowed.
 func insertRecords(ctx context.Context, tx *sql.Tx, n, fence int64, recs []astern.Record) error {
@@ -121,7 +121,7 @@ func (s *Store) Read(ctx context.Context, id string, after int64) ([]astern.Reco
 		return nil, s.fail(doing, err)
 	}
 	return rows(ctx, s, doing, scanDoc[astern.Record],
-		`SELECT doc FROM records WHERE key > (?1 << 32) + ?2 AND key < (?1 + 1) << 32 ORDER BY key`, n, after)
+		`SELECT doc FROM journal WHERE key > (?1 << 32) + ?2 AND key < (?1 + 1) << 32 ORDER BY key`, n, after)
 }
 
 // scanDoc reads a row whose one column is a JSON document.

@@ -47,7 +47,7 @@ var (
 	fourth string
 	//go:embed migrations/0005_notices.sql
 	fifth string
-	//go:embed migrations/0006_records.sql
+	//go:embed migrations/0006_journal.sql
 	sixth string
 )
 

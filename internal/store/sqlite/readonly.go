@@ -118,12 +118,11 @@ func snapshot(ctx context.Context, folder string) ([]byte, error) {
 // used returns the part of a log that holds what was written since it began anew, which is when it got the salt in its
 // header (https://sqlite.org/fileformat2.html#walformat). Older frames and zeros may stand behind it.
 func used(log []byte) []byte {
-	const head, frameHead = 32, 24
+	const head, frameHead, maxPage = 32, 24, 1 << 16
 	if len(log) < head {
 		return log
 	}
-	salt, page := log[16:24], int(binary.BigEndian.Uint32(log[8:]))
-	end := head
+	salt, page, end := log[16:24], int(min(binary.BigEndian.Uint32(log[8:]), maxPage)), head
 	for next := end + frameHead + page; next <= len(log) && bytes.Equal(log[end+8:end+16], salt); next += frameHead + page {
 		end = next
 	}
