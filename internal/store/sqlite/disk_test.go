@@ -90,7 +90,7 @@ func newDisk(t testing.TB, folder string, random *rand.Rand) *disk {
 
 // medium is the disk for a store.
 func (d *disk) medium() medium {
-	return medium{files: d.name + "-ahead", sync: d.syncNames, link: d.linkName}
+	return medium{files: d.name + "-ahead", sync: d.syncNames, link: d.linkName, again: d.writeAgain}
 }
 
 // errDead is the answer of everything after the power was cut.
@@ -379,6 +379,26 @@ func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
 		err = wrote
 	}
 	return n, err
+}
+
+// writeAgain writes a file as it reads and makes it durable.
+func (d *disk) writeAgain(path string) error {
+	d.spin()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.files[filepath.Base(path)]
+	if err := d.call("WriteAt", path); err != nil {
+		return err
+	}
+	c.write(bytes.Clone(c.now), 0)
+	if err := d.call("Sync", path); err != nil {
+		if d.fault.drop && d.left == nil {
+			clear(c.dirty)
+		}
+		return err
+	}
+	c.keep()
+	return nil
 }
 
 // breakFrom fails the calls from the first to the last, counted from now.

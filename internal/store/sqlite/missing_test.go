@@ -10,7 +10,7 @@ import (
 // TestMissingTable takes one table after another away and calls everything: what needs the table fails with an error that
 // names the state folder, and nothing panics.
 func TestMissingTable(t *testing.T) {
-	for _, table := range []string{"store", "plans", "executions", "leases", "records", "events", "approvals", "proofs", "signed_approvals", "overrides", "reviews"} {
+	for _, table := range []string{"store", "plans", "executions", "leases", "journal", "events", "approvals", "proofs", "signed_approvals", "overrides", "reviews"} {
 		t.Run(table, func(t *testing.T) {
 			folder, ctx := t.TempDir(), t.Context()
 			s, err := Open(ctx, folder)

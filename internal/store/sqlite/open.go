@@ -59,9 +59,10 @@ type medium struct {
 	files string                              // name of the driver's file system
 	sync  func(folder string) error           // makes the names in a folder durable
 	link  func(present, another string) error // gives a file another name, which must not be taken
+	again func(path string) error             // writes a file as it reads and makes it durable
 }
 
-var machine = medium{aheadOf(vfs.Find("os"), "os"), syncFolder, os.Link}
+var machine = medium{aheadOf(vfs.Find("os"), "os"), syncFolder, os.Link, writeAgain}
 
 // Open opens the state folder for reading and writing, and creates it (mode 0700) and its database (0600) when they do
 // not exist. A database that a newer astern wrote is refused; one of an older is brought up to date in one transaction
@@ -130,15 +131,51 @@ func (s *Store) ready(ctx context.Context) error {
 	if err := s.medium.sync(s.folder); err != nil {
 		return err
 	}
+	if err := s.settleLog(ctx); err != nil {
+		return err
+	}
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	// A log that a crash left may be read from memory, for all we know, and never have reached the disk: what it holds goes into
-	// the database, so that nothing rests on it. Where others are at work this does as much as it can.
+	// What the log holds goes into the database, so that little rests on it. Where others are at work this does as much as it can.
 	if _, err := s.db.ExecContext(ctx, `PRAGMA wal_checkpoint(passive)`); err != nil {
 		return err
 	}
 	return s.protect()
+}
+
+// settleLog makes the log durable as it reads. A commit whose sync failed, and whose process ended before it could write over it, is read from
+// memory as if it were on the disk, and no later sync writes it (Linux keeps such pages as clean). Merged into the
+// database it would leave a log in which it is missing, whose earlier commits a start after a power cut merges over the later
+// ones. Nobody else writes into the log meanwhile, for that takes the lock that this transaction has.
+func (s *Store) settleLog(ctx context.Context) error {
+	path := filepath.Join(s.folder, fileName) + "-wal"
+	if log, err := os.Stat(path); err != nil || log.Size() == 0 {
+		return nil // nothing was left in it
+	}
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // it changes nothing
+	return s.medium.again(path)
+}
+
+// writeAgain writes a file as it reads and makes it durable.
+func writeAgain(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err == nil {
+		_, err = f.WriteAt(b, 0)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return err
 }
 
 // prepare makes the folder and the database with tight permissions, if they are missing, and refuses what must not be
