@@ -381,7 +381,7 @@ func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// writeAgain writes a file as it reads and makes it durable.
+// writeAgain writes a log as it reads and makes it durable.
 func (d *disk) writeAgain(path string) error {
 	d.spin()
 	d.mu.Lock()
@@ -390,7 +390,7 @@ func (d *disk) writeAgain(path string) error {
 	if err := d.call("WriteAt", path); err != nil {
 		return err
 	}
-	c.write(bytes.Clone(c.now), 0)
+	c.write(bytes.Clone(used(c.now)), 0)
 	if err := d.call("Sync", path); err != nil {
 		if d.fault.drop && d.left == nil {
 			clear(c.dirty)

@@ -59,7 +59,7 @@ type medium struct {
 	files string                              // name of the driver's file system
 	sync  func(folder string) error           // makes the names in a folder durable
 	link  func(present, another string) error // gives a file another name, which must not be taken
-	again func(path string) error             // writes a file as it reads and makes it durable
+	again func(path string) error             // writes a log as it reads and makes it durable
 }
 
 var machine = medium{aheadOf(vfs.Find("os"), "os"), syncFolder, os.Link, writeAgain}
@@ -82,10 +82,23 @@ func openOn(ctx context.Context, folder string, m medium) (*Store, error) {
 	s := &Store{folder: folder, medium: m, writer: make(chan struct{}, 1)}
 	s.db = m.database(filepath.Join(folder, fileName))
 	if err := s.ready(ctx); err != nil {
-		s.db.Close()
+		s.abandon(ctx)
 		return nil, s.fail(doing, err)
 	}
 	return s, nil
+}
+
+// abandon closes a database that could not be opened whole. Whoever closes it last would merge its log, of which it is not
+// known whether it is on the disk.
+func (s *Store) abandon(ctx context.Context) {
+	if conn, err := s.db.Conn(context.WithoutCancel(ctx)); err == nil {
+		_ = conn.Raw(func(c any) error {
+			_, err := c.(driver.Conn).Raw().Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true)
+			return err
+		})
+		conn.Close()
+	}
+	s.db.Close()
 }
 
 // idle is how many connections stay open. They do, because the last one to close removes the log file, whose creation is
@@ -147,21 +160,28 @@ func (s *Store) ready(ctx context.Context) error {
 // settleLog makes the log durable as it reads. A commit whose sync failed, and whose process ended before it could write over it, is read from
 // memory as if it were on the disk, and no later sync writes it (Linux keeps such pages as clean). Merged into the
 // database it would leave a log in which it is missing, whose earlier commits a start after a power cut merges over the later
-// ones. Nobody else writes into the log meanwhile, for that takes the lock that this transaction has.
+// ones. Nobody else writes into the log meanwhile, for that takes the lock that this transaction has, which must not end with the
+// context, as one of database/sql does: who writes then would be written over.
 func (s *Store) settleLog(ctx context.Context) error {
 	path := filepath.Join(s.folder, fileName) + "-wal"
-	if log, err := os.Stat(path); err != nil || log.Size() == 0 {
+	if log, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && log.Size() == 0 {
 		return nil // nothing was left in it
 	}
-	tx, err := s.db.BeginTx(ctx, nil)
+	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // it changes nothing
-	return s.medium.again(path)
+	defer conn.Close()
+	_, err = conn.ExecContext(ctx, `BEGIN IMMEDIATE`)
+	return conn.Raw(func(c any) error {
+		if err == nil {
+			err = s.medium.again(path)
+		}
+		return errors.Join(err, rollback(c.(driver.Conn).Raw()))
+	})
 }
 
-// writeAgain writes a file as it reads and makes it durable.
+// writeAgain writes the part of a log that counts as it reads, and makes it durable.
 func writeAgain(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -170,7 +190,7 @@ func writeAgain(path string) error {
 	defer f.Close()
 	b, err := io.ReadAll(f)
 	if err == nil {
-		_, err = f.WriteAt(b, 0)
+		_, err = f.WriteAt(used(b), 0)
 	}
 	if err == nil {
 		err = f.Sync()

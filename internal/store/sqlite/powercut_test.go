@@ -210,7 +210,13 @@ func (l *life) work(ctx context.Context) {
 		})
 	case 3:
 		key, proof := fmt.Sprint(l.random.IntN(5)), strings.Repeat(fmt.Sprint(len(l.has)), 1+l.random.IntN(3000))
-		l.did(ctx, l.has.proof(key, proof), func() error { return l.store.KeepProof(ctx, key, []byte(proof), at) })
+		l.did(ctx, l.has.proof(key, proof), func() error {
+			if l.random.IntN(3) > 0 {
+				return l.store.KeepProof(ctx, key, []byte(proof), at)
+			}
+			reader := &Store{folder: l.store.folder, medium: l.disk.medium(), frozen: "a reader"}
+			return reader.keepAside(ctx, key, []byte(proof), at)
+		})
 	case 4:
 		for _, key := range slices.Sorted(maps.Keys(l.has)) {
 			if hash, ok := strings.CutPrefix(key, "plan "); ok {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/astern-dev/astern"
 )
 
 // proofsKept is how long a proof is kept that nobody renews.
@@ -60,31 +60,24 @@ func (s *Store) own() bool {
 	return ok && int(owner.Uid) == os.Geteuid()
 }
 
-// asideMillis is how long a reader waits for writers to keep its proof.
-const asideMillis = 200
+// asideWait is how long a reader waits for writers to keep its proof.
+const asideWait = time.Second
 
-// keepAside writes a proof into the state folder without bringing it up to date or creating anything.
+// keepAside writes a proof into the state folder without bringing it up to date.
 func (s *Store) keepAside(ctx context.Context, key string, proof []byte, at time.Time) error {
-	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.Join(s.folder, fileName),
-		RawQuery: fmt.Sprintf("mode=rw&_txlock=immediate&_pragma=busy_timeout(%d)&_pragma=synchronous(normal)", asideMillis)}
-	db := sql.OpenDB(source(dsn.String()))
-	defer db.Close()
-	db.SetMaxOpenConns(1)
-	aside := &Store{db: db, folder: s.folder}
-	version, err := aside.schema(ctx)
+	ctx, cancel := context.WithTimeout(ctx, asideWait)
+	defer cancel()
+	head, err := header(filepath.Join(s.folder, fileName))
 	if err != nil {
 		return err
 	}
-	if version != len(migrations()) {
-		return nil // an older state is brought up to date by a command that writes
+	if int(head.version) != len(migrations()) {
+		return astern.Errorf(astern.Refused, "an older state is brought up to date by a command that writes")
 	}
-	tx, err := db.BeginTx(ctx, nil)
+	aside, err := openOn(ctx, s.folder, s.medium)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // after a commit this does nothing
-	if err := keepProof(ctx, tx, key, proof, at); err != nil {
-		return err
-	}
-	return tx.Commit()
+	defer aside.Close()
+	return aside.KeepProof(ctx, key, proof, at)
 }

@@ -32,7 +32,7 @@ func OpenReadOnly(ctx context.Context, folder string) (*Store, error) {
 	if err != nil {
 		return nil, failure(folder, doing, err)
 	}
-	s := &Store{folder: folder, frozen: "state folder is read-only: " + folder}
+	s := &Store{folder: folder, medium: machine, frozen: "state folder is read-only: " + folder}
 	info, err := os.Stat(folder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

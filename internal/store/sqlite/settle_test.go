@@ -1,15 +1,21 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/astern-dev/astern"
 )
 
 // TestLostCommitIsReadFromMemory: the sync of a commit fails and its process ends. What it wrote is still read, though it is not on
@@ -87,4 +93,72 @@ func TestOpeningWaitsForWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
+}
+
+// TestSettlingHasTheLock: who opens a state and is interrupted just then still keeps others from writing while it writes the log again.
+func TestSettlingHasTheLock(t *testing.T) {
+	other := deniedStore(t)
+	gone, interrupt := context.WithCancel(t.Context())
+	m := machine
+	m.again = func(path string) error {
+		interrupt()
+		soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := other.AddEvent(soon, astern.Event{At: at, Token: "between"}); err == nil {
+			t.Error("somebody wrote while the log was written again")
+		}
+		return writeAgain(path)
+	}
+	if s, err := openOn(gone, other.folder, m); err == nil {
+		s.Close()
+		t.Error("opened, though interrupted")
+	}
+	if _, err := other.AddEvent(t.Context(), astern.Event{At: at, Token: "afterwards"}); err != nil {
+		t.Errorf("the lock stays: %v", err)
+	}
+	if err := other.settleLog(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("whoever has gone settles %v", err)
+	}
+}
+
+// TestOpeningThatFailsChangesNothing: a log that could not be made durable is not merged either, by the last who closes.
+func TestOpeningThatFailsChangesNothing(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, filesOf(t, deniedStore(t).folder)) // as a process leaves it that was killed
+	before := filesOf(t, folder)
+	if len(before[fileName+"-wal"]) == 0 {
+		t.Fatal("there is no log")
+	}
+	m := machine
+	m.again = func(string) error { return sqlite3.IOERR_FSYNC }
+	if _, err := openOn(t.Context(), folder, m); !errors.Is(err, sqlite3.IOERR) {
+		t.Errorf("it opens: %v", err)
+	}
+	after := filesOf(t, folder)
+	if !maps.EqualFunc(before, after, bytes.Equal) {
+		t.Error("the files were changed")
+	}
+	s, err := Open(t.Context(), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if after = filesOf(t, folder); len(after[fileName+"-wal"]) > 0 || bytes.Equal(before[fileName], after[fileName]) {
+		t.Error("an opening that succeeds merges nothing")
+	}
+}
+
+// TestNothingToSettle: without a log, or without a database, there is an error and no new file.
+func TestNothingToSettle(t *testing.T) {
+	folder := t.TempDir()
+	if err := writeAgain(filepath.Join(folder, fileName+"-wal")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a log that is not there is written: %v", err)
+	}
+	reader := &Store{folder: folder, medium: machine, frozen: "a reader"}
+	if err := reader.keepAside(t.Context(), "key", nil, at); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a proof is kept in a state that is not there: %v", err)
+	}
+	if left := filesOf(t, folder); len(left) > 0 {
+		t.Errorf("it made %d files", len(left))
+	}
 }
