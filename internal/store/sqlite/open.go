@@ -157,8 +157,8 @@ func (s *Store) ready(ctx context.Context) error {
 	return s.protect()
 }
 
-// settleLog makes the log durable as it reads. A commit whose sync failed, and whose process ended before it could write over it, is read from
-// memory as if it were on the disk, and no later sync writes it (Linux keeps such pages as clean). Merged into the
+// settleLog makes the log durable as it reads. A commit whose sync failed, and whose process ended before it could write over
+// it, is read from memory as if it were on the disk, and no later sync writes it (Linux keeps such pages as clean). Merged into the
 // database it would leave a log in which it is missing, whose earlier commits a start after a power cut merges over the later
 // ones. Nobody else writes into the log meanwhile, for that takes the lock that this transaction has, which must not end with the
 // context, as one of database/sql does: who writes then would be written over.
