@@ -149,6 +149,7 @@ func (p proofs) KeepProof(ctx context.Context, key string, proof []byte, at time
 
 // Open reads the configuration at path. The store may be nil for what needs none. Close the App after use.
 func Open(path string, store Store) (*App, error) {
+	go config.Prepare() // beside the reading
 	self := proc.Self()
 	a := &App{Store: store, Now: time.Now, Clock: engine.SystemClock{}, By: self.User, Runner: self, Alive: proc.Alive, post: &post{}}
 	abs, err := filepath.Abs(path)

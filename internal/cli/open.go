@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -40,8 +41,20 @@ func (s *session) folder() string {
 
 // with opens the system, calls f and closes it again.
 func (s *session) with(ctx context.Context, m access, f func(a *app.App) error) (err error) {
+	opening, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	open := sync.OnceValues(func() (Store, error) { return s.Open(opening, s.folder(), m != writing) })
+	if m == reading {
+		go open() // while the file is read; what may create the state waits until the file is known to be good
+	}
 	a, err := app.Open(s.file, nil)
 	if err != nil {
+		giveUp()
+		if m == reading {
+			if store, e := open(); e == nil {
+				store.Close() // nothing was written
+			}
+		}
 		return err
 	}
 	closing := func(c interface{ Close() error }) {
@@ -51,7 +64,7 @@ func (s *session) with(ctx context.Context, m access, f func(a *app.App) error) 
 	}
 	defer closing(a)
 	if m != without {
-		store, err := s.Open(ctx, s.folder(), m != writing)
+		store, err := open()
 		if err != nil {
 			return err
 		}

@@ -29,6 +29,11 @@ const (
 	maxAliased = 100_000 // values that aliases expand to
 )
 
+// Prepare does what Load waits for whatever the file says, for whoever wants it done beside something else.
+func Prepare() {
+	_, _ = embedded() // Load says what is wrong
+}
+
 // Load reads and judges the file at path. The kinds it may use are those of the drivers. On bad input the error is an
 // *Errors; when the file can't be read it is an astern.Error that says why.
 func Load(path string, drivers []astern.Driver) (astern.System, error) {
@@ -46,15 +51,15 @@ func Load(path string, drivers []astern.Driver) (astern.System, error) {
 // Parse judges the content of a file: name stands in errors, folder is what relative paths are below. On bad input the
 // error is an *Errors.
 func Parse(name string, src []byte, folder string, drivers []astern.Driver) (astern.System, error) {
-	schema, err := embedded()
+	return parse(name, src, folder, drivers, embedded)
+}
+
+func parse(name string, src []byte, folder string, drivers []astern.Driver, rulesOf func() (*rules, error)) (astern.System, error) {
+	f := read(name, src)
+	schema, err := rulesOf()
 	if err != nil {
 		return astern.System{}, err
 	}
-	return parse(name, src, folder, drivers, schema)
-}
-
-func parse(name string, src []byte, folder string, drivers []astern.Driver, schema *rules) (astern.System, error) {
-	f := read(name, src)
 	if f.root == nil {
 		return astern.System{}, f.errors()
 	}

@@ -15,7 +15,7 @@ func Judge(schema []byte) func(name string, src []byte, folder string, drivers [
 		panic(err)
 	}
 	return func(name string, src []byte, folder string, drivers []astern.Driver) (astern.System, error) {
-		return parse(name, src, folder, drivers, s)
+		return parse(name, src, folder, drivers, func() (*rules, error) { return s, nil })
 	}
 }
 

@@ -722,21 +722,26 @@ func (b *builder) estimate() {
 	}
 	var sum float64
 	for i := range b.plan.Stages {
-		lanes, err := b.plan.Lanes(i)
-		if err != nil {
-			continue // planfile.Validate says so
-		}
 		st := b.plan.Stages[i]
-		width := max(1, st.Parallel)
-		longest := 0.0
-		for _, l := range lanes {
-			var lane float64
-			for _, s := range l.Steps {
-				lane += s.Step.Estimate.MedianSeconds
-			}
-			longest = max(longest, lane)
+		// A stage of ten thousand members is not written out to be added up: each goes through the same steps.
+		lanes, one, longest := 1, 0.0, 0.0
+		for _, s := range st.Steps {
+			one += s.Estimate.MedianSeconds
+			longest = max(longest, s.Estimate.MedianSeconds)
 		}
-		sum += longest * float64((len(lanes)+width-1)/width)
+		switch {
+		case st.Each != nil:
+			if f, ok := b.plan.Fleet(st.Each.Address); !ok || st.Each.From < 0 || st.Each.To > len(f.Members) {
+				continue // planfile.Validate says so
+			}
+			lanes, longest = max(0, st.Each.To-st.Each.From), one
+		case st.Parallel > 1:
+			lanes = len(st.Steps)
+		default:
+			longest = one
+		}
+		width := max(1, st.Parallel)
+		sum += longest * float64((lanes+width-1)/width)
 		if st.Gate != nil {
 			sum += float64(st.Gate.BakeSeconds)
 		}

@@ -61,9 +61,6 @@ func (r CheckReport) MarshalJSON() ([]byte, error) {
 	return document("CheckReport", plain(r))
 }
 
-// targetBytes is about what a target takes in a report.
-const targetBytes = 400
-
 // Check writes the report: one line for each quiet healthy component, a paragraph for each other one, and a last line
 // that is the verdict. Components that need a person come first.
 func Check(w io.Writer, st Style, r CheckReport) error {
@@ -85,7 +82,6 @@ func Check(w io.Writer, st Style, r CheckReport) error {
 		p.blank()
 	}
 	for _, c := range loud {
-		p.b.Grow(len(c.Targets) * targetBytes)
 		c.Findings, c.Error = withoutCause(c.Findings, cause), withoutCause([]string{c.Error}, cause)[0]
 		p.loudCheck(c)
 		p.blank()
@@ -215,18 +211,66 @@ func (p *printer) loudCheck(c ComponentCheck) {
 	if len(c.Targets) > 0 {
 		p.field("targets", readinessCounts(c.Targets))
 	}
-	for _, t := range c.Targets {
-		if !t.Current && (t.Readiness != astern.Ready || st.Verbose) {
-			p.item(labelWidth, "", strong(t.Revision), "  ", readiness(t.Readiness))
-			for _, e := range st.evidence(t) {
-				p.item(labelWidth+2, "", e)
-			}
-		}
-	}
+	p.notReady(c)
 	if rev, d, ok := c.nextDoor(); ok {
 		p.field("next door", st.doorText(rev, d))
 	}
 	p.checkResults(c)
+}
+
+// notReady prints the targets that are not ready, all of them in a verbose report: what is the same of several is said once.
+func (p *printer) notReady(c ComponentCheck) {
+	const names = 8
+	cut := false
+	for _, g := range p.st.alike(c.Targets) {
+		p.item(labelWidth, "", strong(list(g.revisions, names)), "  ", readiness(g.first.Readiness))
+		for _, e := range p.st.evidence(g.first) {
+			p.item(labelWidth+2, "", e)
+		}
+		cut = cut || len(g.revisions) > names+1
+	}
+	if _, name, ok := astern.SplitAddress(c.Address); ok && cut {
+		p.command(labelWidth, "astern targets "+name)
+	}
+}
+
+// alikeTargets are targets of which the same is said.
+type alikeTargets struct {
+	revisions []string
+	first     astern.Target
+}
+
+// alike puts targets together of which a report says the same, in the order of the first of each.
+func (st Style) alike(targets []astern.Target) []*alikeTargets {
+	var out []*alikeTargets
+	of := map[string]*alikeTargets{}
+	var said []byte
+	for _, t := range targets {
+		if t.Current || t.Readiness == astern.Ready && !st.Verbose {
+			continue
+		}
+		said = st.said(said[:0], t)
+		g := of[string(said)]
+		if g == nil || st.Verbose { // a verbose report leaves nothing together
+			g = &alikeTargets{first: t}
+			of[string(said)], out = g, append(out, g)
+		}
+		g.revisions = append(g.revisions, t.Revision)
+	}
+	return out
+}
+
+// said adds what a report that is not verbose says of a target.
+func (st Style) said(to []byte, t astern.Target) []byte {
+	to = append(to, t.Readiness...)
+	for _, e := range t.Evidence {
+		if e.Readiness != astern.Ready {
+			for _, s := range [...]string{string(e.Readiness), e.What, st.age(e.Seen)} {
+				to = append(append(to, 0), s...)
+			}
+		}
+	}
+	return to
 }
 
 func approvalsText(n int) text {

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -72,6 +73,28 @@ func checkReport() CheckReport {
 		{Address: "production/site", Kind: "aws.s3site", WayUnknown: true, Targets: []astern.Target{{Revision: "r1", Readiness: astern.ReadyUnknown}},
 			Findings: []string{"whether there is a way back is unknown: not everything could be asked"}, Verdict: astern.Unknown},
 	}}
+}
+
+// manyTargets is a check of a component most of whose targets are at risk for the same reason: two that were seen at other times,
+// and one for another reason, between them.
+func manyTargets() CheckReport {
+	c := ComponentCheck{Address: "production/shop", Kind: "host.service", Current: "v40", Best: "v39", Command: "astern rollback shop --to v39",
+		Findings: []string{"its members run different revisions: v39, v40"}, Verdict: astern.Fail}
+	for n := 40; n > 0; n-- {
+		t := astern.Target{Address: c.Address, Revision: fmt.Sprintf("v%d", n), Current: n == 40, Readiness: astern.AtRisk, Evidence: []astern.Evidence{
+			{What: "release folder has its recorded hash", Readiness: astern.Ready, Seen: ago(time.Duration(n) * time.Second)},
+			{What: "it never completed a watch", Readiness: astern.AtRisk, Seen: ago(12 * time.Second)}}}
+		switch n {
+		case 39:
+			t.Readiness, t.Evidence = astern.Ready, t.Evidence[:1]
+		case 30:
+			t.Evidence[1].What = "last proven 97 d ago, the objective is 90 d"
+		case 20, 10:
+			t.Evidence[1].Seen = ago(3 * day)
+		}
+		c.Targets = append(c.Targets, t)
+	}
+	return CheckReport{Environment: "production", Verdict: astern.Fail, Components: []ComponentCheck{c}}
 }
 
 func shopPlan() astern.Plan {

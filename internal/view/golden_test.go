@@ -53,6 +53,7 @@ func renderings() []rendering {
 			r.Components, r.Verdict = r.Components[:1], astern.Pass
 			return Check(w, st, r)
 		}, nil},
+		{"check-many", func(w io.Writer, st Style) error { return Check(w, st, manyTargets()) }, nil},
 		{"plan", func(w io.Writer, st Style) error { return Plan(w, st, planView()) }, nil},
 		{"plan-loss", func(w io.Writer, st Style) error {
 			v := planView()

@@ -37,11 +37,17 @@ func (c crew) suffix() string {
 
 // lane returns one member's steps.
 func (j *journey) lane(c crew) []astern.Step {
-	out := j.before(c)
+	out := j.before(make([]astern.Step, 0, j.most()), c)
 	if j.swap {
 		out = append(out, j.swapStep(c, "swap"+c.suffix()))
 	}
-	return append(out, j.after(c)...)
+	return j.after(out, c)
+}
+
+// most is the most steps that a lane has.
+func (j *journey) most() int {
+	const most = 4 // out of traffic, the swap, the restart, and into traffic
+	return most + len(j.sp.component.Ready)
 }
 
 // sharedLane returns the steps of members one after another; the link of a host is swapped with its first member.
@@ -49,26 +55,27 @@ func (j *journey) sharedLane(members []place, swapped map[string]bool) []astern.
 	var out []astern.Step
 	for _, p := range members {
 		c := crew{members: []place{p}}
-		out = append(out, j.before(c)...)
+		out = j.before(out, c)
 		if !swapped[p.host] {
 			swapped[p.host] = true
 			out = append(out, j.swapStep(crew{members: on(j.sp.places, p.host)}, "swap-"+idOf(p.host)))
 		}
-		out = append(out, j.after(c)...)
+		out = j.after(out, c)
 	}
 	return out
 }
 
-func (j *journey) before(c crew) []astern.Step {
+// before adds what comes before the swap.
+func (j *journey) before(to []astern.Step, c crew) []astern.Step {
 	if j.sp.Commands == nil || j.sp.Commands.Drain == nil {
-		return nil
+		return to
 	}
-	return []astern.Step{j.commandStep(c, verbDrain, "take %s out of traffic", j.sp.Commands.Drain, astern.UndoInverse)}
+	return append(to, j.commandStep(c, verbDrain, "take %s out of traffic", j.sp.Commands.Drain, astern.UndoInverse))
 }
 
-// after returns what follows the swap: the restart, the checks that a member must pass, and the way back into traffic.
-func (j *journey) after(c crew) []astern.Step {
-	out := []astern.Step{j.restartStep(c)}
+// after adds what follows the swap: the restart, the checks that a member must pass, and the way back into traffic.
+func (j *journey) after(to []astern.Step, c crew) []astern.Step {
+	out := append(to, j.restartStep(c))
 	for _, name := range j.sp.component.Ready {
 		out = append(out, j.readyStep(c, name))
 	}

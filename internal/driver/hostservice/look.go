@@ -104,7 +104,7 @@ func seen(l layout, all []fields) (sight, error) {
 		case "releases":
 			s.real = f[1]
 		case "release":
-			s.addRelease(strings.TrimPrefix(f[1], "./"), f[2])
+			s.addListed(strings.TrimPrefix(f[1], "./"), f[2])
 		case "other":
 			s.ignored[f[1]] = f[2]
 		case "link":
@@ -124,19 +124,25 @@ func seen(l layout, all []fields) (sight, error) {
 	return s, nil
 }
 
-func (s *sight) addRelease(name, changed string) {
+// addListed is addRelease of a folder that look.sh lists.
+func (s *sight) addListed(name, changed string) {
+	sec, err := strconv.ParseInt(changed, 10, 64)
+	if err != nil {
+		s.ignored[name] = "its time of change can't be read: " + oneLine(changed)
+		return
+	}
+	s.addRelease(name, sec)
+}
+
+// addRelease notes a folder, which was last changed then, in seconds since 1970.
+func (s *sight) addRelease(name string, changed int64) {
 	switch {
 	case strings.HasPrefix(name, ".partial-"):
 		s.ignored[name] = "left by a copy that did not finish"
 	case !goodRevision(name):
 		s.ignored[name] = "not a name that a revision can have"
 	default:
-		sec, err := strconv.ParseInt(changed, 10, 64)
-		if err != nil {
-			s.ignored[name] = "its time of change can't be read: " + oneLine(changed)
-			return
-		}
-		s.releases[name] = time.Unix(sec, 0).UTC()
+		s.releases[name] = time.Unix(changed, 0).UTC()
 	}
 }
 

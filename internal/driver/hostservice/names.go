@@ -56,14 +56,27 @@ func said(text string) string { return oneLine(secret.Mask(text)) }
 
 // oneLine makes text fit for a state's value or an error.
 func oneLine(s string) string {
+	if s = strings.TrimSpace(s); len(s) <= 300 && plain(s) {
+		return s
+	}
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, strings.TrimSpace(s))
+	}, s)
 	if len(s) > 300 {
 		s = strings.ToValidUTF8(s[:300], "") + "…"
 	}
 	return strings.ToValidUTF8(s, "?")
+}
+
+// plain reports whether s is of ASCII's printable characters alone.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,10 +92,12 @@ func (s *sight) lookAtReleases(releases string) {
 	fd, err := openFolder(unix.AT_FDCWD, releases, 0)
 	if err == nil {
 		defer unix.Close(fd) // opened for reading only
+		var names []string
 		err = eachName(fd, func(name string) error {
-			s.addFound(fd, name)
+			names = append(names, name)
 			return nil
 		})
+		s.addAllFound(fd, names)
 	}
 	if err != nil {
 		s.trouble = releases + ": " + reason(err)
@@ -111,20 +112,30 @@ func (s *sight) lookAtReleases(releases string) {
 	}
 }
 
-// addFound notes what lies in the folder of the releases.
-func (s *sight) addFound(fd int, name string) {
-	var st unix.Stat_t
-	if statBelow(fd, name, &st) != nil || strings.HasPrefix(name, "..") { // gone meanwhile; the other reader does not see such a name
-		return
+// addAllFound notes what lies in the folder of the releases.
+func (s *sight) addAllFound(fd int, names []string) {
+	type found struct {
+		kind    string // "" when it is gone meanwhile
+		changed int64  // in seconds since 1970
 	}
-	switch kindOf(uint32(st.Mode)) {
-	case "l":
-		s.ignored[name] = aLink
-	case "d":
-		changed, _ := st.Mtim.Unix()
-		s.addRelease(name, strconv.FormatInt(changed, 10))
-	default:
-		s.ignored[name] = noFolder
+	all := make([]found, len(names))
+	spread(len(names), func(i int) {
+		var st unix.Stat_t
+		if statBelow(fd, names[i], &st) == nil && !strings.HasPrefix(names[i], "..") { // the other reader does not see such a name
+			all[i].kind = kindOf(uint32(st.Mode))
+			all[i].changed, _ = st.Mtim.Unix()
+		}
+	})
+	for i, f := range all {
+		switch f.kind {
+		case "":
+		case "l":
+			s.ignored[names[i]] = aLink
+		case "d":
+			s.addRelease(names[i], f.changed)
+		default:
+			s.ignored[names[i]] = noFolder
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package hostservice
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,23 +85,27 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 	}
 	group.Go(func() { parts[len(names)] = d.observeSource(ctx, sp, want) })
 	group.Wait()
-	values := 1
-	for _, part := range parts {
-		values += len(part)
+	// The others are added to the part with the most values: a host of thousands of releases is not copied.
+	largest := 0
+	for i, part := range parts {
+		if len(part) > len(parts[largest]) {
+			largest = i
+		}
 	}
-	state := astern.State{Address: c.Address(), Values: make(map[string]astern.Value, values)}
-	for _, part := range parts {
-		for p, v := range part {
-			state.Values[p] = v
+	state := astern.State{Address: c.Address(), Values: parts[largest]}
+	if state.Values == nil {
+		state.Values = map[string]astern.Value{}
+	}
+	for i, part := range parts {
+		if i != largest {
+			maps.Copy(state.Values, part)
 		}
 	}
 	if v, ok := overall(sp, state); ok {
 		state.Values["revision"] = v
 	}
-	for p := range state.Values {
-		if !want.any(p) {
-			delete(state.Values, p)
-		}
+	if !want.all {
+		maps.DeleteFunc(state.Values, func(p string, _ astern.Value) bool { return !want.any(p) })
 	}
 	return state, nil
 }
@@ -195,6 +200,7 @@ func (d *driver) observeHost(ctx context.Context, sp spec, name string, want ask
 	}
 	s, err := v.look(ctx)
 	if err == nil {
+		v.room(s)
 		v.hashes(ctx, name, s)
 	}
 	group.Wait()
@@ -209,6 +215,17 @@ func (d *driver) observeHost(ctx context.Context, sp spec, name string, want ask
 		v.hindered(inTheWay, notAsked, processes)
 	}
 	return v.values
+}
+
+// room makes room for what will be told of each release, so that the values need not move again and again as they become more.
+func (v *hostView) room(s sight) {
+	if !v.want.all {
+		return
+	}
+	const ofEach = 3 // its hash, when it was read, and its time
+	values := make(map[string]astern.Value, len(v.values)+ofEach*len(s.releases)*len(v.places)+len(s.ignored))
+	maps.Copy(values, v.values)
+	v.values = values
 }
 
 // needed reports whether anything is asked for that only the host can tell.
@@ -313,25 +330,15 @@ func (v *hostView) history(p place, s sight) {
 
 // hashes hashes each release that is asked for once, for all members of the host.
 func (v *hostView) hashes(ctx context.Context, name string, s sight) {
-	wanted := map[string][]string{} // revision -> members
-	for _, p := range v.places {
-		revisions := v.want.below(p.name + "/release")
-		if v.want.all {
-			revisions = sortedKeys(s.releases)
-		}
-		for _, rev := range revisions {
-			if goodRevision(rev) {
-				wanted[rev] = append(wanted[rev], p.name)
-			}
-		}
-	}
-	var revisions, folders []string
-	for _, rev := range sortedKeys(wanted) {
+	wanted, membersOf := v.wanted(s)
+	revisions := make([]string, 0, len(wanted))
+	folders := make([]string, 0, len(wanted))
+	for _, rev := range wanted {
 		if _, there := s.releases[rev]; there && s.trouble == "" {
 			revisions, folders = append(revisions, rev), append(folders, v.sp.releases+"/"+rev)
 			continue
 		}
-		for _, member := range wanted[rev] {
+		for _, member := range membersOf(rev) {
 			if s.trouble != "" {
 				v.unknown(member+"/release/"+rev, s.trouble)
 			}
@@ -339,10 +346,30 @@ func (v *hostView) hashes(ctx context.Context, name string, s sight) {
 	}
 	key := v.sp.component.Address() + " " + name + " " + s.real
 	for i, r := range v.d.read(ctx, readerOf(v.machine), v.want, key, folders, 10*v.sp.timeout) {
-		for _, member := range wanted[revisions[i]] {
+		for _, member := range membersOf(revisions[i]) {
 			v.content(member+"/release", revisions[i], r)
 		}
 	}
+}
+
+// wanted returns the revisions whose files are asked for, sorted, and for each of them the members for which they are.
+func (v *hostView) wanted(s sight) (revisions []string, membersOf func(revision string) []string) {
+	if v.want.all { // all that are there, for every member
+		members := make([]string, len(v.places))
+		for i, p := range v.places {
+			members[i] = p.name
+		}
+		return sortedKeys(s.releases), func(string) []string { return members }
+	}
+	of := map[string][]string{}
+	for _, p := range v.places {
+		for _, rev := range v.want.below(p.name + "/release") {
+			if goodRevision(rev) {
+				of[rev] = append(of[rev], p.name)
+			}
+		}
+	}
+	return sortedKeys(of), func(revision string) []string { return of[revision] }
 }
 
 // content notes the content hash of a folder, with the time at which its files were read.

@@ -41,12 +41,11 @@ func (d *driver) read(ctx context.Context, r reader, want asked, key string, fol
 	}
 	now := d.now().UTC()
 	listings := make([]listing, len(folders))
-	before := map[string]kept{}
+	var before map[string]kept
 	if want.all && d.proofs != nil {
 		listings = r.list(ctx, folders, timeout)
 		before = d.proof(ctx, key)
 	}
-	proof := map[string]kept{}
 	var unread []int
 	for i, folder := range folders {
 		k, ok := before[folder]
@@ -56,10 +55,15 @@ func (d *driver) read(ctx context.Context, r reader, want asked, key string, fol
 			continue
 		}
 		out[i] = reading{hashed: hashed{hash: k.hash, exists: true}, at: k.at, proven: true}
-		proof[folder] = k
 	}
 	if len(unread) == 0 {
 		return out
+	}
+	proof := map[string]kept{}
+	for i, folder := range folders {
+		if out[i].proven {
+			proof[folder] = before[folder]
+		}
 	}
 	paths := make([]string, len(unread))
 	for n, i := range unread {
@@ -82,19 +86,18 @@ const proofVersion = "folders 1\n"
 
 // proof returns what was kept under the key, by folder.
 func (d *driver) proof(ctx context.Context, key string) map[string]kept {
-	out := map[string]kept{}
 	doc, ok, err := d.proofs.Proof(ctx, key)
 	text, known := strings.CutPrefix(string(doc), proofVersion)
 	if err != nil || !ok || !known {
-		return out // then everything is read
+		return nil // then everything is read
 	}
+	out := make(map[string]kept, strings.Count(text, "\n"))
 	for line := range strings.Lines(text) {
-		words := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
-		if len(words) != 4 {
-			continue
-		}
-		if at, err := time.Parse(time.RFC3339Nano, words[2]); err == nil {
-			out[words[3]] = kept{digest: words[0], hash: words[1], at: at}
+		digest, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		hash, rest, _ := strings.Cut(rest, " ")
+		read, folder, whole := strings.Cut(rest, " ")
+		if at, err := time.Parse(time.RFC3339Nano, read); err == nil && whole {
+			out[folder] = kept{digest: digest, hash: hash, at: at}
 		}
 	}
 	return out

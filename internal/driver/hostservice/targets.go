@@ -22,6 +22,9 @@ func (r router) Targets(c astern.Component, s astern.State, h astern.History) []
 	v := view{sp: sp, s: s, h: h}
 	v.seen = v.latest()
 	v.current = v.only()
+	v.firsts = firsts(sp.places)
+	way := sp.way(sp.places[0])
+	v.unfindable = way.unit == "" && way.status == nil && way.pidFile == ""
 	v.onHosts = map[string][]place{}
 	for _, p := range sp.places {
 		v.onHosts[p.host] = append(v.onHosts[p.host], p)
@@ -50,6 +53,9 @@ type view struct {
 	seen    time.Time // of the newest value
 	current string    // "" when the members run several revisions
 	onHosts map[string][]place
+	firsts  []place // of each host
+	// unfindable says that nothing tells whether a process runs.
+	unfindable bool
 }
 
 func (v view) latest() time.Time {
@@ -128,7 +134,8 @@ func (v view) revisions() []string {
 
 // evidence returns what speaks for and against a revision.
 func (v view) evidence(rev string, d astern.Deployment) []astern.Evidence {
-	var out []astern.Evidence
+	const usual = 4
+	out := make([]astern.Evidence, 0, usual)
 	add := func(r astern.Readiness, at time.Time, format string, args ...any) {
 		if at.IsZero() {
 			at = v.seen
@@ -136,7 +143,7 @@ func (v view) evidence(rev string, d astern.Deployment) []astern.Evidence {
 		out = append(out, astern.Evidence{What: oneLine(fmt.Sprintf(format, args...)), Readiness: r, Seen: at})
 	}
 	byHash := map[string][]string{}
-	for _, p := range firsts(v.sp.places) {
+	for _, p := range v.firsts {
 		v.onHost(rev, d, p, byHash, add)
 		v.hindrances(p.host, add)
 	}
@@ -156,7 +163,7 @@ func (v view) evidence(rev string, d astern.Deployment) []astern.Evidence {
 	default:
 		add(astern.AtRisk, time.Time{}, "it never completed a watch")
 	}
-	if w := v.sp.way(v.sp.places[0]); w.unit == "" && w.status == nil && w.pidFile == "" {
+	if v.unfindable {
 		add(astern.AtRisk, time.Time{}, "after a crash a restart can't be found again: declare status or pid_file")
 	}
 	return out
