@@ -7,9 +7,14 @@ MAKEFLAGS   += --no-print-directory
 # Where need.sh puts moto and the command line of AWS, when the machine has none.
 export PATH := $(PATH):$(CURDIR)/build/moto/bin
 
+# One way of building for the program, the tests and the tools that read types: what has been compiled once is not compiled again for the
+# next. The race detector alone needs a C compiler.
+export GOFLAGS     += -trimpath
+export CGO_ENABLED := 0
+
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := bin/tools/staticcheck-v0.8.2
-BUILD       := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+BUILD       := go build -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
 # What every promise rests on: each statement is run by tests of its own package.
 COVERED     := ./internal/engine ./internal/planfile ./internal/store/sqlite ./internal/ledger
@@ -23,6 +28,7 @@ PROGRAM     := ./cmd/astern
 STORE       := ./internal/store/sqlite
 AT_ONCE     := ^Test(TwoOperators|Paused|Overdue|InitGoesOn|Store|ReadOnlyBesideWriter|SlowDisk|LogIsWaitedFor|ProcessesRace|ModelOfJournalAndLeases)|^TestScripts$$/^(watch|watching|deploy|rollback|rollback-all|pause|kill|interrupt|take-over|halfway|notify|check|incidents|lab|replay|settle|aws-appconfig|aws-ecs|aws-s3site)$$
 TEST        := go test -p 2 -timeout 20m -json
+RACE        := CGO_ENABLED=1 $(TEST) -race
 
 .PHONY: help build demo test bench proof coverage mutants lint fmt man clean need-go need-lab need-tests gofmt vet staticcheck house race darwin
 
@@ -88,17 +94,17 @@ race:
 	@echo '== go test -race' && mkdir -p build
 	@covered="$$(go list $(COVERED))" alone="$$(go list $(ALONE) $(STORE))" program="$$(go list $(PROGRAM))"; \
 	without() { grep -vxF "$$1"; }; both() { grep -xF "$$1"; }; \
-	{ $(TEST) -race $$(go list ./... | without "$$covered" | without "$$alone" | without "$$program") || failed=1; \
-		$(TEST) -race -run '$(AT_ONCE)' $(PROGRAM) $(STORE) || failed=1; \
+	{ $(RACE) $$(go list ./... | without "$$covered" | without "$$alone" | without "$$program") || failed=1; \
+		$(RACE) -run '$(AT_ONCE)' $(PROGRAM) $(STORE) || failed=1; \
 		$(TEST) -skip '$(AT_ONCE)' $(PROGRAM) || failed=1; \
 		$(TEST) $$(without "$$covered" <<<"$$alone") || failed=1; \
-		$(TEST) -race -coverprofile=build/coverage.race $$(without "$$alone" <<<"$$covered") || failed=1; \
+		$(RACE) -coverprofile=build/coverage.race $$(without "$$alone" <<<"$$covered") || failed=1; \
 		$(TEST) -coverprofile=build/coverage.alone $$(both "$$alone" <<<"$$covered") || failed=1; \
 		[ -z "$${failed:-}" ]; } | go run ./scripts/test-summary
 	@scripts/coverage.sh build/coverage.race build/coverage.alone
 
 darwin:
-	@echo '== GOOS=darwin GOARCH=arm64' && CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build -buildvcs=false -o /dev/null ./cmd/astern
+	@echo '== GOOS=darwin GOARCH=arm64' && GOOS=darwin GOARCH=arm64 go build -buildvcs=false -o /dev/null ./cmd/astern
 
 coverage: need-go ## fail when a statement of the engine, plan files, store or ledger is run by no test of theirs
 	@mkdir -p build

@@ -320,15 +320,27 @@ func (p *process) write(records []astern.Record) bool {
 	return p.append(answers) && p.append(intents)
 }
 
+// append numbers the records as the engine does: where somebody else has written in between, they are judged again behind that.
 func (p *process) append(records []astern.Record) bool {
-	news := p.fold.News(records, p.h.local())
-	if len(news) == 0 {
-		return true
+	for {
+		news := p.fold.News(records, p.h.local())
+		if len(news) == 0 {
+			return true
+		}
+		for i := range news {
+			news[i].Seq = p.fold.Seq() + 1 + int64(i)
+		}
+		switch err := p.eng.Journal.Append(context.Background(), p.eng.Execution, p.eng.Fence, news...); {
+		case errors.Is(err, engine.ErrBehind):
+			if !p.read() {
+				return false
+			}
+		case err != nil:
+			return p.stop(err)
+		default:
+			return p.read()
+		}
 	}
-	if err := p.eng.Journal.Append(context.Background(), p.eng.Execution, p.eng.Fence, news...); err != nil {
-		return p.stop(err)
-	}
-	return p.read()
 }
 
 // simStore is the model of the store as one process reaches it: writes may crash the process before or after, or leave open

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/engine"
@@ -299,29 +298,19 @@ func (h *house) judgeAttempts(l loaded) {
 	}
 }
 
-// judgeStops: nothing is begun later than a second after a person said stop; a process that was itself stopped looks first.
+// judgeStops: nothing is begun once it is written that a person said stop.
 func (h *house) judgeStops(l loaded) {
-	var stop time.Time
-	cancelled := false
+	stop, cancelled := false, false
 	for _, r := range l.records {
 		switch r.Kind {
 		case astern.RecordPaused, astern.RecordCancelled:
-			cancelled = cancelled || r.Kind == astern.RecordCancelled
-			if stop.IsZero() {
-				stop = r.At
-			}
+			stop, cancelled = true, cancelled || r.Kind == astern.RecordCancelled
 		case astern.RecordResumed:
-			if !cancelled {
-				stop = time.Time{}
-			}
+			stop = cancelled
 		case astern.RecordIntent:
-			if !stop.IsZero() && r.At.Sub(stop) > time.Second && !h.wasFrozen(r.Fence) {
-				h.wrong("%s: %s was begun %s after a person said stop", l.execution.ID, r.Step, r.At.Sub(stop))
+			if stop {
+				h.wrong("%s: %s was begun after a person had said stop", l.execution.ID, r.Step)
 			}
 		}
 	}
-}
-
-func (h *house) wasFrozen(fence int64) bool {
-	return slices.ContainsFunc(h.processes, func(p *process) bool { return p.eng.Fence == fence && !p.frozen.IsZero() })
 }
