@@ -27,6 +27,10 @@ ALONE       := ./bench/detect ./internal/config ./internal/detect ./internal/led
 PROGRAM     := ./cmd/astern
 STORE       := ./internal/store/sqlite
 AT_ONCE     := ^Test(TwoOperators|Paused|Overdue|InitGoesOn|Store|ReadOnlyBesideWriter|SlowDisk|LogIsWaitedFor|ProcessesRace|ModelOfJournalAndLeases)|^TestScripts$$/^(watch|watching|deploy|rollback|rollback-all|pause|kill|interrupt|take-over|halfway|notify|check|incidents|lab|replay|settle|aws-appconfig|aws-ecs|aws-s3site)$$
+# Tests of the application that do one thing again and again: for many seeds, for all plans that are kept, at each point at which a process can
+# die. The other tests of the package go the same ways under the race detector.
+APP         := ./internal/app
+AGAIN       := ^Test(HouseSimulation|HouseSeeds|OutboxSimulation|NobodyVouches|OldJournals|KilledAnywhere|WatchKilled|WatchQuietly|WatchFaults)$$
 TEST        := go test -p 2 -timeout 20m -json
 RACE        := CGO_ENABLED=1 $(TEST) -race
 
@@ -94,8 +98,9 @@ race:
 	@echo '== go test -race' && mkdir -p build
 	@covered="$$(go list $(COVERED))" alone="$$(go list $(ALONE) $(STORE))" program="$$(go list $(PROGRAM))"; \
 	without() { grep -vxF "$$1"; }; both() { grep -xF "$$1"; }; \
-	{ $(RACE) $$(go list ./... | without "$$covered" | without "$$alone" | without "$$program") || failed=1; \
+	{ $(RACE) -skip '$(AGAIN)' $$(go list ./... | without "$$covered" | without "$$alone" | without "$$program") || failed=1; \
 		$(RACE) -run '$(AT_ONCE)' $(PROGRAM) $(STORE) || failed=1; \
+		$(TEST) -run '$(AGAIN)' $(APP) || failed=1; \
 		$(TEST) -skip '$(AT_ONCE)' $(PROGRAM) || failed=1; \
 		$(TEST) $$(without "$$covered" <<<"$$alone") || failed=1; \
 		$(RACE) -coverprofile=build/coverage.race $$(without "$$alone" <<<"$$covered") || failed=1; \

@@ -459,6 +459,32 @@ func made(t *testing.T, name string) string {
 	return strings.TrimSpace(string(m[1]))
 }
 
+// AGAIN names tests of APP, and of no other package: those would run nowhere.
+func TestHouseAgain(t *testing.T) {
+	parts := regexp.MustCompile(`^\^Test\(([^)]+)\)\$\$$`).FindStringSubmatch(made(t, "AGAIN"))
+	if parts == nil {
+		t.Fatalf("the Makefile's AGAIN is no ^Test(…)$$ any more: %s", made(t, "AGAIN"))
+	}
+	app := strings.TrimPrefix(made(t, "APP"), "./")
+	for name := range strings.SplitSeq(parts[1], "|") {
+		found := false
+		for _, s := range sources(t) {
+			for _, d := range s.file.Decls {
+				f, ok := d.(*ast.FuncDecl)
+				if !ok || f.Name.Name != "Test"+name {
+					continue
+				}
+				if found = s.folder == app; !found {
+					t.Errorf("%s: AGAIN in the Makefile leaves out this test, which then runs nowhere: give it another name", fset.Position(f.Pos()))
+				}
+			}
+		}
+		if !found {
+			t.Errorf("the Makefile's AGAIN names Test%s, which %s does not have", name, app)
+		}
+	}
+}
+
 // begins reports whether a node starts a goroutine: by the statement, by a WaitGroup or an errgroup, by package context or time.
 func begins(n ast.Node) bool {
 	switch n := n.(type) {

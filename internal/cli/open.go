@@ -51,9 +51,7 @@ func (s *session) with(ctx context.Context, m access, f func(a *app.App) error) 
 	if err != nil {
 		giveUp()
 		if m == reading {
-			if store, e := open(); e == nil {
-				store.Close() // nothing was written
-			}
+			closeSoon(open)
 		}
 		return err
 	}
@@ -83,6 +81,23 @@ func (s *session) with(ctx context.Context, m access, f func(a *app.App) error) 
 		s.post(ctx, a)
 	}
 	return err
+}
+
+// closeSoon closes a store that is being opened and was not needed. It waits a moment only: the folder may lie on a disk that does not
+// answer, and a person waits for another error.
+func closeSoon(open func() (Store, error)) {
+	const atMost = 500 * time.Millisecond
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		if store, err := open(); err == nil {
+			store.Close() // nothing was written
+		}
+	}()
+	select {
+	case <-closed:
+	case <-time.After(atMost):
+	}
 }
 
 // post sends the notices that the command has queued: one short try, after all is done. What can't be sent waits for the watch,

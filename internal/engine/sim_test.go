@@ -27,9 +27,13 @@ const simRuns = 2000
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	first, count := proof.Seeds(t, simRuns)
-	stopped := 0
+	stopped, began, took := 0, time.Now(), time.Duration(0)
 	for seed := first; seed < first+count; seed++ {
-		synctest.Test(t, func(t *testing.T) { stopped += simulate(t, seed, (*sim).once) })
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			stopped += simulate(t, seed, (*sim).once)
+			took += time.Since(began)
+		})
 		if t.Failed() {
 			t.Fatalf("repeat it: ASTERN_PROOF_FIRST=%d ASTERN_PROOF_COUNT=1 go test -run '^TestSimulation$' ./internal/engine", seed)
 		}
@@ -37,20 +41,34 @@ func TestSimulation(t *testing.T) {
 	if stopped == 0 && count >= 1000 {
 		t.Error("no step was stopped in any run")
 	}
-	proof.Figures(t, map[string]float64{"runs": float64(count), "stopped": float64(stopped)})
+	figures := simulated(t, count, took, time.Since(began))
+	figures["stopped"] = float64(stopped)
+	proof.Figures(t, figures)
 }
 
 // TestLoopSimulation does the same with the loop itself and its goroutines; the order of answers is the scheduler's.
 func TestLoopSimulation(t *testing.T) {
 	t.Parallel()
 	first, count := proof.Seeds(t, 1000)
+	began, took := time.Now(), time.Duration(0)
 	for seed := first; seed < first+count; seed++ {
-		synctest.Test(t, func(t *testing.T) { simulate(t, seed, (*sim).loop) })
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			simulate(t, seed, (*sim).loop)
+			took += time.Since(began)
+		})
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	proof.Figures(t, map[string]float64{"runs": float64(count)})
+	proof.Figures(t, simulated(t, count, took, time.Since(began)))
+}
+
+// simulated returns the figures of so many runs, which took so long by the simulated clock and by the real one.
+func simulated(t *testing.T, runs uint64, took, really time.Duration) map[string]float64 {
+	perSecond := took.Hours() / really.Seconds()
+	t.Logf("%.0f simulated hours in %.1f s: %.0f hours a second", took.Hours(), really.Seconds(), perSecond)
+	return map[string]float64{"runs": float64(runs), "simulated_hours": took.Hours(), "min_simulated_hours_per_second": perSecond}
 }
 
 // sim is one simulated run.

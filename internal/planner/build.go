@@ -731,10 +731,10 @@ func (b *builder) estimate() {
 		}
 		switch {
 		case st.Each != nil:
-			if f, ok := b.plan.Fleet(st.Each.Address); !ok || st.Each.From < 0 || st.Each.To > len(f.Members) {
+			if f, ok := b.plan.Fleet(st.Each.Address); !ok || st.Each.From < 0 || st.Each.From > st.Each.To || st.Each.To > len(f.Members) {
 				continue // planfile.Validate says so
 			}
-			lanes, longest = max(0, st.Each.To-st.Each.From), one
+			lanes, longest = st.Each.To-st.Each.From, one
 		case st.Parallel > 1:
 			lanes = len(st.Steps)
 		default:

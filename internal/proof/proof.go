@@ -25,6 +25,20 @@ func Seeds(t testing.TB, share uint64) (first, count uint64) {
 	return variable(t, FirstVariable, 0), variable(t, CountVariable, share)
 }
 
+// Again returns the seeds that once showed something wrong, and then those that this process is to try: count beginning at first, by
+// default those of the share. Where others than the share are asked for, it is those alone.
+func Again(t testing.TB, share uint64, once ...uint64) (seeds []uint64) {
+	t.Helper()
+	first, count := Seeds(t, share)
+	if os.Getenv(FirstVariable) == "" {
+		seeds = append(seeds, once...)
+	}
+	for n := range count {
+		seeds = append(seeds, first+n)
+	}
+	return seeds
+}
+
 func variable(t testing.TB, name string, otherwise uint64) uint64 {
 	t.Helper()
 	text := os.Getenv(name)

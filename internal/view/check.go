@@ -220,27 +220,36 @@ func (p *printer) loudCheck(c ComponentCheck) {
 
 // notReady prints the targets that are not ready, all of them in a verbose report: what is the same of several is said once.
 func (p *printer) notReady(c ComponentCheck) {
-	const names = 8
-	cut := false
-	for _, g := range p.st.alike(c.Targets) {
+	const names, most = 8, 20
+	groups := p.st.alike(c.Targets)
+	left := 0
+	for i, g := range groups {
+		if i >= most && !p.st.Verbose {
+			left += len(g.revisions)
+			continue
+		}
+		left += max(0, len(g.revisions)-names-1)
 		p.item(labelWidth, "", strong(list(g.revisions, names)), "  ", readiness(g.first.Readiness))
 		for _, e := range p.st.evidence(g.first) {
 			p.item(labelWidth+2, "", e)
 		}
-		cut = cut || len(g.revisions) > names+1
 	}
-	if _, name, ok := astern.SplitAddress(c.Address); ok && cut {
-		p.command(labelWidth, "astern targets "+name)
+	switch over := len(groups) - most; {
+	case left == 0:
+	case over > 0 && !p.st.Verbose:
+		p.item(labelWidth, "", dim(fmt.Sprintf("and others for %s (-v shows all)", plural(int64(over), "further reason"))))
+	default:
+		p.item(labelWidth, "", dim("(-v shows all)"))
 	}
 }
 
 // alikeTargets are targets of which the same is said.
 type alikeTargets struct {
 	revisions []string
-	first     astern.Target
+	first     astern.Target // in whose evidence REVISION stands for the name where there are several
 }
 
-// alike puts targets together of which a report says the same, in the order of the first of each.
+// alike puts targets together of which a report says the same but for their own name, in the order of the first of each.
 func (st Style) alike(targets []astern.Target) []*alikeTargets {
 	var out []*alikeTargets
 	of := map[string]*alikeTargets{}
@@ -249,11 +258,17 @@ func (st Style) alike(targets []astern.Target) []*alikeTargets {
 		if t.Current || t.Readiness == astern.Ready && !st.Verbose {
 			continue
 		}
+		if st.Verbose { // which leaves nothing together
+			out = append(out, &alikeTargets{[]string{t.Revision}, t})
+			continue
+		}
 		said = st.said(said[:0], t)
 		g := of[string(said)]
-		if g == nil || st.Verbose { // a verbose report leaves nothing together
+		if g == nil {
 			g = &alikeTargets{first: t}
 			of[string(said)], out = g, append(out, g)
+		} else if len(g.revisions) == 1 {
+			g.first = nameless(g.first)
 		}
 		g.revisions = append(g.revisions, t.Revision)
 	}
@@ -265,12 +280,47 @@ func (st Style) said(to []byte, t astern.Target) []byte {
 	to = append(to, t.Readiness...)
 	for _, e := range t.Evidence {
 		if e.Readiness != astern.Ready {
-			for _, s := range [...]string{string(e.Readiness), e.What, st.age(e.Seen)} {
+			for _, s := range [...]string{string(e.Readiness), withoutName(e.What, t.Revision), st.age(e.Seen)} {
 				to = append(append(to, 0), s...)
 			}
 		}
 	}
 	return to
+}
+
+// nameless is the target with REVISION for its name in what is said of it.
+func nameless(t astern.Target) astern.Target {
+	t.Evidence = slices.Clone(t.Evidence)
+	for i, e := range t.Evidence {
+		t.Evidence[i].What = withoutName(e.What, t.Revision)
+	}
+	return t
+}
+
+// withoutName puts REVISION in the place of a revision's name where it stands by itself. A number stays: what is counted may be the
+// same by chance.
+func withoutName(s, revision string) string {
+	if !strings.Contains(s, revision) || strings.Trim(revision, "0123456789") == "" {
+		return s
+	}
+	const partOfName = "._-+:"
+	part := func(c byte) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(partOfName, c) >= 0
+	}
+	var out strings.Builder
+	for at := 0; ; {
+		i := strings.Index(s[at:], revision)
+		if i < 0 {
+			return out.String() + s[at:]
+		}
+		end := at + i + len(revision)
+		if at+i > 0 && part(s[at+i-1]) || end < len(s) && part(s[end]) {
+			out.WriteString(s[at:end])
+		} else {
+			out.WriteString(s[at:at+i] + "REVISION")
+		}
+		at = end
+	}
 }
 
 func approvalsText(n int) text {

@@ -76,7 +76,7 @@ func checkReport() CheckReport {
 }
 
 // manyTargets is a check of a component most of whose targets are at risk for the same reason: two that were seen at other times,
-// and one for another reason, between them.
+// and one for another reason, between them; others are broken.
 func manyTargets() CheckReport {
 	c := ComponentCheck{Address: "production/shop", Kind: "host.service", Current: "v40", Best: "v39", Command: "astern rollback shop --to v39",
 		Findings: []string{"its members run different revisions: v39, v40"}, Verdict: astern.Fail}
@@ -93,6 +93,14 @@ func manyTargets() CheckReport {
 			t.Evidence[1].Seen = ago(3 * day)
 		}
 		c.Targets = append(c.Targets, t)
+	}
+	for n := range 60 { // what retention has removed, told by its own name, and what is each time another reason
+		what := fmt.Sprintf("the release folder releases/old-%d is not on web-1", n)
+		if n%2 == 0 {
+			what = fmt.Sprintf("the files on web-1 were changed: %06x was recorded, old-%d-0 is there", n, n)
+		}
+		c.Targets = append(c.Targets, astern.Target{Address: c.Address, Revision: fmt.Sprintf("old-%d", n), Readiness: astern.Broken,
+			Evidence: []astern.Evidence{{What: what, Readiness: astern.Broken, Seen: ago(time.Second)}}})
 	}
 	return CheckReport{Environment: "production", Verdict: astern.Fail, Components: []ComponentCheck{c}}
 }

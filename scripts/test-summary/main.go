@@ -90,6 +90,11 @@ func (s *summary) add(e event) {
 		case "pass":
 			s.passed++
 			s.tests = append(s.tests, e)
+			for line := range strings.Lines(s.take(e)) {
+				if strings.Contains(line, " simulated hours in ") {
+					fmt.Fprintf(s.out, "     %s %s: %s\n", e.Package, e.Test, strings.TrimSpace(line))
+				}
+			}
 		case "skip":
 			s.skipped++
 			s.skips = append(s.skips, e.Package+" "+e.Test+": "+reason(s.take(e)))

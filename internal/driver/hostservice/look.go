@@ -127,11 +127,11 @@ func seen(l layout, all []fields) (sight, error) {
 // addListed is addRelease of a folder that look.sh lists.
 func (s *sight) addListed(name, changed string) {
 	sec, err := strconv.ParseInt(changed, 10, 64)
-	if err != nil {
-		s.ignored[name] = "its time of change can't be read: " + oneLine(changed)
-		return
-	}
 	s.addRelease(name, sec)
+	if _, is := s.releases[name]; is && err != nil {
+		delete(s.releases, name)
+		s.ignored[name] = "its time of change can't be read: " + oneLine(changed)
+	}
 }
 
 // addRelease notes a folder, which was last changed then, in seconds since 1970.

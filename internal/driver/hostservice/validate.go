@@ -100,6 +100,9 @@ func judgeInstances(sp spec, add adder) {
 		if !goodName(in.Name) {
 			add(at+"/name", "use letters, digits, dot, - and _, beginning with a letter or digit", "%q is no name of an instance", in.Name)
 		}
+		if in.Name == "source" {
+			add(at+"/name", "give it another name", "source is where releases are copied from, and no instance")
+		}
 		if other, twice := seen[idOf(in.Name)]; twice {
 			what := fmt.Sprintf("%q stands twice", in.Name)
 			if other != in.Name {

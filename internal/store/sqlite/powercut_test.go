@@ -25,9 +25,10 @@ import (
 // was acknowledged, and of what was not acknowledged all or nothing.
 func TestPowerCuts(t *testing.T) {
 	t.Setenv("TMPDIR", quickFolder())
-	first, count := proof.Seeds(t, 40)
 	figures := map[string]float64{}
-	for seed := first; seed < first+count; seed++ {
+	// 181: opening anew after a failed commit left neither what was acknowledged nor what had failed. 6917: what the next one read from
+	// the page cache was not on the disk.
+	for _, seed := range proof.Again(t, 40, 181, 6917) {
 		powerCuts(t, seed, figures)
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
