@@ -203,7 +203,6 @@ func (d *decision) stand(st *stage) {
 		}
 	}
 	if !asks && st.plan.OnFailure == astern.OnFailureUndo {
-		d.holds = nil
 		d.actions = append(d.actions, Action{Kind: MakePlan, Undo: true, Within: planTime})
 		return
 	}

@@ -304,6 +304,40 @@ func TestStageThatFails(t *testing.T) {
 	}
 }
 
+// TestHoldsNameTheirStage: what keeps an execution in its second stage, or from being continued after it, is told of that stage.
+func TestHoldsNameTheirStage(t *testing.T) {
+	of := func(step string, r astern.Record) astern.Record { r.Step = step; return r }
+	call := func(step string) astern.Record {
+		r := of(step, intended(0))
+		r.Call.Step = step
+		return r
+	}
+	done := rec(0, astern.RecordOp, with(astern.Op{Status: astern.OpDone}))
+	pause := astern.Record{At: after(1), Kind: astern.RecordPaused}
+	noPlan := astern.Record{At: after(1), Kind: astern.RecordUnprepared, Code: astern.Refused, Text: "no plan"}
+	second := []astern.Record{call("2.b"), of("2.b", done)}
+	undo := func(p *astern.Plan) { p.Stages[1].OnFailure = astern.OnFailureUndo }
+	more := func(p *astern.Plan) { p.Then = &astern.Then{Because: "there is more"} }
+	for name, c := range map[string]struct {
+		told []astern.Record
+		hold engine.HoldKind
+		more func(p *astern.Plan)
+	}{
+		"paused":             {[]astern.Record{pause}, engine.HoldPaused, func(*astern.Plan) {}},
+		"refused":            {[]astern.Record{of("2.b", rec(0, astern.RecordRefused))}, engine.HoldRefused, func(*astern.Plan) {}},
+		"no plan to undo it": {[]astern.Record{call("2.b"), of("2.b", rec(0, astern.RecordOp, with(fails(astern.Denied)))), noPlan}, engine.HoldPlan, undo},
+		"no plan goes on":    {then(second, noPlan), engine.HoldPlan, more},
+		"paused at its end":  {then(second, pause), engine.HoldPaused, more},
+	} {
+		p := planOf(stepsOf("1.a"), stepsOf("2.b"))
+		c.more(&p)
+		got := foldOf(t, p, then([]astern.Record{takenAt(0), call("1.a"), of("1.a", done)}, c.told...)...).Decide(after(2))
+		if len(got) != 1 || len(got[0].Holds) != 1 || got[0].Holds[0].Kind != c.hold || got[0].Holds[0].Stage != 2 {
+			t.Errorf("%s: %+v, want that it holds in stage 2", name, got)
+		}
+	}
+}
+
 // TestEarliestWaitCounts: of two steps that wait the one that is due first says when to look again.
 func TestEarliestWaitCounts(t *testing.T) {
 	p := fleetOf(2, stepsOf("1.a"))
