@@ -377,9 +377,9 @@ func pause(id string, n int) time.Duration {
 	return d + d*time.Duration(h.Sum32()%256)/1024
 }
 
-// A driver is asked no more often than every tenth of a second and no less often than every five minutes.
+// A driver is asked no more often than every fiftieth of a second and no less often than every five minutes.
 const (
-	pollLeast = 100 * time.Millisecond
+	pollLeast = 20 * time.Millisecond
 	pollMost  = 5 * time.Minute
 )
 

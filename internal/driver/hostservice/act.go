@@ -205,7 +205,7 @@ func (a *actor) Start(ctx context.Context, call astern.Call) astern.Op {
 	case verbSwap:
 		return o.swap(ctx, a.now())
 	case verbRestart:
-		return o.startRestart(ctx, a.now())
+		return o.startRestart(ctx, a.now)
 	case verbCopy:
 		return o.copy(ctx)
 	}

@@ -43,7 +43,7 @@ func (o *order) beforeRestart(ctx context.Context) (astern.Image, error) {
 }
 
 // startRestart runs what restarts the instance. The process is then watched by Poll.
-func (o *order) startRestart(ctx context.Context, now time.Time) astern.Op {
+func (o *order) startRestart(ctx context.Context, now func() time.Time) astern.Op {
 	p := o.who[0]
 	var commands [][]string
 	switch {
@@ -73,7 +73,9 @@ func (o *order) startRestart(ctx context.Context, now time.Time) astern.Op {
 			return o.afterFailure(ctx, argv, code, text)
 		}
 	}
-	return running(map[string]string{handleStarted: millis(now)}, "restarted; waiting for the process", o.pause())
+	// It may live already: then its uptime begins now, and not when somebody asks the next time.
+	restarted := now()
+	return o.pollRestart(ctx, astern.Op{Handle: map[string]string{handleStarted: millis(restarted)}}, restarted)
 }
 
 func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
@@ -200,7 +202,8 @@ func (o *order) pollRestart(ctx context.Context, op astern.Op, now time.Time) as
 	if now.UnixMilli()-since >= o.uptime.Milliseconds() {
 		return done(fmt.Sprintf("%s runs as process %s", o.who[0].name, pidOf(proc.identity)))
 	}
-	return running(handle, fmt.Sprintf("process %s lives; it must do so for %s", pidOf(proc.identity), o.uptime), o.pause())
+	left := o.uptime - time.Duration(now.UnixMilli()-since)*time.Millisecond
+	return running(handle, fmt.Sprintf("process %s lives; it must do so for %s", pidOf(proc.identity), o.uptime), min(left.Seconds(), 1))
 }
 
 func pidOf(identity string) string {
