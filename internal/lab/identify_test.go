@@ -24,7 +24,7 @@ print(os.path.dirname(botocore.__file__), botocore.__version__)`})
 		t.Skipf("the table is of botocore %s, here is %s: run scripts/labmodels with that", want, version)
 	}
 	cmd := exec.Command("go", "run", "./scripts/labmodels", "-botocore", folder)
-	cmd.Dir, cmd.Stderr = "../..", os.Stderr
+	cmd.Dir, cmd.Stderr, cmd.Env = "../..", os.Stderr, append(os.Environ(), "CGO_ENABLED=0")
 	got, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)

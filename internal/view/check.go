@@ -297,12 +297,13 @@ func nameless(t astern.Target) astern.Target {
 	return t
 }
 
-// withoutName puts REVISION in the place of a revision's name where it stands by itself. A number stays: what is counted may be the
-// same by chance.
+// withoutName puts REVISION in the place of a revision's name where it stands by itself. A number must be the last of a path: what is
+// counted may be the same by chance.
 func withoutName(s, revision string) string {
-	if !strings.Contains(s, revision) || strings.Trim(revision, "0123456789") == "" {
+	if revision == "" || !strings.Contains(s, revision) {
 		return s
 	}
+	number := strings.Trim(revision, "0123456789") == ""
 	const partOfName = "._-+:"
 	part := func(c byte) bool {
 		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(partOfName, c) >= 0
@@ -314,7 +315,7 @@ func withoutName(s, revision string) string {
 			return out.String() + s[at:]
 		}
 		end := at + i + len(revision)
-		if at+i > 0 && part(s[at+i-1]) || end < len(s) && part(s[end]) {
+		if at+i > 0 && part(s[at+i-1]) || end < len(s) && part(s[end]) || number && (at+i == 0 || s[at+i-1] != '/') {
 			out.WriteString(s[at:end])
 		} else {
 			out.WriteString(s[at:at+i] + "REVISION")

@@ -145,6 +145,24 @@ func TestProcessThatDiesAfterAMoment(t *testing.T) {
 	}
 }
 
+// A first try that is seen and ends is no end where somebody tries again at once: the second one counts, from when it is seen.
+func TestProcessThatIsTriedAgain(t *testing.T) {
+	l := newLab(t, func(_ string, _ *astern.Component, s *Settings) { s.Uptime = Duration(500 * time.Millisecond) })
+	l.release("v1", `[ ! -e tried ] || exec sleep 1000
+touch tried
+(sleep 0.6; ./links/a/run & echo $! >run/a.pid) >/dev/null 2>&1 &
+sleep 0.2
+exit 1`)
+	calls := l.calls(l.route(astern.VerbRollback, "v1", 100), 1) // of a, and then of b
+	l.act(calls[0], astern.OpDone)
+	c := l.before(calls[1])
+	first := l.driver.Actor.Start(t.Context(), c)
+	op := l.finish(c, first)
+	if op.Status != astern.OpDone || first.Handle[handleIdentity] == "" || strings.Contains(op.Progress, pidOf(first.Handle[handleIdentity])) {
+		t.Errorf("the first answer is %+v, the last %+v", first, op)
+	}
+}
+
 func TestRestartThatFails(t *testing.T) {
 	both(t, func(t *testing.T, l *lab) {
 		l.write("fail-restart", "", 0o644)

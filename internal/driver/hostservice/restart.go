@@ -169,13 +169,17 @@ func (o *order) awaitEnd(ctx context.Context) (astern.Op, bool) {
 // pollRestart tells whether a new process lives, and has lived for the uptime.
 func (o *order) pollRestart(ctx context.Context, op astern.Op, now time.Time) astern.Op {
 	started, err := strconv.ParseInt(op.Handle[handleStarted], 10, 64)
-	if err != nil {
+	if err != nil || started > now.UnixMilli() { // the clock may have been set back
 		started = now.UnixMilli()
 	}
 	handle := map[string]string{handleStarted: strconv.FormatInt(started, 10)}
 	late := !o.call.Deadline.IsZero() && now.After(o.call.Deadline)
 	proc := processOf(ctx, o.machine, o.way(o.who[0]))
 	seen := op.Handle[handleIdentity]
+	grace := appears // one that was seen and is gone may be a launcher, or a first try that a supervisor repeats
+	if seen == "" {
+		grace = max(o.uptime, appears)
+	}
 	switch {
 	case proc.unknown && o.unit == "" && o.status == nil && o.pidFile == "":
 		return done("the command succeeded; the process can't be seen: declare status or pid_file")
@@ -183,7 +187,7 @@ func (o *order) pollRestart(ctx context.Context, op astern.Op, now time.Time) as
 		return running(op.Handle, "the process can't be seen: "+proc.why, 1)
 	case proc.identity == "" && proc.starting && !late:
 		return running(handle, "starting", o.pause())
-	case proc.identity == "" && seen == "" && now.UnixMilli()-started < max(o.uptime, appears).Milliseconds():
+	case proc.identity == "" && now.UnixMilli()-started < grace.Milliseconds():
 		return running(handle, "restarted; waiting for the process", o.pause())
 	case proc.identity == "":
 		return o.died(ctx, proc)
