@@ -27,13 +27,9 @@ const simRuns = 2000
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	first, count := proof.Seeds(t, simRuns)
-	stopped, began, took := 0, time.Now(), time.Duration(0)
+	stopped, spent := 0, watch{}
 	for seed := first; seed < first+count; seed++ {
-		synctest.Test(t, func(t *testing.T) {
-			began := time.Now()
-			stopped += simulate(t, seed, (*sim).once)
-			took += time.Since(began)
-		})
+		spent.bubble(t, func(t *testing.T) { stopped += simulate(t, seed, (*sim).once) })
 		if t.Failed() {
 			t.Fatalf("repeat it: ASTERN_PROOF_FIRST=%d ASTERN_PROOF_COUNT=1 go test -run '^TestSimulation$' ./internal/engine", seed)
 		}
@@ -41,7 +37,7 @@ func TestSimulation(t *testing.T) {
 	if stopped == 0 && count >= 1000 {
 		t.Error("no step was stopped in any run")
 	}
-	figures := simulated(t, count, took, time.Since(began))
+	figures := spent.figures(t, count)
 	figures["stopped"] = float64(stopped)
 	proof.Figures(t, figures)
 }
@@ -50,25 +46,32 @@ func TestSimulation(t *testing.T) {
 func TestLoopSimulation(t *testing.T) {
 	t.Parallel()
 	first, count := proof.Seeds(t, 1000)
-	began, took := time.Now(), time.Duration(0)
+	spent := watch{}
 	for seed := first; seed < first+count; seed++ {
-		synctest.Test(t, func(t *testing.T) {
-			began := time.Now()
-			simulate(t, seed, (*sim).loop)
-			took += time.Since(began)
-		})
+		spent.bubble(t, func(t *testing.T) { simulate(t, seed, (*sim).loop) })
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	proof.Figures(t, simulated(t, count, took, time.Since(began)))
+	proof.Figures(t, spent.figures(t, count))
 }
 
-// simulated returns the figures of so many runs, which took so long by the simulated clock and by the real one.
-func simulated(t *testing.T, runs uint64, took, really time.Duration) map[string]float64 {
-	perSecond := took.Hours() / really.Seconds()
-	t.Logf("%.0f simulated hours in %.1f s: %.0f hours a second", took.Hours(), really.Seconds(), perSecond)
-	return map[string]float64{"runs": float64(runs), "simulated_hours": took.Hours(), "min_simulated_hours_per_second": perSecond}
+// watch adds up how long runs take, by the simulated clock of their bubbles and by the real one.
+type watch struct{ simulated, really time.Duration }
+
+func (w *watch) bubble(t *testing.T, run func(*testing.T)) {
+	stop := func(sum *time.Duration, began time.Time) { *sum += time.Since(began) }
+	defer stop(&w.really, time.Now())
+	synctest.Test(t, func(t *testing.T) {
+		defer stop(&w.simulated, time.Now())
+		run(t)
+	})
+}
+
+func (w *watch) figures(t *testing.T, runs uint64) map[string]float64 {
+	hours, perSecond := w.simulated.Hours(), w.simulated.Hours()/w.really.Seconds()
+	t.Logf("%.0f simulated hours in %.1f s: %.0f hours a second", hours, w.really.Seconds(), perSecond)
+	return map[string]float64{"runs": float64(runs), "simulated_hours": hours, "min_simulated_hours_per_second": perSecond}
 }
 
 // sim is one simulated run.

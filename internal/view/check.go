@@ -236,7 +236,7 @@ func (p *printer) notReady(c ComponentCheck) {
 	}
 	switch over := len(groups) - most; {
 	case left == 0:
-	case over > 0 && !p.st.Verbose:
+	case over > 0: // a verbose report leaves nothing out
 		p.item(labelWidth, "", dim(fmt.Sprintf("and others for %s (-v shows all)", plural(int64(over), "further reason"))))
 	default:
 		p.item(labelWidth, "", dim("(-v shows all)"))
