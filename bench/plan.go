@@ -168,7 +168,7 @@ func (w applyWorld) plan() error {
 }
 
 // byShell has a shell run the commands that the plan shows a person, but those of astern itself, and wait as long as astern does: until
-// a process has lived for its uptime, and until its check passes.
+// a process has lived for its uptime, until its check passes, and until the checks of each gate do.
 func (w applyWorld) byShell() (float64, error) {
 	if err := w.plan(); err != nil {
 		return 0, err
@@ -204,12 +204,22 @@ func typed(file string) (string, error) {
 				case strings.HasPrefix(command, "astern "):
 					continue
 				case s.Step.Kind == "check":
-					command = "until " + command + " >/dev/null; do sleep 0.05; done" // the check's interval
+					command = passes(command)
 				case s.Step.Verb == "restart":
 					command = "(" + command + ")\nsleep 0.05" // the uptime
 				}
 				script += command + "\n"
 				commands++
+			}
+		}
+		if p.Stages[i].Gate == nil {
+			continue
+		}
+		for _, id := range p.Stages[i].Gate.Checks { // who comes by the gate has seen that they pass
+			for _, c := range p.Checks {
+				if c.ID() == id {
+					script += passes(strings.Join(c.Command.Argv, " ")) + "\n"
+				}
 			}
 		}
 	}
@@ -218,6 +228,9 @@ func typed(file string) (string, error) {
 	}
 	return script, nil
 }
+
+// passes is a shell's way to wait until a check passes, as often as the check's interval says.
+func passes(command string) string { return "until " + command + " >/dev/null; do sleep 0.05; done" }
 
 func (w applyWorld) stop() {
 	for _, i := range []string{"i1", "i2", "i3", "i4"} {
