@@ -238,7 +238,7 @@ func (a *actor) Poll(ctx context.Context, call astern.Call, op astern.Op) astern
 	if call.Verb != verbRestart {
 		return unsure(astern.Errorf(astern.Internal, "%s was still under way", o.doing()))
 	}
-	return o.pollRestart(ctx, op, a.now())
+	return o.pollRestart(ctx, op, a.now)
 }
 
 func failed(err error) astern.Op {

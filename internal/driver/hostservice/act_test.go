@@ -128,8 +128,16 @@ func TestProcessThatDies(t *testing.T) {
 			if c.Verb == verbRestart && (!strings.Contains(op.Error, "the process died") || !strings.Contains(op.Error, "no database at postgres://shop:<secret>@db") || op.Hint == "") {
 				t.Errorf("got %+v", op)
 			}
-			if c.Verb == verbRestart && l.find(l.before(c)) != astern.FoundNo {
-				t.Errorf("a process that died is found")
+			if c.Verb != verbRestart {
+				continue
+			}
+			c = l.before(c)
+			f := l.driver.Actor.Find(t.Context(), c)
+			if f.Answer != astern.FoundYes {
+				t.Fatalf("the restart is not found, and would be done again: %+v", f)
+			}
+			if op := l.finish(c, *f.Op); op.Status != astern.OpFailed || !strings.Contains(op.Error, "the process died") {
+				t.Errorf("what was found ends as %+v", op)
 			}
 		}
 	})

@@ -65,7 +65,11 @@ func (o *order) startRestart(ctx context.Context, now func() time.Time) astern.O
 				return op
 			}
 		}
-		code, text, err := o.run(ctx, argv)
+		token := o.call.Token
+		if i+1 < len(commands) {
+			token += stopOnly
+		}
+		code, text, err := o.run(ctx, token, argv)
 		if err != nil {
 			return o.afterRun(ctx, i, err)
 		}
@@ -74,8 +78,7 @@ func (o *order) startRestart(ctx context.Context, now func() time.Time) astern.O
 		}
 	}
 	// It may live already: then its uptime begins now, and not when somebody asks the next time.
-	restarted := now()
-	return o.pollRestart(ctx, astern.Op{Handle: map[string]string{handleStarted: millis(restarted)}}, restarted)
+	return o.pollRestart(ctx, astern.Op{Handle: map[string]string{handleStarted: millis(now())}}, now)
 }
 
 func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
@@ -85,11 +88,15 @@ func (o *order) pause() float64 {
 	return min(max(o.uptime.Seconds()/2, 0.05), 1)
 }
 
-// run runs one of the user's commands by the script that allows one at a time and remembers its end. Without an error
-// it came to its end, with that exit code and that last output.
-func (o *order) run(ctx context.Context, argv []string) (code int, text string, err error) {
+// stopOnly is added to the token under which a stop command is remembered that a start command follows: what ended well under
+// the token itself has restarted the instance. No token holds it.
+const stopOnly = "/stop"
+
+// run runs one of the user's commands by the script that allows one at a time and remembers its end under the token. Without an
+// error it came to its end, with that exit code and that last output.
+func (o *order) run(ctx context.Context, token string, argv []string) (code int, text string, err error) {
 	p := o.who[0]
-	c := script("run", append([]string{o.root, o.fence(), o.executionFence, o.marker, o.call.Token}, argv...)...)
+	c := script("run", append([]string{o.root, o.fence(), o.executionFence, o.marker, token}, argv...)...)
 	c.Dir, c.Env, c.Timeout = o.root, environment(p, o.root, o.revision, o.call.Token), o.timeout
 	r, err := o.machine.Run(ctx, c)
 	if err != nil {
@@ -166,8 +173,10 @@ func (o *order) awaitEnd(ctx context.Context) (astern.Op, bool) {
 	}
 }
 
-// pollRestart tells whether a new process lives, and has lived for the uptime.
-func (o *order) pollRestart(ctx context.Context, op astern.Op, now time.Time) astern.Op {
+// pollRestart tells whether a new process lives, and has lived for the uptime: from after the look that saw it first to before
+// the one that sees it last, for a look may take seconds.
+func (o *order) pollRestart(ctx context.Context, op astern.Op, clock func() time.Time) astern.Op {
+	now := clock()
 	started, err := strconv.ParseInt(op.Handle[handleStarted], 10, 64)
 	if err != nil || started > now.UnixMilli() { // the clock may have been set back
 		started = now.UnixMilli()
@@ -199,14 +208,15 @@ func (o *order) pollRestart(ctx context.Context, op astern.Op, now time.Time) as
 	}
 	handle[handleIdentity] = proc.identity
 	since, err := strconv.ParseInt(op.Handle[handleSince], 10, 64)
-	if err != nil || seen != proc.identity || since > now.UnixMilli() {
-		since = now.UnixMilli()
+	lived := time.Duration(now.UnixMilli()-since) * time.Millisecond
+	if err != nil || seen != proc.identity || lived < 0 {
+		since, lived = clock().UnixMilli(), 0
 	}
 	handle[handleSince] = strconv.FormatInt(since, 10)
-	if now.UnixMilli()-since >= o.uptime.Milliseconds() {
+	if lived >= o.uptime {
 		return done(fmt.Sprintf("%s runs as process %s", o.who[0].name, pidOf(proc.identity)))
 	}
-	left := o.uptime - time.Duration(now.UnixMilli()-since)*time.Millisecond
+	left := o.uptime - lived
 	return running(handle, fmt.Sprintf("process %s lives; it must do so for %s", pidOf(proc.identity), o.uptime), min(left.Seconds(), 1))
 }
 
@@ -243,15 +253,17 @@ func (o *order) lastCommand(ctx context.Context) (state, token, code string, err
 	return "", "", "", astern.Errorf(astern.Internal, "%s: the host did not say what ran", o.doing())
 }
 
-// findRestart compares the process with the one of before.
+// findRestart reads what the host remembers of the command with our token, and else compares the process with the one of before.
 func (o *order) findRestart(ctx context.Context, now time.Time) astern.Found {
 	state, token, code, err := o.lastCommand(ctx)
 	if err != nil {
 		return unknown("%s", err.Error())
 	}
-	if state == "inflight" && token == o.call.Token {
+	ours := token == o.call.Token || token == o.call.Token+stopOnly
+	if state == "inflight" && ours {
 		return unknown("the command is still running on %s", o.who[0].host)
 	}
+	restarted := found(running(map[string]string{handleStarted: millis(now)}, "restarted; waiting for the process", o.pause()))
 	before, known := o.call.Image[imageIdentity]
 	proc := processOf(ctx, o.machine, o.way(o.who[0]))
 	switch {
@@ -261,14 +273,16 @@ func (o *order) findRestart(ctx context.Context, now time.Time) astern.Found {
 		return unknown("the process of before is not known: %s", o.call.Image[imageUnknown])
 	case proc.starting:
 		return unknown("%s", proc.why)
-	case token == o.call.Token && signalled(code) && (proc.identity == "" || proc.identity == before):
+	case token == o.call.Token && code == "0":
+		return restarted // also while the process of before drains, and where that of after does not show yet
+	case ours && signalled(code) && (proc.identity == "" || proc.identity == before):
 		return unknown("the command was ended by a signal (%s): it may have left a process that it did not note", code)
 	case proc.identity == "":
 		return absent("no process of %s runs", o.who[0].name)
 	case proc.identity == before:
 		return absent("the process of before still runs")
 	}
-	return found(running(map[string]string{handleStarted: millis(now)}, "restarted; waiting for the process", o.pause()))
+	return restarted
 }
 
 func signalled(code string) bool {
@@ -282,7 +296,7 @@ func (o *order) runCommand(ctx context.Context) astern.Op {
 		return failed(astern.Errorf(astern.Invalid, "%s: the plan names no command", o.doing()))
 	}
 	argv := expand(o.command, o.who[0], o.root, o.link)
-	code, text, err := o.run(ctx, argv)
+	code, text, err := o.run(ctx, o.call.Token, argv)
 	switch {
 	case err != nil:
 		return after(err)

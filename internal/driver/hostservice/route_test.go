@@ -350,6 +350,8 @@ func TestValidator(t *testing.T) {
 		"one pid file":      {func(_ *astern.Component, s *Settings) { s.PIDFile = "pid" }, "pid_file"},
 		"source":            {func(_ *astern.Component, s *Settings) { s.Source = "dist" }, "source"},
 		"keep":              {func(_ *astern.Component, s *Settings) { s.Retention.Keep = -1 }, "retention/keep"},
+		"uptime of none":    {func(_ *astern.Component, s *Settings) { s.Uptime = Duration(time.Millisecond - 1) }, "uptime"},
+		"timeout of none":   {func(_ *astern.Component, s *Settings) { s.Timeout = Duration(time.Millisecond - 1) }, "timeout"},
 		"no instance":       {func(_ *astern.Component, s *Settings) { s.Instances = nil }, "instances"},
 		"a host named local": {func(c *astern.Component, _ *Settings) {
 			c.Hosts = append(c.Hosts, astern.Host{Name: "local", SSH: &astern.SSH{}})

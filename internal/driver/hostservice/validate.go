@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/host"
@@ -48,7 +49,16 @@ func judge(sp spec) []astern.Problem {
 	judgePaths(sp, add)
 	judgeInstances(sp, add)
 	judgeWays(sp, add)
+	judgeLength("uptime", sp.Uptime, add)
+	judgeLength("timeout", sp.Timeout, add)
 	return out
+}
+
+// judgeLength refuses what a plan, which counts milliseconds, would take for none.
+func judgeLength(name string, d Duration, add adder) {
+	if length := time.Duration(d); length > 0 && length < time.Millisecond {
+		add(name, "write 1ms or more, or leave it out", "%s is less than a millisecond", length)
+	}
 }
 
 type adder func(path, hint, format string, args ...any)
