@@ -26,6 +26,21 @@ func TestLeaks(t *testing.T) {
 	}
 }
 
+// TestKept: each thing has a secret of its own, and any of them is found by its beginning and by its end.
+func TestKept(t *testing.T) {
+	one, two := canary.Kept("one"), canary.Kept("two")
+	if one == two || one != canary.Kept("one") {
+		t.Errorf("%q and %q", one, two)
+	}
+	for _, value := range []string{one, two, one[:len(one)/2], one[len(one)/2:]} {
+		for _, text := range []string{value, strings.ToLower(value), hex.EncodeToString([]byte(value)), base64.StdEncoding.EncodeToString([]byte("a" + value))} {
+			if got := canary.Leaks([]byte("{" + text + "}")); len(got) == 0 || !strings.HasPrefix(got[0], "a kept secret") {
+				t.Errorf("%q: found %q", text, got)
+			}
+		}
+	}
+}
+
 // TestSearch: what is placed is passed over, what leaked is found wherever it lies, and a search of nothing proves nothing.
 func TestSearch(t *testing.T) {
 	dir := t.TempDir()

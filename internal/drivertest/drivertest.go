@@ -17,6 +17,7 @@
 //					Component: c, Old: "v1", New: "v2",
 //					History:   astern.History{Current: "v2", Deployments: …}, // with the hashes that Observe shows
 //					Snapshot:  func(t testing.TB) map[string]string { return drivertest.Files(t, root) },
+//					Secrets:   []string{password}, // a canary.Kept that lies somewhere in this world
 //				}
 //			},
 //			Breaks: []drivertest.Break{{
@@ -34,10 +35,13 @@ package drivertest
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
 
 	astern "github.com/astern-dev/astern"
+
+	"github.com/astern-dev/astern/internal/canary"
 )
 
 // Suite is the laws for one driver. New is called once or more for each law.
@@ -67,7 +71,8 @@ type World struct {
 	// Snapshot fingerprints everything that the driver could change: files, links, processes. It leaves out what changes
 	// by itself (logs, processor time). Two snapshots are equal exactly when nothing was changed.
 	Snapshot func(t testing.TB) map[string]string
-	// Secrets are the values of the secrets that the settings refer to; none may appear in anything the driver returns.
+	// Secrets are canaries (canary.Kept) that lie in the world: values of the secrets that the settings refer to, of what the
+	// component keeps, of its variables and files. None may appear in anything the driver returns, in whatever form.
 	Secrets []string
 }
 
@@ -91,6 +96,7 @@ type law struct {
 // laws is every law, in the order in which a newcomer best reads their failures.
 var laws = []law{
 	{"the driver is complete", lawComplete},
+	{"nothing that is asked beside a way back holds a secret", lawTellsNoSecret},
 	{"observing changes nothing and can be repeated", lawObserveRepeats},
 	{"observing answers exactly what was asked", lawObserveScope},
 	{"observing stops with its context and then claims nothing", lawObserveCancelled},
@@ -142,7 +148,15 @@ func (s Suite) begin(t testing.TB) *run {
 	if w.Old == "" || w.New == "" || w.Old == w.New || w.Snapshot == nil || w.Component.Name == "" {
 		t.Fatalf("the world is incomplete: Component, Snapshot and two different revisions Old and New are needed")
 	}
-	return &run{TB: t, ctx: ctx, suite: s, world: w, driver: watch(t, s.Driver, w.Secrets)}
+	if len(w.Secrets) == 0 {
+		t.Fatalf("the world is incomplete: no secret lies in it, so nothing tells whether the driver shows one")
+	}
+	for i, secret := range w.Secrets {
+		if len(canary.Leaks([]byte(secret))) == 0 {
+			t.Fatalf("secret %d of the world is none that would be found: canary.Kept makes one", i)
+		}
+	}
+	return &run{TB: t, ctx: ctx, suite: s, world: w, driver: watch(t, s.Driver)}
 }
 
 // verb returns what the driver (or the suite, for verbs of others) says of a verb.
@@ -188,8 +202,41 @@ func lawComplete(r *run) {
 	if d.Validator == nil {
 		return
 	}
-	for _, p := range d.Validator.Validate(r.world.Component) {
+	problems := d.Validator.Validate(r.world.Component)
+	look(watcher{r}, "Validate", problems, nil)
+	for _, p := range problems {
 		r.Errorf("the settings of a working component have a problem: %s: %s", p.Path, p.What)
+	}
+}
+
+// lawTellsNoSecret is about what is asked beside a way back; all that the other laws ask for is watched by itself.
+func lawTellsNoSecret(r *run) {
+	d, c, w := r.suite.Driver, r.world.Component, watcher{r}
+	if d.Occupier != nil {
+		look(w, "Occupies", d.Occupier.Occupies(c), nil)
+	}
+	if d.Permitter != nil {
+		look(w, "Permissions", d.Permitter.Permissions(c), nil)
+	}
+	if d.Validator != nil { // every problem at once, as far as the kind can be mistaken
+		c.Settings = []byte(`{}`)
+		look(w, "Validate", d.Validator.Validate(c), nil)
+	}
+}
+
+// Discover has the driver look for components at a place, and requires that nothing of what it says holds a secret. What it
+// finds is no matter: the things of other tests may be there.
+func Discover(t testing.TB, d astern.Driver, place string) {
+	t.Helper()
+	found, err := d.Discoverer.Discover(t.Context(), []string{place})
+	text, encodingErr := json.Marshal(found)
+	if encodingErr != nil {
+		t.Errorf("Discover returned what JSON can't hold: %v", encodingErr)
+	}
+	w := watcher{t}
+	w.noSecret("Discover", text)
+	if err != nil {
+		w.noSecret("Discover", []byte(err.Error()+" "+astern.HintOf(err)))
 	}
 }
 

@@ -20,7 +20,18 @@ func TestFaultsAreFound(t *testing.T) {
 		"observing writes":             "changed the world",
 		"ignores scope":                "asked for",
 		"claims absence":               "it does not know",
-		"secret in state":              "the value of a secret",
+		"secret in a state":            "Observe returned a kept secret",
+		"secret in evidence":           "Targets returned a kept secret",
+		"secret in a command":          "Route returned a kept secret",
+		"secret in an error":           "Route returned a kept secret",
+		"secret in a hint":             "Route returned a kept secret",
+		"secret in an undo":            "Undo returned a kept secret",
+		"secret in an image":           "Before returned a kept secret in base64",
+		"secret in an operation":       "Start returned a kept secret in hex",
+		"secret in an answer":          "Find returned a kept secret",
+		"secret in a permission":       "Permissions returned a kept secret",
+		"secret in what is found":      "Discover returned a kept secret",
+		"secret in a failed search":    "Discover returned a kept secret",
 		"impure targets":               "different results",
 		"trusts":                       `is "ready", want "broken"`,
 		"routes anywhere":              "is not refused",
@@ -43,6 +54,7 @@ func TestFaultsAreFound(t *testing.T) {
 		"undoes to the wrong revision": "after the undo",
 	} {
 		t.Run(fault, func(t *testing.T) {
+			t.Parallel() // it mostly waits
 			said := complaints(t, memorySuite(fault))
 			if !strings.Contains(said, says) {
 				t.Errorf("no law says %q; they say:\n%s", says, said)
@@ -61,12 +73,29 @@ func complaints(t *testing.T, s Suite) string {
 	for _, b := range s.Breaks {
 		checks = append(checks, func(r *run) { checkBreak(r, b) })
 	}
+	checks = append(checks, func(r *run) { Discover(r, r.suite.Driver, "here") })
 	for _, check := range checks {
 		var group sync.WaitGroup
 		group.Go(func() { check(s.begin(heard)) }) // a goroutine of its own: Fatalf ends it
 		group.Wait()
 	}
 	return heard.text.String()
+}
+
+// A world in which nothing could leak proves nothing, and neither does a secret that nobody would find.
+func TestWorldsHoldSecrets(t *testing.T) {
+	for says, secrets := range map[string][]string{"no secret lies in it": nil, "secret 1 of the world is none that would be found": {memorySecret, "hunter2"}} {
+		s := memorySuite("")
+		inner := s.New
+		s.New = func(t testing.TB) World {
+			w := inner(t)
+			w.Secrets = secrets
+			return w
+		}
+		if said := complaints(t, s); !strings.Contains(said, says) {
+			t.Errorf("no law says %q; they say:\n%s", says, said)
+		}
+	}
 }
 
 // listener is a testing.TB that hears complaints instead of failing.

@@ -2,6 +2,8 @@ package drivertest
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +14,8 @@ import (
 	"time"
 
 	astern "github.com/astern-dev/astern"
+
+	"github.com/astern-dev/astern/internal/canary"
 )
 
 // memory is a driver and its whole world in memory: members, each with a link to a release. A fault makes it break one
@@ -26,6 +30,22 @@ type memory struct {
 	acts     map[string]string // token -> revision before
 	touched  int               // writes to the world that no state shows
 	asked    int               // calls so far
+}
+
+// memorySecret lies in every world of memory.
+var memorySecret = canary.Kept("memory")
+
+// leak is the secret where a fault has the driver tell it there, in one of the forms in which it might be told; else nothing.
+func (m *memory) leak(where string) string {
+	switch {
+	case !m.is("secret in " + where):
+		return ""
+	case where == "an image":
+		return base64.StdEncoding.EncodeToString([]byte("shop:" + memorySecret))
+	case where == "an operation":
+		return hex.EncodeToString([]byte(memorySecret))
+	}
+	return memorySecret
 }
 
 var memoryMembers = []string{"a", "b", "c"}
@@ -49,7 +69,7 @@ func memorySuite(fault string) Suite {
 		{Verb: "tell", What: "tells a member", Undo: astern.UndoNone, Exclusion: astern.Window, Found: "none"},
 	}}
 	all := &memoryDriver{&current}
-	d.Observer, d.Router, d.Actor = all, all, all
+	d.Observer, d.Router, d.Actor, d.Permitter, d.Discoverer = all, all, all, all, all
 	return Suite{Driver: d,
 		New: func(testing.TB) World {
 			current = newMemory(fault)
@@ -60,7 +80,7 @@ func memorySuite(fault string) Suite {
 				History: astern.History{Current: "v2", Deployments: []astern.Deployment{
 					{Revision: "v2", Hash: "h2", KnownGoodAt: &at}, {Revision: "v1", Hash: "h1", KnownGoodAt: &at}}},
 				Snapshot: func(testing.TB) map[string]string { return m.snapshot() },
-				Secrets:  []string{"hunter2"},
+				Secrets:  []string{memorySecret},
 			}
 		},
 		Breaks: []Break{{Name: "the release is gone", Want: astern.Broken,
@@ -96,8 +116,8 @@ func (d *memoryDriver) Observe(ctx context.Context, c astern.Component, scope as
 	for rev, hash := range m.releases {
 		values["release/"+rev] = hash
 	}
-	if m.is("secret in state") {
-		values["password"] = "hunter2"
+	if leak := m.leak("a state"); leak != "" {
+		values["password"] = leak
 	}
 	for p, v := range values {
 		if ctx.Err() == nil && (len(scope.Paths) == 0 || m.is("ignores scope") || slices.Contains(scope.Paths, p)) {
@@ -105,6 +125,18 @@ func (d *memoryDriver) Observe(ctx context.Context, c astern.Component, scope as
 		}
 	}
 	return s, nil
+}
+
+func (d *memoryDriver) Permissions(astern.Component) []astern.Permission {
+	return []astern.Permission{{Action: "memory:Set", Resource: "*" + (*d.world).leak("a permission")}}
+}
+
+func (d *memoryDriver) Discover(context.Context, []string) ([]astern.Discovered, error) {
+	m := *d.world
+	if m.is("secret in a failed search") {
+		return nil, astern.Errorf(astern.Denied, "searching with %s", m.leak("a failed search"))
+	}
+	return []astern.Discovered{{Name: "m", Kind: "memory", Guessed: []string{"name" + m.leak("what is found")}}}, nil
 }
 
 func (d *memoryDriver) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
@@ -117,6 +149,7 @@ func (d *memoryDriver) Targets(c astern.Component, s astern.State, h astern.Hist
 		if (!ok || v.Text != dep.Hash) && !m.is("trusts") {
 			e = astern.Evidence{What: "the release is gone", Readiness: astern.Broken, Seen: current.At}
 		}
+		e.What += m.leak("evidence")
 		out = append(out, astern.Target{Address: c.Address(), Revision: dep.Revision, Hash: dep.Hash,
 			Current: dep.Revision == current.Text, Evidence: []astern.Evidence{e}})
 	}
@@ -132,7 +165,7 @@ func (d *memoryDriver) Route(c astern.Component, s astern.State, t astern.Target
 	m := *d.world
 	release, ok := s.Get("release/" + t.Revision)
 	if !ok && !m.is("routes anywhere") {
-		return astern.Route{}, astern.Errorf(astern.Refused, "no release %q", t.Revision)
+		return astern.Route{}, astern.Errorf(astern.Refused, "no release %q%s", t.Revision, m.leak("an error")).WithHint("look%s", m.leak("a hint"))
 	}
 	if m.is("modifies its input") {
 		s.Values["more"] = release
@@ -146,7 +179,7 @@ func (d *memoryDriver) Route(c astern.Component, s astern.State, t astern.Target
 	if m.is("fact of the whole") {
 		r.Facts[0].Path = "revision"
 	}
-	step := astern.Step{ID: "set", Address: c.Address(), Kind: "memory", Verb: "set", Title: "set {member}", Command: "set",
+	step := astern.Step{ID: "set", Address: c.Address(), Kind: "memory", Verb: "set", Title: "set {member}", Command: "set" + m.leak("a command"),
 		Args: map[string]astern.Arg{"revision": astern.Text(t.Revision)}, Attempts: 1, TimeoutSeconds: 5,
 		Sets:    []astern.Set{{Path: "{member}/link", Value: astern.Text(t.Revision)}},
 		Outputs: map[string]string{"was": "string"}, Undo: astern.UndoInverse}
@@ -182,7 +215,7 @@ func (d *memoryDriver) Undo(c astern.Component, call astern.Call, _ map[string]a
 	if (*d.world).is("undoes to the wrong revision") {
 		rev = "v1"
 	}
-	return []astern.Step{{ID: "set", Address: c.Address(), Kind: "memory", Verb: "set", Title: "set", Command: "set",
+	return []astern.Step{{ID: "set", Address: c.Address(), Kind: "memory", Verb: "set", Title: "set", Command: "set" + (*d.world).leak("an undo"),
 		Args: map[string]astern.Arg{"revision": astern.Text(rev), "member": astern.Text(call.Member)}, Attempts: 1, TimeoutSeconds: 5,
 		Sets:    []astern.Set{{Path: call.Member + "/link", Value: astern.Text(rev)}},
 		Outputs: map[string]string{"was": "string"}, Undo: astern.UndoInverse}}, nil
@@ -195,7 +228,7 @@ func (d *memoryDriver) Before(_ context.Context, call astern.Call) (astern.Image
 	if m.is("before writes") {
 		m.touched++
 	}
-	return astern.Image{"was": m.links[memberOf(call)]}, nil
+	return astern.Image{"was": m.links[memberOf(call)], "note": m.leak("an image")}, nil
 }
 
 // memberOf returns the member that a call is for: that of its lane, or the one that a step of an undo names.
@@ -229,7 +262,7 @@ func (d *memoryDriver) Start(ctx context.Context, call astern.Call) astern.Op {
 		m.acts[call.Token], m.links[memberOf(call)] = m.links[memberOf(call)], rev
 	}
 	m.fences[memberOf(call)] = call.Fence
-	return astern.Op{Status: astern.OpRunning, Handle: map[string]string{"token": call.Token, "n": strconv.Itoa(len(m.acts))}}
+	return astern.Op{Status: astern.OpRunning, Progress: m.leak("an operation"), Handle: map[string]string{"token": call.Token, "n": strconv.Itoa(len(m.acts))}}
 }
 
 func (d *memoryDriver) Find(_ context.Context, call astern.Call) astern.Found {
@@ -239,7 +272,7 @@ func (d *memoryDriver) Find(_ context.Context, call astern.Call) astern.Found {
 	was, ok := m.acts[call.Token]
 	switch {
 	case call.Verb == "tell":
-		return astern.Found{Answer: astern.FoundUnknown, Because: "telling leaves no trace"}
+		return astern.Found{Answer: astern.FoundUnknown, Because: "telling leaves no trace" + m.leak("an answer")}
 	case m.is("finds what is not there") && !ok:
 		return astern.Found{Answer: astern.FoundYes, Op: &astern.Op{Status: astern.OpDone}}
 	case !ok || m.is("never finds"):

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/appconfig"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/canary"
 	emulated "github.com/astern-dev/astern/internal/lab"
 )
 
@@ -309,7 +310,7 @@ func TestAwait(t *testing.T) {
 			l.fault(c.fault)
 		}
 		op := l.driver.Actor.Start(t.Context(), await)
-		if op.Status != c.status || !strings.Contains(op.Progress+op.Error+" "+op.Hint, c.says) || strings.Contains(fmt.Sprint(op), "correct-horse") {
+		if op.Status != c.status || !strings.Contains(op.Progress+op.Error+" "+op.Hint, c.says) || len(canary.Leaks(fmt.Append(nil, op))) > 0 {
 			t.Errorf("%+v: %+v", c.fault, op)
 		}
 	}

@@ -109,7 +109,7 @@ func conform(t *testing.T, law *awslaw.Law, in setup, breaks []broken) {
 		law.Also(t, p.Settings.Settings)
 		law.Needs(validator{}.Permissions(l.c))
 		return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot,
-			Secrets: []string{"correct-horse-1", "correct-horse-2"}}
+			Secrets: []string{secretOld, secretNew}}
 	}
 	suite.Driver = New(law.Accounts, func(address string) (astern.Component, bool) {
 		l, ok := mine[address]

@@ -73,7 +73,7 @@ func newTried(t testing.TB, a *labtest.Account, w tried) *tried {
 	env, err := w.client.CreateEnvironment(ctx, environment)
 	w.must(err)
 	w.ids.environment = *env.Id
-	contents := []string{secretOld, secretNew, `{"password":"theirs"}`}
+	contents := []string{secretOld, secretNew, secretTheirs}
 	profile := &appconfig.CreateConfigurationProfileInput{ApplicationId: app.Id, Name: &a.ID, LocationUri: aws.String(hosted)}
 	if w.flags {
 		profile.Type, contents = aws.String(flagType), []string{flagsOld, flagsNew, strings.Replace(flagsNew, `"limit":3`, `"limit":4`, 1)}
@@ -173,11 +173,11 @@ func (w *tried) gets() string {
 func (w *tried) world(o astern.Options) labtest.World {
 	c := astern.Component{Environment: "test", Name: w.ID, Kind: Kind}
 	c.Settings, _ = json.Marshal(Settings{Settings: w.Settings, Application: w.ID, Environment: w.ID, Configuration: w.ID, Strategy: "quick"})
-	want := `correct-horse-1`
+	want := secretOld
 	if w.flags {
 		want = `"new-checkout":{"enabled":false}`
 	}
-	return labtest.World{Component: c, Others: w.others(), Secrets: []string{"correct-horse", "theirs"}, Every: 30 * time.Second,
+	return labtest.World{Component: c, Others: w.others(), Secrets: []string{secretOld, secretNew, secretTheirs}, Every: 30 * time.Second,
 		Driver: func(accounts *awsapi.Accounts, lookup func(string) (astern.Component, bool)) astern.Driver {
 			d := New(accounts, lookup)
 			d.Observer.(*driver).now = w.Now

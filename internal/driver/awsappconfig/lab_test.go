@@ -23,6 +23,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/canary"
 	emulated "github.com/astern-dev/astern/internal/lab"
 )
 
@@ -99,8 +100,13 @@ const (
 		`"values":{"cart":{"enabled":true,"limit":3},"new-checkout":{"enabled":false}}}`
 	flagsNew = `{"version":"1","flags":{"cart":{"name":"Cart","attributes":{"limit":{"constraints":{"type":"number"}}}},"new-checkout":{"name":"New checkout"}},` +
 		`"values":{"cart":{"enabled":true,"limit":3},"new-checkout":{"enabled":true}}}`
-	secretOld = `{"password":"correct-horse-1"}`
-	secretNew = `{"password":"correct-horse-2"}`
+)
+
+// Contents that hold secrets.
+var (
+	secretOld    = `{"password":"` + canary.Kept("the first") + `"}`
+	secretNew    = `{"password":"` + canary.Kept("the second") + `"}`
+	secretTheirs = `{"password":"` + canary.Kept("theirs") + `"}`
 )
 
 func newLab(t testing.TB, in setup) *lab {

@@ -323,7 +323,7 @@ func TestRegisteredAgain(t *testing.T) {
 			digest := readImages(before.Values["images/"+w.old].Text)[0].digest
 			w.must(spoil(t.Context(), w))
 			steps := w.steps(w.old, astern.Options{})
-			if b, _ := json.Marshal(steps); strings.Contains(string(b), "in-the-clear") {
+			if b, _ := json.Marshal(steps); strings.Contains(string(b), inTheClear) {
 				t.Error("the plan holds a value of the environment")
 			}
 			w.carry(steps)
@@ -347,7 +347,7 @@ func TestRegisteredAgain(t *testing.T) {
 			}
 			copied, err := w.ecs.DescribeTaskDefinition(t.Context(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(w.name + ":3")})
 			w.must(err)
-			if env := copied.TaskDefinition.ContainerDefinitions[0].Environment; len(env) != 1 || *env[0].Value != "in-the-clear" {
+			if env := copied.TaskDefinition.ContainerDefinitions[0].Environment; len(env) != 1 || *env[0].Value != inTheClear {
 				t.Errorf("the copy has the environment %v", env)
 			}
 			if e := w.target(s, w.old); !e.Current {

@@ -29,12 +29,12 @@ func TestConformance(t *testing.T) {
 			a.plain = !strings.Contains(t.Name(), "broken") // only what is broken there is about more
 			w := a.service(nil)
 			law.Needs(driver.Permitter.Permissions(w.c))
-			return drivertest.World{Component: w.c, Old: w.old, New: w.new, History: w.history, Secrets: []string{"the-password", "in-the-clear"},
+			return drivertest.World{Component: w.c, Old: w.old, New: w.new, History: w.history, Secrets: []string{password, inTheClear},
 				Snapshot: func(testing.TB) map[string]string { return w.snapshot() }}
 		},
 		Breaks: a.bound(breaks),
 	}.Run(t)
-	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // for its calls
+	drivertest.Discover(t, driver, "aws:"+awslaw.Region) // for its calls
 	law.Holds(t, map[string]string{"ecs:RegisterTaskDefinition": "TestRegisteredAgain does", "ecs:CreateService": "TestShare does", "ecs:DeleteService": "TestShare does",
 		"cloudwatch:DescribeAlarms": "TestAlarms does", "logs:GetLogEvents": "TestBreaker does", "s3:ListBucket": "TestFiles does", "ssm:DescribeParameters": "no task here has a parameter for a secret",
 		"ecs:TagResource": "ECS asks for it where what is made has tags", "iam:PassRole": "ECS asks for it where a task definition has roles"})

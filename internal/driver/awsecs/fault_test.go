@@ -93,7 +93,7 @@ func (w *tried) need() {
 	ctx := w.Context()
 	_, err := iam.NewFromConfig(w.Config).CreateRole(ctx, &iam.CreateRoleInput{RoleName: &w.ID, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`)})
 	w.must(err)
-	secret, err := secretsmanager.NewFromConfig(w.Config).CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &w.ID, SecretString: aws.String("the-password")})
+	secret, err := secretsmanager.NewFromConfig(w.Config).CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &w.ID, SecretString: aws.String(password)})
 	w.must(err)
 	w.secret = *secret.ARN
 	_, err = cloudwatchlogs.NewFromConfig(w.Config).CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &w.ID})
@@ -117,7 +117,7 @@ func (w *tried) define(tag string) {
 	w.Helper()
 	container := types.ContainerDefinition{Name: aws.String("app"), Essential: aws.Bool(true),
 		Image:       aws.String(lab.Account + ".dkr.ecr.eu-central-1.amazonaws.com/" + w.ID + ":" + tag),
-		Environment: []types.KeyValuePair{{Name: aws.String("PASSWORD"), Value: aws.String("in-the-clear")}}}
+		Environment: []types.KeyValuePair{{Name: aws.String("PASSWORD"), Value: aws.String(inTheClear)}}}
 	in := &ecs.RegisterTaskDefinitionInput{Family: &w.ID, Cpu: aws.String("256"), Memory: aws.String("512"), NetworkMode: types.NetworkModeAwsvpc,
 		RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate}}
 	if w.needs {
@@ -180,7 +180,7 @@ func (w *tried) world(o astern.Options) labtest.World {
 	if o.Verb == astern.VerbRedeploy {
 		to = nameOf(w.definitions[1])
 	}
-	return labtest.World{Component: c, Others: w.others(to, o), Secrets: []string{"in-the-clear", "the-password"}, Every: 10 * time.Second,
+	return labtest.World{Component: c, Others: w.others(to, o), Secrets: []string{inTheClear, password}, Every: 10 * time.Second,
 		Driver: func(accounts *awsapi.Accounts, lookup func(string) (astern.Component, bool)) astern.Driver {
 			d := New(accounts, lookup)
 			d.Observer.(*driver).now = w.Now

@@ -84,7 +84,7 @@ func TestFiles(t *testing.T) {
 	_, err = c.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("conf"), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: "eu-central-1"}})
 	a.must(err)
 	for _, key := range []string{"prod.env", "prod.env.old"} {
-		_, err = c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("conf"), Key: &key, Body: strings.NewReader("A=in-the-clear")})
+		_, err = c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("conf"), Key: &key, Body: strings.NewReader("A=" + inTheClear)})
 		a.must(err)
 	}
 	file := func(arn string) string {

@@ -24,8 +24,12 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
+	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/lab"
 )
+
+// What tasks get: as a secret, and as a variable that somebody put into the task definition.
+var password, inTheClear = canary.Kept("the password"), canary.Kept("in the clear")
 
 // One moto serves all tests of the package; each test gets a lab of its own in front of it. They don't run side by side,
 // because the SDK finds the lab by the environment.
@@ -230,7 +234,7 @@ func (w *world) needs() {
 	ctx := context.Background()
 	_, err := w.iam.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &w.name, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`)})
 	w.must(err)
-	secret, err := w.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &w.name, SecretString: aws.String("the-password")})
+	secret, err := w.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: &w.name, SecretString: aws.String(password)})
 	w.must(err)
 	w.secret = *secret.ARN
 	_, err = w.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &w.name})
@@ -269,7 +273,7 @@ func (w *world) define(ref string) string {
 	in := &ecs.RegisterTaskDefinitionInput{Family: &w.name, Cpu: aws.String("256"), Memory: aws.String("512"), NetworkMode: types.NetworkModeAwsvpc,
 		RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate}, ExecutionRoleArn: &role,
 		ContainerDefinitions: []types.ContainerDefinition{{Name: aws.String("app"), Image: &ref, Essential: aws.Bool(true),
-			Environment: []types.KeyValuePair{{Name: aws.String("PASSWORD"), Value: aws.String("in-the-clear")}},
+			Environment: []types.KeyValuePair{{Name: aws.String("PASSWORD"), Value: aws.String(inTheClear)}},
 			Secrets:     []types.Secret{{Name: aws.String("DB"), ValueFrom: &w.secret}},
 			LogConfiguration: &types.LogConfiguration{LogDriver: types.LogDriverAwslogs,
 				Options: map[string]string{"awslogs-group": w.name, "awslogs-region": "eu-central-1", "awslogs-stream-prefix": "app"}}}}}

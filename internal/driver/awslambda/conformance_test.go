@@ -124,9 +124,9 @@ func conform(t *testing.T, law *awslaw.Law, named, archived bool, breaks []broke
 			l := newLab(t, named, archived)
 			mine[l.c.Address()] = l
 			law.Needs(driver.Permitter.Permissions(l.c))
-			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot}
+			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot, Secrets: []string{password}}
 		},
 		Breaks: bound(breaks, mine),
 	}.Run(t)
-	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // other tests' functions come and go: it is for its calls
+	drivertest.Discover(t, driver, "aws:"+awslaw.Region) // for its calls
 }

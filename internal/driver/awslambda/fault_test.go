@@ -59,7 +59,7 @@ func newTried(t testing.TB, a *labtest.Account, archived bool) *tried {
 		var sum *string
 		if i == 0 {
 			out, err := w.lambda.CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: &a.ID, Role: role.Role.Arn, Runtime: types.RuntimePython313,
-				Handler: aws.String("main.handler"), Code: &types.FunctionCode{ZipFile: archive(t, rev)}})
+				Handler: aws.String("main.handler"), Code: &types.FunctionCode{ZipFile: archive(t, rev)}, Environment: withPassword})
 			w.must(err)
 			sum = out.CodeSha256
 			w.hash = hashOf(sum)
@@ -153,7 +153,7 @@ func (w *tried) code(version string) string {
 func (w *tried) world(percent int) labtest.World {
 	c := astern.Component{Environment: "test", Name: w.ID, Kind: Kind}
 	c.Settings, _ = json.Marshal(Settings{Settings: w.Settings, Function: w.ID, Alias: "live", Archive: w.archive})
-	return labtest.World{Component: c, Driver: New, Others: w.others(),
+	return labtest.World{Component: c, Driver: New, Others: w.others(), Secrets: []string{password},
 		Route: func(ctx context.Context, d astern.Driver) (astern.Route, error) {
 			s, err := d.Observer.Observe(ctx, c, astern.Scope{})
 			if err != nil {

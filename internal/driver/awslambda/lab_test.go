@@ -19,6 +19,7 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
+	"github.com/astern-dev/astern/internal/canary"
 )
 
 func TestMain(m *testing.M) { os.Exit(awstest.Main(m)) }
@@ -37,6 +38,12 @@ type lab struct {
 	old, new     string
 }
 
+// withPassword is the environment of every function: somebody put a password into it.
+var (
+	password     = canary.Kept("of the database")
+	withPassword = &types.Environment{Variables: map[string]string{"DB_PASSWORD": password}}
+)
+
 // accounts are shared by the package's tests, as they are by an astern.
 var accounts = awsapi.New()
 
@@ -54,7 +61,7 @@ func newLab(t testing.TB, named, archived bool) *lab {
 	role, err := l.iam.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &l.name, AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[]}`)})
 	l.must(err)
 	_, err = l.lambda.CreateFunction(t.Context(), &lambda.CreateFunctionInput{FunctionName: &l.name, Role: role.Role.Arn, Runtime: types.RuntimePython313,
-		Handler: aws.String("main.handler"), Code: &types.FunctionCode{ZipFile: archive(t, "v1")}})
+		Handler: aws.String("main.handler"), Code: &types.FunctionCode{ZipFile: archive(t, "v1")}, Environment: withPassword})
 	l.must(err)
 	l.settled(nil)
 	at := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)

@@ -66,14 +66,14 @@ func TestPrune(t *testing.T) {
 					}
 				}
 			}
-			served(one, "assets/app.2.js", "js 2")
+			served(one, "assets/app.2.js", "js 2 "+key)
 			if s := x.observe(); s.Values["kept"].Text != "1" || s.Values["foreign"].Text != "1" || s.Values["revision"].Text != "v1" {
 				t.Errorf("%v", s.Values)
 			}
 			x.carry(astern.VerbRedeploy, "v1", nil)
 			served(one, "assets/app.2.js", "", "upload/by a user.png", "png")
 			x.carry(astern.VerbDeploy, "v2", nil)
-			served(two, "assets/app.2.js", "js 2")
+			served(two, "assets/app.2.js", "js 2 "+key)
 			f := x.recorded("v1", "index.html")
 			if head, err := x.clients.s3.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &x.clients.p.Bucket, Key: aws.String("web/index.html")}); err != nil ||
 				aws.ToString(head.CacheControl) != f.CacheControl || f.CacheControl != "no-cache" || aws.ToString(head.ContentType) != "text/html" {

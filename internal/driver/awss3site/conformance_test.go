@@ -19,6 +19,7 @@ import (
 	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/awsapi/awslaw"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
+	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/drivertest"
 )
 
@@ -33,10 +34,11 @@ type site struct {
 	fence   int64
 }
 
-// What the two releases hold.
+// What the two releases hold. Somebody has deployed a key with their scripts, too.
 var (
-	one = map[string]string{"index.html": "one", "assets/app.1.js": "js 1", "logo.svg": "old logo", "404.html": "not found 1"}
-	two = map[string]string{"index.html": "two", "assets/app.2.js": "js 2", "logo.svg": "new logo", "404.html": "not found 2"}
+	key = canary.Kept("in a script")
+	one = map[string]string{"index.html": "one", "assets/app.1.js": "js 1 " + key, "logo.svg": "old logo", "404.html": "not found 1"}
+	two = map[string]string{"index.html": "two", "assets/app.2.js": "js 2 " + key, "logo.svg": "new logo", "404.html": "not found 2"}
 )
 
 // newSite makes a bucket and deploys both releases, each by an upload that the driver then records.
@@ -296,11 +298,11 @@ func TestConformance(t *testing.T) {
 			sites[x.c.Address()] = x
 			law.Needs(driver.Permitter.Permissions(x.c))
 			x.clearFence()
-			return drivertest.World{Component: x.c, Old: "v1", New: "v2", History: x.history, Snapshot: x.snapshot}
+			return drivertest.World{Component: x.c, Old: "v1", New: "v2", History: x.history, Snapshot: x.snapshot, Secrets: []string{key}}
 		},
 		Breaks: breaks,
 	}.Run(t)
-	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // for its calls
+	drivertest.Discover(t, driver, "aws:"+awslaw.Region) // for its calls
 	pruned := newSite(t, true, nil)
 	sites[pruned.c.Address()], pruned.driver = pruned, driver
 	law.Needs(driver.Permitter.Permissions(pruned.c))

@@ -31,7 +31,7 @@ func TestEveryFault(t *testing.T) {
 		}},
 		labtest.Plan{Name: "one object", New: func(t testing.TB, a *labtest.Account) labtest.World {
 			w := newTried(t, a, false)
-			leaves := map[string]string{"index.html": "two", "logo.svg": "old logo", "app.2.js": "js 2"}
+			leaves := map[string]string{"index.html": "two", "logo.svg": "old logo", "app.2.js": "js 2 " + key}
 			return w.world(asked{verb: astern.VerbRollback, object: &astern.ObjectChange{Object: "logo.svg", Revision: "v1"}, leaves: leaves})
 		}},
 	)
@@ -58,7 +58,7 @@ type asked struct {
 func newTried(t testing.TB, a *labtest.Account, edge bool) *tried {
 	t.Helper()
 	w := &tried{Account: a, s3: s3.NewFromConfig(a.Config, func(o *s3.Options) { o.UsePathStyle = true }), front: cloudfront.NewFromConfig(a.Config),
-		one: map[string]string{"index.html": "one", "logo.svg": "old logo", "app.1.js": "js 1"}}
+		one: map[string]string{"index.html": "one", "logo.svg": "old logo", "app.1.js": "js 1 " + key}}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -80,7 +80,7 @@ func newTried(t testing.TB, a *labtest.Account, edge bool) *tried {
 	for _, release := range []struct {
 		revision string
 		files    map[string]string
-	}{{"v1", w.one}, {"v2", map[string]string{"index.html": "two", "logo.svg": "new logo", "app.2.js": "js 2"}}} {
+	}{{"v1", w.one}, {"v2", map[string]string{"index.html": "two", "logo.svg": "new logo", "app.2.js": "js 2 " + key}}} {
 		if release.revision == "v2" { // the upload takes away what it has no more
 			must(w.delete("app.1.js"))
 		}
@@ -154,7 +154,7 @@ func (w *tried) text(path string) string {
 // world is the way that is asked for.
 func (w *tried) world(is asked) labtest.World {
 	c := w.component()
-	return labtest.World{Component: c, Others: w.others(),
+	return labtest.World{Component: c, Others: w.others(), Secrets: []string{key},
 		Driver: func(accounts *awsapi.Accounts, lookup func(string) (astern.Component, bool)) astern.Driver {
 			return newAt(accounts, lookup, w.Now) // deadlines are told by the lab's clock
 		},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
+	"github.com/astern-dev/astern/internal/canary"
 	emulated "github.com/astern-dev/astern/internal/lab"
 	"github.com/astern-dev/astern/internal/lab/labtest"
 )
@@ -20,6 +21,9 @@ import (
 func TestEveryFault(t *testing.T) {
 	labtest.Run(t, awstest.Start(t).Moto, 10, labtest.Plan{Name: "stage moved", New: newTried})
 }
+
+// What the versions of a tried secret hold.
+var firstValue, secondValue, theirValue = canary.Kept("the first"), canary.Kept("the second"), canary.Kept("theirs")
 
 // tried is a secret with two versions, encrypted by a key of its own.
 type tried struct {
@@ -64,18 +68,18 @@ func newTried(t testing.TB, a *labtest.Account) labtest.World {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := w.secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &a.ID, SecretString: aws.String("hunter1"), KmsKeyId: key.KeyMetadata.KeyId})
+	first, err := w.secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &a.ID, SecretString: aws.String(firstValue), KmsKeyId: key.KeyMetadata.KeyId})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.old = *first.VersionId
-	if w.new, err = w.put("hunter2"); err != nil {
+	if w.new, err = w.put(secondValue); err != nil {
 		t.Fatal(err)
 	}
 	c := astern.Component{Environment: "test", Name: a.ID, Kind: Kind, Checks: []astern.Check{{Name: "login", Effects: astern.EffectsNone,
 		Command: &astern.CommandCheck{Argv: []string{"./login", "{revision}"}}}}}
 	c.Settings, _ = json.Marshal(Settings{Settings: a.Settings, Secret: a.ID, Tries: "login"})
-	return labtest.World{Component: c, Driver: New, Secrets: []string{"hunter1", "hunter2"}, Others: w.others(),
+	return labtest.World{Component: c, Driver: New, Secrets: []string{firstValue, secondValue, theirValue}, Others: w.others(),
 		Route: func(ctx context.Context, d astern.Driver) (astern.Route, error) {
 			s, err := d.Observer.Observe(ctx, c, astern.Scope{})
 			if err != nil {
@@ -92,7 +96,7 @@ func newTried(t testing.TB, a *labtest.Account) labtest.World {
 func (w *tried) others() []labtest.Other {
 	return []labtest.Other{
 		{Name: "puts a new value", Do: func() (err error) {
-			w.theirs, err = w.put("theirs")
+			w.theirs, err = w.put(theirValue)
 			return err
 		}, Kept: func() string { return labtest.Differs("the current version", w.current(), w.theirs) }},
 		{Name: "deletes the secret", Do: func() error {
@@ -114,7 +118,7 @@ func (w *tried) others() []labtest.Other {
 			return ""
 		}},
 		{Name: "begins a rotation", Do: func() (err error) {
-			out, err := w.secrets.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &w.ID, SecretString: aws.String("theirs"),
+			out, err := w.secrets.PutSecretValue(context.Background(), &secretsmanager.PutSecretValueInput{SecretId: &w.ID, SecretString: aws.String(theirValue),
 				VersionStages: []string{labelPending}})
 			if err == nil {
 				w.theirs = *out.VersionId

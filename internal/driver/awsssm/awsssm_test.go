@@ -18,6 +18,7 @@ import (
 	"github.com/astern-dev/astern/internal/awsapi"
 	"github.com/astern-dev/astern/internal/awsapi/awslaw"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
+	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/drivertest"
 )
 
@@ -38,7 +39,7 @@ type lab struct {
 }
 
 // value is what version n has: nothing may show it.
-func (l *lab) value(n int) string { return fmt.Sprintf("hunter%d-of%s", n, l.name) }
+func (l *lab) value(n int) string { return canary.Kept(fmt.Sprint(l.name, n)) }
 
 func newLab(t testing.TB, kind types.ParameterType) *lab {
 	t.Helper()
@@ -155,7 +156,7 @@ func conform(t *testing.T, law *awslaw.Law, kind types.ParameterType) {
 			}},
 		},
 	}.Run(t)
-	_, _ = driver.Discoverer.Discover(t.Context(), []string{"aws:" + awslaw.Region}) // for its calls
+	drivertest.Discover(t, driver, "aws:"+awslaw.Region) // for its calls
 }
 
 // What a put leaves is a new version with the earlier value; who goes back and forth meets the revisions by their names.

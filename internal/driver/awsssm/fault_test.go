@@ -13,6 +13,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
+	"github.com/astern-dev/astern/internal/canary"
 	emulated "github.com/astern-dev/astern/internal/lab"
 	"github.com/astern-dev/astern/internal/lab/labtest"
 )
@@ -31,6 +32,9 @@ func TestEveryFault(t *testing.T) {
 	)
 }
 
+// What a tried parameter holds, one after the other.
+var firstValue, secondValue, theirValue = canary.Kept("the first"), canary.Kept("the second"), canary.Kept("theirs")
+
 // tried is a parameter with two values; with a key they are encrypted.
 type tried struct {
 	*labtest.Account
@@ -41,7 +45,7 @@ type tried struct {
 func newTried(t testing.TB, a *labtest.Account, key string) *tried {
 	t.Helper()
 	w := &tried{Account: a, name: "/" + a.ID + "/db", key: key, ssm: ssm.NewFromConfig(a.Config)}
-	for _, value := range []string{"hunter1", "hunter2"} {
+	for _, value := range []string{firstValue, secondValue} {
 		if err := w.put(value); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +76,7 @@ func (w *tried) value() string {
 func (w *tried) world() labtest.World {
 	c := astern.Component{Environment: "test", Name: w.ID, Kind: Kind}
 	c.Settings, _ = json.Marshal(Settings{Settings: w.Settings, Parameter: w.name})
-	return labtest.World{Component: c, Driver: New, Secrets: []string{"hunter1", "hunter2"},
+	return labtest.World{Component: c, Driver: New, Secrets: []string{firstValue, secondValue, theirValue},
 		Route: func(ctx context.Context, d astern.Driver) (astern.Route, error) {
 			s, err := d.Observer.Observe(ctx, c, astern.Scope{})
 			if err != nil {
@@ -81,10 +85,10 @@ func (w *tried) world() labtest.World {
 			return d.Router.Route(c, s, astern.Target{Address: c.Address(), Revision: "1"}, astern.Options{Verb: astern.VerbRollback, Percent: 100})
 		},
 		Effect:  func(e emulated.Entry) string { return e.Operation },
-		Reached: func() string { return labtest.Differs("the value", w.value(), "hunter1") },
+		Reached: func() string { return labtest.Differs("the value", w.value(), firstValue) },
 		// PutParameter has no condition: docs/promises.md names the window.
 		Others: []labtest.Other{
-			{Name: "writes a value", Do: func() error { return w.put("theirs") }, Kept: func() string { return labtest.Differs("the value", w.value(), "theirs") },
+			{Name: "writes a value", Do: func() error { return w.put(theirValue) }, Kept: func() string { return labtest.Differs("the value", w.value(), theirValue) },
 				Window: "PutParameter"},
 			{Name: "deletes the parameter", Do: func() error {
 				_, err := w.ssm.DeleteParameter(context.Background(), &ssm.DeleteParameterInput{Name: &w.name})

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/drivertest"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/host/hosttest"
@@ -28,6 +29,9 @@ type lab struct {
 	old, new     string
 }
 
+// passphrase opens the key by which the host of a lab is reached. The file itself is no secret: its text is a part of the state.
+var passphrase = canary.Kept("a passphrase")
+
 // newLab makes a flag file in the state of testdata/shop.json and then disables a flag that nothing else is about.
 func newLab(t testing.TB, ssh bool) *lab {
 	t.Helper()
@@ -35,10 +39,15 @@ func newLab(t testing.TB, ssh bool) *lab {
 	l.file = filepath.Join(l.folder, "flags.json")
 	l.c = astern.Component{Environment: "test", Name: "features", Kind: Kind, Folder: l.folder}
 	s := Settings{File: l.file}
+	server := astern.SSH{Address: "127.0.0.1:1", User: "deploy", KeyFile: "key"}
 	if ssh {
-		server := hosttest.Start(t).SSH
-		l.c.Hosts, s.Host = []astern.Host{{Name: "web-1", SSH: &server}}, "web-1"
+		server, s.Host = hosttest.Start(t).Locked(t, passphrase), "web-1"
 	}
+	server.Passphrase = &astern.Secret{File: filepath.Join(t.TempDir(), "passphrase")}
+	if err := os.WriteFile(server.Passphrase.File, []byte(passphrase), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.c.Hosts = []astern.Host{{Name: "web-1", SSH: &server}}
 	l.c.Settings, _ = json.Marshal(s)
 	l.driver = New(l.pool(), func(string) (astern.Component, bool) { return l.c, true })
 	l.write(shop(t))
@@ -162,7 +171,7 @@ func conform(t *testing.T, ssh bool) {
 			l := newLab(t, ssh)
 			l.c.Name = fmt.Sprintf("w%d", len(labs))
 			labs[l.c.Address()] = l
-			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history,
+			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Secrets: []string{passphrase},
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, l.folder) }}
 		},
 		Breaks: []drivertest.Break{

@@ -46,7 +46,9 @@ func conform(t *testing.T, change func(t testing.TB) func(string, *astern.Compon
 			l := newLab(t, change(t))
 			l.c.Name = fmt.Sprintf("w%d", len(labs))
 			labs[l.c.Address()] = l
-			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history(),
+			l.environment()
+			l.write("releases/v1/service.env", "DB_PASSWORD="+password+"\n", 0o600)
+			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history(), Secrets: []string{password},
 				Snapshot: func(t testing.TB) map[string]string {
 					files := drivertest.Files(t, l.root)
 					for _, name := range []string{"a", "b"} {

@@ -3,6 +3,7 @@ package jsonexec_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,9 +41,16 @@ func fleet(text []byte) any {
 	answer := map[string]func(asked) any{"observe": fleetObserve, "targets": fleetTargets, "route": fleetRoute, "undo": fleetUndo,
 		"before": fleetBefore, "start": fleetStart, "find": fleetFind, "poll": fleetPoll}[r.Call](r)
 	if e, ok := answer.(error); ok {
-		return object{"error": object{"code": "refused", "message": e.Error()}}
+		return object{"error": object{"code": "refused", "message": e.Error() + told(), "hint": told()}}
 	}
 	return object{"ok": answer}
+}
+
+// told is the key that the program was given, as a careless one tells it: on its standard error, and in what it says.
+func told() string {
+	key := os.Getenv("KEY")
+	fmt.Fprintln(os.Stderr, "KEY="+key)
+	return ", by the key " + key
 }
 
 type no string
@@ -50,7 +58,7 @@ type no string
 func (n no) Error() string { return string(n) }
 
 func fleetObserve(asked) any {
-	values, revisions := object{}, object{}
+	values, revisions := object{"told": told()}, object{}
 	var running []string
 	files, _ := filepath.Glob("*")
 	for _, name := range files {
@@ -69,7 +77,7 @@ func fleetObserve(asked) any {
 func fleetTargets(r asked) any {
 	targets := []object{}
 	for _, d := range r.History.Deployments {
-		e := object{"what": "the release is there", "readiness": "ready"}
+		e := object{"what": "the release is there" + told(), "readiness": "ready"}
 		if v, ok := r.State.Values["release/"+d.Revision]; !ok || v.Text != d.Hash {
 			e = object{"what": "the release is gone", "readiness": "broken"}
 		}
@@ -82,7 +90,7 @@ func fleetRoute(r asked) any {
 	if _, ok := r.State.Values["release/"+r.Target.Revision]; !ok {
 		return no("there is no such release")
 	}
-	step := object{"id": "move", "verb": "move", "args": object{"revision": r.Target.Revision}, "undo": "inverse",
+	step := object{"id": "move", "verb": "move", "title": "move {member}" + told(), "command": "move {member}" + told(), "args": object{"revision": r.Target.Revision}, "undo": "inverse",
 		"sets":    []object{{"path": "{member}/link", "value": r.Target.Revision}},
 		"outputs": object{"was": "string"}}
 	wait := object{"id": "ready", "kind": "check", "verb": "wait", "args": object{"check": "health"}, "undo": "none needed",
@@ -128,7 +136,7 @@ func fleetStart(r asked) any {
 			return err
 		}
 	}
-	return object{"status": "running", "handle": object{"token": r.Step.Token}, "progress": "on its\nway", "poll_seconds": 0.01}
+	return object{"status": "running", "handle": object{"token": r.Step.Token}, "progress": "on its\nway" + told(), "poll_seconds": 0.01}
 }
 
 func fleetFind(r asked) any {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	astern "github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/driver/jsonexec"
 	"github.com/astern-dev/astern/internal/drivertest"
 )
@@ -78,6 +79,9 @@ func history(t testing.TB, d astern.Driver, c astern.Component) astern.History {
 	return h
 }
 
+// key is the secret that a component's program gets.
+var key = canary.Kept("of a program")
+
 // TestExamplePasses runs the suite with the example, a program of 30 lines that answers three calls.
 func TestExamplePasses(t *testing.T) {
 	needPython(t)
@@ -93,13 +97,13 @@ func TestExamplePasses(t *testing.T) {
 			if err := os.Symlink("versions/v2.json", filepath.Join(folder, "live.json")); err != nil {
 				t.Fatal(err)
 			}
-			t.Setenv("SHOP_KEY", "correct horse battery staple")
+			t.Setenv("SHOP_KEY", key)
 			c := components.declare(t, folder, map[string]any{"command": []string{"python3", "switch.py"},
 				"config": map[string]any{"versions": "versions", "live": "live.json"},
 				"env":    map[string]any{"KEY": map[string]any{"env": "SHOP_KEY"}, "PYTHONDONTWRITEBYTECODE": "1"}})
 			return drivertest.World{Component: c, Old: "v1", New: "v2", History: history(t, d, c),
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, folder) },
-				Secrets:  []string{"correct horse battery staple"}}
+				Secrets:  []string{key}}
 		},
 		Breaks: []drivertest.Break{
 			{Name: "the version is gone", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
@@ -128,7 +132,7 @@ func needPython(t *testing.T) {
 }
 
 // TestFullProgramPasses runs the suite with a program that answers every call itself: a fleet of two members, steps that
-// go on after start, conditional by fence, found by token.
+// go on after start, conditional by fence, found by token; and that tells its key wherever it may say something.
 func TestFullProgramPasses(t *testing.T) {
 	components := &declared{}
 	d := jsonexec.New(components.find)
@@ -140,8 +144,10 @@ func TestFullProgramPasses(t *testing.T) {
 			folder := t.TempDir()
 			newFleet(t, folder)
 			c := components.declare(t, folder, map[string]any{"command": []string{os.Args[0], "program", "fleet"},
-				"answers": []string{"targets", "route", "undo", "before", "poll"}, "config": map[string]any{"limit": 9007199254740993}})
-			return drivertest.World{Component: c, Old: "v1", New: "v2", History: history(t, d, c),
+				"answers": []string{"targets", "route", "undo", "before", "poll"}, "config": map[string]any{"limit": 9007199254740993},
+				"env": map[string]any{"KEY": map[string]any{"file": "key"}}})
+			must(t, os.WriteFile(filepath.Join(folder, "key"), []byte(key), 0o600))
+			return drivertest.World{Component: c, Old: "v1", New: "v2", History: history(t, d, c), Secrets: []string{key},
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, folder) }}
 		},
 		Breaks: []drivertest.Break{{Name: "the release is gone", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {

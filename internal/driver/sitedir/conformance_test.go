@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/drivertest"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/host/hosttest"
@@ -27,14 +28,17 @@ type lab struct {
 	history astern.History
 }
 
+// key is one that somebody has deployed with their scripts.
+var key = canary.Kept("in a script")
+
 // odd are names of files that are allowed and easily go wrong.
 var odd = []string{"a b/it's \"quoted\" $(touch pwned).txt", "..hidden/..", "-rf", "ümläut/ö.txt", "[x]*?.txt", "~", "a;b&c|d"}
 
 func newLab(t testing.TB, ssh bool, change func(*Settings)) *lab {
 	t.Helper()
 	l := &lab{TB: t, root: filepath.Join(t.TempDir(), "site root")}
-	l.release("v1", map[string]string{"index.html": "one", "assets/app.1.js": "js 1", "logo.svg": "old logo"})
-	l.release("v2", map[string]string{"index.html": "two", "assets/app.2.js": "js 2", "logo.svg": "new logo"})
+	l.release("v1", map[string]string{"index.html": "one", "assets/app.1.js": "js 1", "logo.svg": "old logo", "key.js": key})
+	l.release("v2", map[string]string{"index.html": "two", "assets/app.2.js": "js 2", "logo.svg": "new logo", "key.js": key})
 	for _, name := range odd[:1] {
 		l.write("releases/v1/"+name, "odd")
 	}
@@ -141,7 +145,7 @@ func conform(t *testing.T, ssh bool) {
 			l := newLab(t, ssh, nil)
 			l.c.Name = fmt.Sprintf("w%d", len(labs))
 			labs[l.c.Address()] = l
-			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history,
+			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history, Secrets: []string{key},
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, l.root) }}
 		},
 		Breaks: []drivertest.Break{

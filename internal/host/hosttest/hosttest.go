@@ -37,6 +37,23 @@ type Server struct {
 	Stop func()
 }
 
+// Locked reaches the server by a copy of the client's key that a passphrase opens; where that stands is the caller's to say.
+func (s Server) Locked(t testing.TB, passphrase string) astern.SSH {
+	t.Helper()
+	plain, err := os.ReadFile(s.SSH.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := s.SSH
+	locked.KeyFile += "-locked"
+	write(t, locked.KeyFile, plain)
+	// One round: it is opened for each connection, and ssh-keygen comes with the server.
+	if out, err := exec.Command("ssh-keygen", "-q", "-p", "-a", "1", "-N", passphrase, "-f", locked.KeyFile).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return locked
+}
+
 // sshd is where distributions put the server.
 const sshd = "/usr/sbin/sshd"
 

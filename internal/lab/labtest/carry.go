@@ -10,6 +10,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/engine"
 	"github.com/astern-dev/astern/internal/lab"
 )
@@ -59,6 +60,10 @@ func begin(t testing.TB, a *Account, w World, d astern.Driver, r astern.Route) *
 		t.Fatalf("reading the plan: %v", err)
 	}
 	x.fold = fold
+	if len(w.Secrets) == 0 || slices.ContainsFunc(w.Secrets, func(s string) bool { return len(canary.Leaks([]byte(s))) == 0 }) {
+		t.Fatal("no secret lies in the world that would be found in the journal: canary.Kept makes one")
+	}
+	t.Cleanup(x.noSecret)
 	x.write(astern.Record{Kind: astern.RecordTaken, Fence: 1})
 	return x
 }
@@ -89,6 +94,7 @@ func (x *execution) cancelled() (astern.Outcome, []engine.HoldReason) {
 	for _, r := range x.records {
 		copied.write(r)
 	}
+	defer copied.noSecret()
 	copied.write(astern.Record{Kind: astern.RecordCancelled, By: "op"})
 	return copied.run()
 }
@@ -253,18 +259,18 @@ func (x *execution) story() string {
 	return b.String()
 }
 
-// leaks returns a secret that the journal holds, "" for none.
-func (x *execution) leaks() string {
-	b, err := json.Marshal(x.records)
-	if err != nil {
-		x.Fatal(err)
-	}
-	for _, s := range x.world.Secrets {
-		if strings.Contains(string(b), s) {
-			return s
+// noSecret requires that neither the plan nor the journal holds a secret.
+func (x *execution) noSecret() {
+	x.Helper()
+	for what, v := range map[string]any{"plan": x.plan, "journal": x.records} {
+		b, err := json.Marshal(v)
+		if err != nil {
+			x.Error(err)
+		}
+		for _, leak := range canary.Leaks(b) {
+			x.Errorf("the %s holds %s", what, leak)
 		}
 	}
-	return ""
 }
 
 // hit reports whether the fault that is in force has hit its call.

@@ -63,7 +63,7 @@ type World struct {
 	Reached func() string
 	// Others are what somebody else does in the middle.
 	Others []Other
-	// Secrets are values that no record of the execution may hold.
+	// Secrets are canaries (canary.Kept) that lie in the world; neither the plan nor a record of an execution may hold one.
 	Secrets []string
 	// Every is how often a step that runs is polled, by the lab's clock, in the place of what the driver says; 0 for as it says.
 	Every time.Duration
