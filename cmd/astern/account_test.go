@@ -18,8 +18,8 @@ import (
 	"github.com/astern-dev/astern/internal/awsapi/awstest"
 )
 
-// account runs an emulated account until the script ends. Each function has the versions 1 and 2, described as v1 and v2, and
-// the alias live on the second.
+// account runs an emulated account until the script ends. Each function has the versions 1 and 2, described as v1 and v2, a secret
+// among its variables, and the alias live on the second.
 func account(ts *testscript.TestScript, neg bool, functions []string) {
 	if neg {
 		ts.Fatalf("account can't be negated")
@@ -76,7 +76,8 @@ func deployed(ts *testscript.TestScript, name string) error {
 		}
 		if i == 0 {
 			_, err = c.CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: &name, Role: role.Role.Arn, Runtime: types.RuntimePython313,
-				Handler: aws.String("main.handler"), Code: &types.FunctionCode{ZipFile: b.Bytes()}})
+				Handler: aws.String("main.handler"), Code: &types.FunctionCode{ZipFile: b.Bytes()},
+				Environment: &types.Environment{Variables: map[string]string{"DB_PASSWORD": variable}}})
 		} else {
 			_, err = c.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &name, ZipFile: b.Bytes()})
 		}

@@ -17,12 +17,21 @@ import (
 
 // Every script's environment holds the secrets of package canary, which must turn up in nothing that the program leaves: not
 // in what it prints, and not in a file below the script's folder. Scripts may use them as $NAME and as the files in $CANARIES;
-// the script "secrets" puts them into every input that can hold a secret.
+// the script "secrets" puts them into every input that can hold a secret. What lies in emulated accounts are canaries as well: the
+// values of secrets, parameters and configurations (the files old and new in $CANARIES), variables of functions and of tasks.
+
+// oldValue and newValue are what is kept in a script's account; variable is what somebody put into a variable of a workload.
+var oldValue, newValue, variable = canary.Kept("old"), canary.Kept("new"), canary.Kept("variable")
 
 // placeCanaries gives a script its canaries.
 func placeCanaries(env *testscript.Env) error {
 	if err := canary.Place(env.WorkDir); err != nil {
 		return err
+	}
+	for name, value := range map[string]string{"old": oldValue, "new": newValue} {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, canary.Folder, name), []byte(value), 0o600); err != nil {
+			return err
+		}
 	}
 	env.Setenv("CANARIES", filepath.Join(env.WorkDir, canary.Folder))
 	for name, value := range canary.Variables() {

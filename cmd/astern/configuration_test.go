@@ -55,7 +55,7 @@ func configured(ts *testscript.TestScript, environments ...string) {
 		profile, err := c.CreateConfigurationProfile(ctx, &appconfig.CreateConfigurationProfileInput{ApplicationId: app.Id, Name: &name, LocationUri: aws.String("hosted"), Type: &kind})
 		ts.Check(err)
 		for i, label := range []string{"v1", "v2"} {
-			content := fmt.Sprintf(`{"password":%q,"n":%d}`, ts.Getenv("AWS_SECRET_ACCESS_KEY"), i)
+			content := fmt.Sprintf(`{"password":%q,"n":%d}`, []string{oldValue, newValue}[i], i)
 			if name == "features" {
 				content = fmt.Sprintf(`{"version":"1","flags":{"cart":{"name":"Cart"},"new-checkout":{"name":"New"}},"values":{"cart":{"enabled":true},"new-checkout":{"enabled":%t}}}`, i == 1)
 			}

@@ -105,7 +105,8 @@ func served(ts *testscript.TestScript, l *lab.Lab, name string, role *string) er
 		}
 		_, err = c.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{Family: &name, ExecutionRoleArn: role, Cpu: aws.String("256"), Memory: aws.String("512"), NetworkMode: types.NetworkModeAwsvpc,
 			RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate}, ContainerDefinitions: []types.ContainerDefinition{{Name: aws.String("app"),
-				Image: aws.String(lab.Account + ".dkr.ecr.eu-central-1.amazonaws.com/" + name + ":" + tag)}}})
+				Image:       aws.String(lab.Account + ".dkr.ecr.eu-central-1.amazonaws.com/" + name + ":" + tag),
+				Environment: []types.KeyValuePair{{Name: aws.String("DB_PASSWORD"), Value: aws.String(variable)}}}}})
 		if err != nil {
 			return err
 		}
