@@ -90,7 +90,7 @@ func (o *order) swap(ctx context.Context, now time.Time) astern.Op {
 
 func (o *order) changed(there string) error {
 	return astern.Errorf(astern.Refused, "%s: the link leads to %s now, and the plan expects %s", o.doing(),
-		orNone(oneLine(there)), orNone(strings.Join(o.from, " or "))).WithHint("somebody else was there: look at it, then plan again")
+		orNone(oneLine(there)), orNone(oneLine(strings.Join(o.from, " or ")))).WithHint("somebody else was there: look at it, then plan again")
 }
 
 func (o *order) historyLine(image astern.Image, now time.Time) HistoryLine {
