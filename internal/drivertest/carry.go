@@ -82,6 +82,9 @@ func (j *journey) step(step astern.Step, id, member string) {
 	j.Helper()
 	call := astern.Call{Execution: "drivertest", Step: id, Address: step.Address, Kind: step.Kind, Verb: step.Verb,
 		Member: member, Args: j.resolve(step.Args, member), Fence: j.fence}
+	if j.forge != nil {
+		j.forge(&call)
+	}
 	if step.Kind != j.suite.Driver.Kind {
 		if j.suite.Other != nil {
 			j.suite.Other(j, j.world, step, call)

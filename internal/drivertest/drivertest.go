@@ -59,6 +59,14 @@ type Suite struct {
 	ImageIsCondition bool
 	// Breaks are ways to damage a world, each with what the evidence must then say.
 	Breaks []Break
+	// Data are the places of a call, as "execution" or "VERB.ARGUMENT", whose text is data. At every other one a hostile text
+	// is refused.
+	Data map[string]Datum
+	// Legal tells texts that are what stands at a place, as tokens of plans do: they are no hostile ones there.
+	Legal map[string]func(text string) bool
+	// Compared are those that Before alone compares with the world, with what that means: an engine starts nothing that
+	// Before refuses.
+	Compared map[string]string
 }
 
 // World is one component that really exists, with at least two revisions deployed: first Old, then New, which is
@@ -74,6 +82,10 @@ type World struct {
 	// Secrets are canaries (canary.Kept) that lie in the world: values of the secrets that the settings refer to, of what the
 	// component keeps, of its variables and files. None may appear in anything the driver returns, in whatever form.
 	Secrets []string
+	// Beside are folders that hold the component's own place, in which nothing else may appear.
+	Beside []string
+	// Asked returns what the driver ran or sent since it was last called; nil where nothing notes that.
+	Asked func(t testing.TB) []Asked
 }
 
 // Break damages a fresh world and says what that makes of the target Old.
@@ -113,6 +125,7 @@ var laws = []law{
 	{"an older fence is refused", lawFence},
 	{"undo brings the world back", lawUndo},
 	{"hostile revision names never reach the world", lawHostile},
+	{"hostile texts are refused or are data", lawInjection},
 }
 
 // Run checks every law, each in a fresh world, and every break.
@@ -132,6 +145,8 @@ type run struct {
 	suite  Suite
 	world  World
 	driver astern.Driver
+	// forge changes each call of a way before anything is made of it; nil for none.
+	forge func(c *astern.Call)
 }
 
 // lawTimeout bounds one law, so that a driver that hangs names the law in which it does.

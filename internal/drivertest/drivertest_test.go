@@ -52,6 +52,10 @@ func TestFaultsAreFound(t *testing.T) {
 		"finds other outputs":          "different outputs",
 		"undeclared output":            "not those that it declares",
 		"undoes to the wrong revision": "after the undo",
+		"acts on any address":          "at address is not refused",
+		"acts on any member":           "at member is not refused",
+		"asks before it looks":         "asks nobody else for",
+		"remembers any name":           "makes a target of it",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel() // it mostly waits
@@ -63,10 +67,34 @@ func TestFaultsAreFound(t *testing.T) {
 	}
 }
 
+// A shell that reads a text leaves something behind, here where the tests run.
+func TestShellIsFound(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if said := complaints(t, memorySuite("has a shell read it")); !strings.Contains(said, "a shell read the text") {
+		t.Errorf("no law says that a shell read a text; they say:\n%s", said)
+	}
+}
+
+// A text that is data arrives whole, at whichever place a way takes it along.
+func TestShortenedTextIsFound(t *testing.T) {
+	t.Parallel()
+	heard := &listener{TB: t}
+	hear(memorySuite("shortens what is told"), heard, []func(*run){func(r *run) {
+		x := newInjection(r)
+		x.learn()
+		for first := range uint64(12) {
+			x.way([]uint64{first})
+		}
+	}})
+	if said := heard.text.String(); !strings.Contains(said, "at tell.was arrived as") {
+		t.Errorf("no law says that a text was shortened; they say:\n%s", said)
+	}
+}
+
 // complaints runs every law and break of the suite and returns what they complain about.
 func complaints(t *testing.T, s Suite) string {
 	heard := &listener{TB: t}
-	checks := []func(*run){}
+	checks := []func(*run){func(r *run) { newInjection(r).trials(0, 60) }}
 	for _, l := range laws {
 		checks = append(checks, l.check)
 	}
@@ -74,12 +102,17 @@ func complaints(t *testing.T, s Suite) string {
 		checks = append(checks, func(r *run) { checkBreak(r, b) })
 	}
 	checks = append(checks, func(r *run) { Discover(r, r.suite.Driver, "here") })
+	hear(s, heard, checks)
+	return heard.text.String()
+}
+
+// hear lets a listener hear the checks.
+func hear(s Suite, heard *listener, checks []func(*run)) {
 	for _, check := range checks {
 		var group sync.WaitGroup
 		group.Go(func() { check(s.begin(heard)) }) // a goroutine of its own: Fatalf ends it
 		group.Wait()
 	}
-	return heard.text.String()
 }
 
 // A world in which nothing could leak proves nothing, and neither does a secret that nobody would find.

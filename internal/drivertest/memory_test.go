@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,8 @@ type memory struct {
 	acts     map[string]string // token -> revision before
 	touched  int               // writes to the world that no state shows
 	asked    int               // calls so far
+	told     string            // what a member was last told
+	sent     []Asked
 }
 
 // memorySecret lies in every world of memory.
@@ -81,8 +84,11 @@ func memorySuite(fault string) Suite {
 					{Revision: "v2", Hash: "h2", KnownGoodAt: &at}, {Revision: "v1", Hash: "h1", KnownGoodAt: &at}}},
 				Snapshot: func(testing.TB) map[string]string { return m.snapshot() },
 				Secrets:  []string{memorySecret},
+				Asked:    func(testing.TB) []Asked { sent := m.sent; m.sent = nil; return sent },
 			}
 		},
+		Data: map[string]Datum{"token": {Because: "a map's key"}, "step": {Because: "nothing reads it"}, "execution": {Because: "nothing reads it"},
+			"tell.was": {Because: "it is what a member is told", Shown: func(testing.TB, World) string { return current.told }}},
 		Breaks: []Break{{Name: "the release is gone", Want: astern.Broken,
 			Do: func(testing.TB, World) { delete(current.releases, "v1") }}},
 	}
@@ -144,6 +150,9 @@ func (d *memoryDriver) Targets(c astern.Component, s astern.State, h astern.Hist
 	var out []astern.Target
 	current, _ := s.Get("revision")
 	for _, dep := range h.Deployments {
+		if !astern.ValidRevision(dep.Revision) && !m.is("remembers any name") {
+			continue
+		}
 		v, ok := s.Get("release/" + dep.Revision)
 		e := astern.Evidence{What: "the release has its recorded hash", Readiness: astern.Ready, Seen: v.At}
 		if (!ok || v.Text != dep.Hash) && !m.is("trusts") {
@@ -244,8 +253,14 @@ func (d *memoryDriver) Start(ctx context.Context, call astern.Call) astern.Op {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch rev := call.Text("revision"); {
+	case m.isForged(call):
+		return astern.Op{Status: astern.OpFailed, Code: astern.Invalid, Error: "no call of a plan"}
 	case call.Verb == "tell":
 		m.touched++
+		m.told = call.Text("was")
+		if m.is("shortens what is told") {
+			m.told = strings.TrimSpace(m.told[:min(len(m.told), 8)])
+		}
 		return astern.Op{Status: astern.OpDone}
 	case m.is("lies about failing") && ctx.Err() != nil:
 		m.links[memberOf(call)] = rev
@@ -263,6 +278,21 @@ func (d *memoryDriver) Start(ctx context.Context, call astern.Call) astern.Op {
 	}
 	m.fences[memberOf(call)] = call.Fence
 	return astern.Op{Status: astern.OpRunning, Progress: m.leak("an operation"), Handle: map[string]string{"token": call.Token, "n": strconv.Itoa(len(m.acts))}}
+}
+
+// isForged reports whether the call is none that a route has, and notes what is asked for where it is one.
+func (m *memory) isForged(call astern.Call) bool {
+	if m.is("has a shell read it") {
+		_ = exec.Command("sh", "-c", "echo "+call.Verb+memberOf(call)).Run() // what it says is nothing to us
+	}
+	_, known := m.links[memberOf(call)]
+	forged := call.Verb != "set" && call.Verb != "tell" || call.Address != "test/m" && !m.is("acts on any address") || !known && !m.is("acts on any member")
+	if forged && !m.is("asks before it looks") {
+		return true
+	}
+	path := strings.Split("members/"+memberOf(call), "/")
+	m.sent = append(m.sent, Asked{Shape: fmt.Sprint("PUT ", len(path)), Data: path})
+	return forged
 }
 
 func (d *memoryDriver) Find(_ context.Context, call astern.Call) astern.Found {

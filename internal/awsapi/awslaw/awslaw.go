@@ -19,6 +19,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/drivertest"
 )
 
 // Law is what a driver has called, and what it says that it may.
@@ -29,6 +30,7 @@ type Law struct {
 	mu    sync.Mutex
 	calls map[string]int // by IAM action
 	needs map[string]bool
+	sent  []drivertest.Asked
 }
 
 // Region is where the tests' accounts are.
@@ -58,8 +60,8 @@ func (l *Law) Also(t testing.TB, s awsapi.Settings) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	session.Read.APIOptions = append(slices.Clone(session.Read.APIOptions), l.watch)
-	session.Act.APIOptions = append(slices.Clone(session.Act.APIOptions), l.watch)
+	session.Read.APIOptions = append(slices.Clone(session.Read.APIOptions), l.watch, l.sending)
+	session.Act.APIOptions = append(slices.Clone(session.Act.APIOptions), l.watch, l.sending)
 }
 
 // watch notes each call as it is made, whatever becomes of it.

@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conform(t, law, c.in, c.breaks)
+			conformance(t, law, c.in, c.breaks).Run(t)
 		})
 	}
 }
@@ -98,9 +98,10 @@ func (l *lab) deny(operation string) {
 		Message: "User: arn:aws:iam::123456789012:user/astern is not authorized to perform: appconfig:" + operation + " on resource: arn:aws:appconfig:eu-central-1:123456789012:application/x"})
 }
 
-func conform(t *testing.T, law *awslaw.Law, in setup, breaks []broken) {
+func conformance(t *testing.T, law *awslaw.Law, in setup, breaks []broken) drivertest.Suite {
+	t.Helper()
 	mine := map[string]*lab{}
-	suite := drivertest.Suite{ImageIsCondition: true}
+	suite := drivertest.Suite{ImageIsCondition: true, Data: hostileData, Legal: map[string]func(string) bool{"token": tokenShape.MatchString}}
 	suite.New = func(t testing.TB) drivertest.World {
 		l := newLab(t, in)
 		mine[l.c.Address()] = l
@@ -122,5 +123,5 @@ func conform(t *testing.T, law *awslaw.Law, in setup, breaks []broken) {
 	for _, b := range breaks {
 		suite.Breaks = append(suite.Breaks, drivertest.Break{Name: b.name, Want: b.want, Do: func(_ testing.TB, w drivertest.World) { b.do(mine[w.Component.Address()]) }})
 	}
-	suite.Run(t)
+	return suite
 }

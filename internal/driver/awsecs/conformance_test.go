@@ -21,8 +21,17 @@ import (
 func TestConformance(t *testing.T) {
 	a := start(t)
 	law := awslaw.Watch(t)
+	suite := a.conformance(law)
+	suite.Run(t)
+	drivertest.Discover(t, suite.Driver, "aws:"+awslaw.Region) // for its calls
+	law.Holds(t, map[string]string{"ecs:RegisterTaskDefinition": "TestRegisteredAgain does", "ecs:CreateService": "TestShare does", "ecs:DeleteService": "TestShare does",
+		"cloudwatch:DescribeAlarms": "TestAlarms does", "logs:GetLogEvents": "TestBreaker does", "s3:ListBucket": "TestFiles does", "ssm:DescribeParameters": "no task here has a parameter for a secret",
+		"ecs:TagResource": "ECS asks for it where what is made has tags", "iam:PassRole": "ECS asks for it where a task definition has roles"})
+}
+
+func (a *account) conformance(law *awslaw.Law) drivertest.Suite {
 	driver := a.hurried(New(law.Accounts, a.lookup))
-	drivertest.Suite{
+	return drivertest.Suite{
 		Driver: driver,
 		New: func(t testing.TB) drivertest.World {
 			a.ClearFaults()
@@ -32,12 +41,10 @@ func TestConformance(t *testing.T) {
 			return drivertest.World{Component: w.c, Old: w.old, New: w.new, History: w.history, Secrets: []string{password, inTheClear},
 				Snapshot: func(testing.TB) map[string]string { return w.snapshot() }}
 		},
-		Breaks: a.bound(breaks),
-	}.Run(t)
-	drivertest.Discover(t, driver, "aws:"+awslaw.Region) // for its calls
-	law.Holds(t, map[string]string{"ecs:RegisterTaskDefinition": "TestRegisteredAgain does", "ecs:CreateService": "TestShare does", "ecs:DeleteService": "TestShare does",
-		"cloudwatch:DescribeAlarms": "TestAlarms does", "logs:GetLogEvents": "TestBreaker does", "s3:ListBucket": "TestFiles does", "ssm:DescribeParameters": "no task here has a parameter for a secret",
-		"ecs:TagResource": "ECS asks for it where what is made has tags", "iam:PassRole": "ECS asks for it where a task definition has roles"})
+		Data:     hostileData,
+		Compared: hostileCompared,
+		Breaks:   a.bound(breaks),
+	}
 }
 
 // broken is a way to damage a world, with what that makes of its first revision.

@@ -32,7 +32,9 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conform(t, law, c.named, c.archived, c.breaks)
+			suite := conformance(t, law, c.named, c.archived, c.breaks)
+			suite.Run(t)
+			drivertest.Discover(t, suite.Driver, "aws:"+awslaw.Region) // other tests' functions come and go: it is for its calls
 		})
 	}
 }
@@ -108,7 +110,8 @@ func bound(breaks []broken, mine map[string]*lab) []drivertest.Break {
 	return out
 }
 
-func conform(t *testing.T, law *awslaw.Law, named, archived bool, breaks []broken) {
+func conformance(t *testing.T, law *awslaw.Law, named, archived bool, breaks []broken) drivertest.Suite {
+	t.Helper()
 	mine := map[string]*lab{}
 	driver := New(law.Accounts, func(address string) (astern.Component, bool) {
 		l, ok := mine[address]
@@ -117,7 +120,7 @@ func conform(t *testing.T, law *awslaw.Law, named, archived bool, breaks []broke
 		}
 		return l.c, true
 	})
-	drivertest.Suite{
+	return drivertest.Suite{
 		Driver:           driver,
 		ImageIsCondition: true,
 		New: func(t testing.TB) drivertest.World {
@@ -126,7 +129,8 @@ func conform(t *testing.T, law *awslaw.Law, named, archived bool, breaks []broke
 			law.Needs(driver.Permitter.Permissions(l.c))
 			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot, Secrets: []string{password}}
 		},
-		Breaks: bound(breaks, mine),
-	}.Run(t)
-	drivertest.Discover(t, driver, "aws:"+awslaw.Region) // for its calls
+		Data:     hostileData,
+		Compared: hostileCompared,
+		Breaks:   bound(breaks, mine),
+	}
 }

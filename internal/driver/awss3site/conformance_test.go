@@ -261,8 +261,23 @@ func (x *site) snapshot(t testing.TB) map[string]string {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	newCloud(t)
-	sites := map[string]*site{}
 	law := awslaw.Watch(t)
+	sites := map[string]*site{}
+	suite := conformance(law, sites)
+	suite.Run(t)
+	drivertest.Discover(t, suite.Driver, "aws:"+awslaw.Region) // for its calls
+	pruned := newSite(t, true, nil)
+	sites[pruned.c.Address()], pruned.driver = pruned, suite.Driver
+	law.Needs(suite.Driver.Permitter.Permissions(pruned.c))
+	pruned.carry(astern.VerbRollback, "v1", nil)
+	pruned.carry(astern.VerbRedeploy, "v1", nil)
+	kms, tags := "S3 asks KMS on our behalf", "S3 asks for tags when it copies an object that has some"
+	law.Holds(t, map[string]string{"kms:Decrypt": kms, "kms:GenerateDataKey": kms, "s3:GetObjectTagging": tags, "s3:GetObjectVersionTagging": tags,
+		"s3:PutObjectTagging": tags, "s3:GetObjectVersion": "the versions of objects are read by asking for a version with GetObject"})
+}
+
+// conformance is the suite; sites are those that are made for it, by their address.
+func conformance(law *awslaw.Law, sites map[string]*site) drivertest.Suite {
 	of := func(w drivertest.World) *site { return sites[w.Component.Address()] }
 	do := func(f func(x *site)) func(testing.TB, drivertest.World) {
 		return func(_ testing.TB, w drivertest.World) { f(of(w)) }
@@ -290,7 +305,7 @@ func TestConformance(t *testing.T) {
 		}
 		return x.c, true
 	})
-	drivertest.Suite{
+	return drivertest.Suite{
 		Driver: driver,
 		New: func(t testing.TB) drivertest.World {
 			x := newSite(t, true, func(s *Settings) { s.Distribution, s.Entries = "new", nil })
@@ -300,17 +315,10 @@ func TestConformance(t *testing.T) {
 			x.clearFence()
 			return drivertest.World{Component: x.c, Old: "v1", New: "v2", History: x.history, Snapshot: x.snapshot, Secrets: []string{key}}
 		},
+		Data:   hostileData,
+		Legal:  map[string]func(string) bool{"token": tokenShape.MatchString, "put.from": goodRevision, "switch.from": goodRevision, "adopt.from": goodRevision, "prune.from": goodRevision},
 		Breaks: breaks,
-	}.Run(t)
-	drivertest.Discover(t, driver, "aws:"+awslaw.Region) // for its calls
-	pruned := newSite(t, true, nil)
-	sites[pruned.c.Address()], pruned.driver = pruned, driver
-	law.Needs(driver.Permitter.Permissions(pruned.c))
-	pruned.carry(astern.VerbRollback, "v1", nil)
-	pruned.carry(astern.VerbRedeploy, "v1", nil)
-	kms, tags := "S3 asks KMS on our behalf", "S3 asks for tags when it copies an object that has some"
-	law.Holds(t, map[string]string{"kms:Decrypt": kms, "kms:GenerateDataKey": kms, "s3:GetObjectTagging": tags, "s3:GetObjectVersionTagging": tags,
-		"s3:PutObjectTagging": tags, "s3:GetObjectVersion": "the versions of objects are read by asking for a version with GetObject"})
+	}
 }
 
 // clearFence makes the last execution's fence the first, as a new state folder would not.

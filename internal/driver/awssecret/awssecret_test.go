@@ -125,8 +125,15 @@ func (l *lab) call(rev string) astern.Call {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	awstest.Start(t)
-	labs := map[string]*lab{}
 	law := awslaw.Watch(t)
+	suite := conformance(law)
+	suite.Run(t)
+	drivertest.Discover(t, suite.Driver, "aws:"+awslaw.Region) // for its calls
+	law.Holds(t, nil)
+}
+
+func conformance(law *awslaw.Law) drivertest.Suite {
+	labs := map[string]*lab{}
 	driver := New(law.Accounts, func(address string) (astern.Component, bool) {
 		l, ok := labs[address]
 		if !ok {
@@ -136,6 +143,7 @@ func TestConformance(t *testing.T) {
 	})
 	suite := drivertest.Suite{
 		Driver:           driver,
+		Data:             hostileData,
 		ImageIsCondition: true,
 		New: func(t testing.TB) drivertest.World {
 			l := newLab(t)
@@ -151,9 +159,7 @@ func TestConformance(t *testing.T) {
 			l.must(b.do(l))
 		}})
 	}
-	suite.Run(t)
-	drivertest.Discover(t, driver, "aws:"+awslaw.Region) // for its calls
-	law.Holds(t, nil)
+	return suite
 }
 
 // unseenKey is the damage that is beside the way.

@@ -114,12 +114,15 @@ func TestConformance(t *testing.T) {
 	for _, kind := range []types.ParameterType{types.ParameterTypeString, types.ParameterTypeSecureString} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			conform(t, law, kind)
+			suite := conformance(t, law, kind)
+			suite.Run(t)
+			drivertest.Discover(t, suite.Driver, "aws:"+awslaw.Region) // for its calls
 		})
 	}
 }
 
-func conform(t *testing.T, law *awslaw.Law, kind types.ParameterType) {
+func conformance(t *testing.T, law *awslaw.Law, kind types.ParameterType) drivertest.Suite {
+	t.Helper()
 	labs := map[string]*lab{}
 	of := func(w drivertest.World) *lab { return labs[w.Component.Address()] }
 	driver := New(law.Accounts, func(address string) (astern.Component, bool) {
@@ -129,7 +132,7 @@ func conform(t *testing.T, law *awslaw.Law, kind types.ParameterType) {
 		}
 		return l.c, true
 	})
-	drivertest.Suite{
+	return drivertest.Suite{
 		Driver: driver,
 		New: func(t testing.TB) drivertest.World {
 			l := newLab(t, kind)
@@ -144,6 +147,8 @@ func conform(t *testing.T, law *awslaw.Law, kind types.ParameterType) {
 					return out
 				}}
 		},
+		Data:     hostileData,
+		Compared: hostileCompared,
 		Breaks: []drivertest.Break{
 			{Name: "the parameter was deleted", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
 				l := of(w)
@@ -155,8 +160,7 @@ func conform(t *testing.T, law *awslaw.Law, kind types.ParameterType) {
 				l.Inject(t, awstest.Fault{Operation: "GetParameter", About: l.name, Status: 400, Code: "AccessDeniedException", Message: "no"})
 			}},
 		},
-	}.Run(t)
-	drivertest.Discover(t, driver, "aws:"+awslaw.Region) // for its calls
+	}
 }
 
 // What a put leaves is a new version with the earlier value; who goes back and forth meets the revisions by their names.

@@ -149,17 +149,18 @@ func TestConformance(t *testing.T) {
 	for name, ssh := range map[string]bool{"local": false, "ssh": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conform(t, ssh)
+			conformance(t, ssh).Run(t)
 		})
 	}
 }
 
-func conform(t *testing.T, ssh bool) {
+func conformance(t *testing.T, ssh bool) drivertest.Suite {
+	t.Helper()
 	labs := map[string]*lab{}
 	pool := host.NewPool()
 	t.Cleanup(func() { pool.Close() })
 	of := func(w drivertest.World) *lab { return labs[w.Component.Address()] }
-	drivertest.Suite{
+	return drivertest.Suite{
 		Driver: New(pool, func(address string) (astern.Component, bool) {
 			l, ok := labs[address]
 			if !ok {
@@ -171,9 +172,11 @@ func conform(t *testing.T, ssh bool) {
 			l := newLab(t, ssh)
 			l.c.Name = fmt.Sprintf("w%d", len(labs))
 			labs[l.c.Address()] = l
-			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Secrets: []string{passphrase},
+			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Secrets: []string{passphrase}, Beside: []string{filepath.Dir(l.folder)},
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, l.folder) }}
 		},
+		Data:  hostileData(labs),
+		Legal: map[string]func(string) bool{"token": tokenShape.MatchString},
 		Breaks: []drivertest.Break{
 			{Name: "the copy is gone", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) { os.Remove(of(w).kept(of(w).old)) }},
 			{Name: "the copy was edited", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
@@ -197,7 +200,7 @@ func conform(t *testing.T, ssh bool) {
 				os.Symlink("elsewhere", l.file+".astern")
 			}},
 		},
-	}.Run(t)
+	}
 }
 
 // kept is where the state of a revision is kept.

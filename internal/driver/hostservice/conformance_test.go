@@ -25,16 +25,17 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it mostly waits
-			conform(t, change)
+			conformance(t, change).Run(t)
 		})
 	}
 }
 
-func conform(t *testing.T, change func(t testing.TB) func(string, *astern.Component, *Settings)) {
+func conformance(t *testing.T, change func(t testing.TB) func(string, *astern.Component, *Settings)) drivertest.Suite {
+	t.Helper()
 	labs := map[string]*lab{}
 	pool := host.NewPool()
 	t.Cleanup(func() { pool.Close() })
-	suite := drivertest.Suite{
+	return drivertest.Suite{
 		Driver: New(pool, func(address string) (astern.Component, bool) {
 			l, ok := labs[address]
 			if !ok {
@@ -48,7 +49,7 @@ func conform(t *testing.T, change func(t testing.TB) func(string, *astern.Compon
 			labs[l.c.Address()] = l
 			l.environment()
 			l.write("releases/v1/service.env", "DB_PASSWORD="+password+"\n", 0o600)
-			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history(), Secrets: []string{password},
+			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history(), Secrets: []string{password}, Beside: []string{filepath.Dir(l.root)},
 				Snapshot: func(t testing.TB) map[string]string {
 					files := drivertest.Files(t, l.root)
 					for _, name := range []string{"a", "b"} {
@@ -57,6 +58,8 @@ func conform(t *testing.T, change func(t testing.TB) func(string, *astern.Compon
 					return files
 				}}
 		},
+		Data:  hostileData(labs),
+		Legal: map[string]func(string) bool{"token": tokenShape.MatchString},
 		Breaks: []drivertest.Break{
 			{Name: "the release is gone", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
 				os.RemoveAll(filepath.Join(labs[w.Component.Address()].root, "releases/v1"))
@@ -72,5 +75,4 @@ func conform(t *testing.T, change func(t testing.TB) func(string, *astern.Compon
 			}},
 		},
 	}
-	suite.Run(t)
 }

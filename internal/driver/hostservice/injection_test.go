@@ -10,31 +10,9 @@ import (
 	"testing"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/drivertest"
 	"github.com/astern-dev/astern/internal/proof"
 )
-
-// hostile draws a text that a shell, a path, an option, a pattern or a terminal would make something of. Any shell that
-// reads it makes a file whose name holds "pwned".
-func hostile(rnd *rand.Rand, canary string) string {
-	touch := "touch " + canary
-	all := []string{
-		"$(" + touch + ")", "`" + touch + "`", "; " + touch + " #", "| " + touch, "&& " + touch, "\n" + touch + "\n", "' ; " + touch + " ; '",
-		`"; ` + touch + `; "`, `\`, "'", `"`, "$IFS", "${HOME}", "$((1))", "~", "~root", "*", "?", "[a-z]", "{a,b}", "!", "!!", "#", "%s%n", "<(" + touch + ")",
-		"--", "-", "-rf", "-oProxyCommand=" + touch, "--help", "-e" + touch, "-exec " + touch + " ;", "..", "../..", "../../etc/passwd", "/etc/passwd",
-		"/", "./", "a/../../b", "a//b", ".", "", " ", "\t", "\r", "\x00", "a\x00b", "\x1b[2J\x1b]0;pwned\x07", "\u202egnp.exe", "\u200b", "\ufeff", "\uff0e\uff0e\uff0f",
-		"\xff\xfe", "\u2028", "caf\u0065\u0301", "\u0430dmin", strings.Repeat("A", 64<<10), strings.Repeat("../", 1000), "COM1", "a:b", "a\\b", "v1 ", " v1", "v1\n", "v1;", "v1/../v2",
-	}
-	s := all[rnd.IntN(len(all))]
-	switch rnd.IntN(6) {
-	case 0:
-		s = "v1" + s
-	case 1:
-		s += all[rnd.IntN(len(all))]
-	case 2:
-		s += "v2"
-	}
-	return s
-}
 
 // TestInjection gives hostile texts to everything of a call and of a release root that takes text, on this machine and
 // over a real SSH server. A text is refused, or arrives as one argument, byte by byte; no shell reads it, and nothing is
@@ -100,7 +78,7 @@ type injection struct {
 
 // argument puts a hostile text into an argument of a step, as a forged plan would. No such step is carried out.
 func (g injection) argument(rnd *rand.Rand) {
-	text := hostile(rnd, g.canary)
+	text := drivertest.Hostile(rnd, g.canary)
 	c := g.good
 	c.Verb = []string{verbSwap, verbRestart, verbCopy, verbDrain, verbUndrain}[rnd.IntN(5)]
 	c.Args = map[string]astern.Arg{"source": astern.Text("/nowhere/v1")}
@@ -135,7 +113,7 @@ func (g injection) argument(rnd *rand.Rand) {
 
 // command runs a declared command with a hostile argument, which must arrive as it is.
 func (g injection) command(rnd *rand.Rand) {
-	text := hostile(rnd, g.canary)
+	text := drivertest.Hostile(rnd, g.canary)
 	c := g.call("drain", &astern.Step{Address: g.good.Address, Kind: Kind, Verb: verbDrain, Args: map[string]astern.Arg{}}, "a", 1)
 	for k, a := range g.good.Args {
 		c.Args[k] = a
@@ -158,7 +136,7 @@ func (g injection) command(rnd *rand.Rand) {
 
 // folder gives a hostile name to a folder among the releases. It is no target, and what is said of it is one line.
 func (g injection) folder(rnd *rand.Rand) {
-	name := hostile(rnd, "pwned")
+	name := drivertest.Hostile(rnd, "pwned")
 	at := filepath.Join(g.root, "releases", name)
 	if strings.ContainsAny(name, "/\x00") || name == "" || len(name) > 255 || name == "." || name == ".." {
 		return

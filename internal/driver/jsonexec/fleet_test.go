@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/astern-dev/astern/internal/pattern"
 )
 
 // The program "fleet" answers every call. Its world is a folder: release-REV are releases, member-NAME hold what each
@@ -38,6 +40,9 @@ func fleet(text []byte) any {
 	if r.Component.Config["limit"] != "9007199254740993" {
 		return object{"error": object{"code": "invalid", "message": "the configuration lost a digit"}}
 	}
+	if bad := forged(r); bad != "" {
+		return object{"error": object{"code": "invalid", "message": bad}}
+	}
 	answer := map[string]func(asked) any{"observe": fleetObserve, "targets": fleetTargets, "route": fleetRoute, "undo": fleetUndo,
 		"before": fleetBefore, "start": fleetStart, "find": fleetFind, "poll": fleetPoll}[r.Call](r)
 	if e, ok := answer.(error); ok {
@@ -51,6 +56,22 @@ func told() string {
 	key := os.Getenv("KEY")
 	fmt.Fprintln(os.Stderr, "KEY="+key)
 	return ", by the key " + key
+}
+
+var tokenShape = pattern.New(`^dt-[0-9-]+$`) // of the suite
+
+// forged says what of a step is none of this program's.
+func forged(r asked) string {
+	switch s := r.Step; {
+	case !slices.Contains([]string{"undo", "before", "start", "find", "poll"}, r.Call): // there is no step
+	case s.Verb != "move":
+		return "there is no such verb"
+	case !slices.Contains(fleetMembers, memberOf(r)):
+		return "there is no such member"
+	case !tokenShape.MatchString(s.Token) || r.Op.Handle != nil && !tokenShape.MatchString(r.Op.Handle["token"]):
+		return "that is no token"
+	}
+	return ""
 }
 
 type no string

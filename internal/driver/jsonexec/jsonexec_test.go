@@ -85,10 +85,16 @@ var key = canary.Kept("of a program")
 // TestExamplePasses runs the suite with the example, a program of 30 lines that answers three calls.
 func TestExamplePasses(t *testing.T) {
 	needPython(t)
+	exampleConformance().Run(t)
+}
+
+func exampleConformance() drivertest.Suite {
 	components := &declared{}
 	d := jsonexec.New(components.find)
-	drivertest.Suite{
+	return drivertest.Suite{
 		Driver: d,
+		Data: map[string]drivertest.Datum{"verb": {Because: "the program has but one"}, "member": {Because: "the program does not read it"}, "token": {Because: "the program does not read it"},
+			"step": {Because: "the program does not read it"}, "execution": {Because: "the program does not read it"}},
 		New: func(t testing.TB) drivertest.World {
 			folder := t.TempDir()
 			for _, name := range []string{"switch.py", "versions/v1.json", "versions/v2.json"} {
@@ -101,7 +107,7 @@ func TestExamplePasses(t *testing.T) {
 			c := components.declare(t, folder, map[string]any{"command": []string{"python3", "switch.py"},
 				"config": map[string]any{"versions": "versions", "live": "live.json"},
 				"env":    map[string]any{"KEY": map[string]any{"env": "SHOP_KEY"}, "PYTHONDONTWRITEBYTECODE": "1"}})
-			return drivertest.World{Component: c, Old: "v1", New: "v2", History: history(t, d, c),
+			return drivertest.World{Component: c, Old: "v1", New: "v2", History: history(t, d, c), Beside: []string{filepath.Dir(folder)},
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, folder) },
 				Secrets:  []string{key}}
 		},
@@ -116,7 +122,7 @@ func TestExamplePasses(t *testing.T) {
 				must(t, os.Rename(filepath.Join(w.Component.Folder, "versions"), filepath.Join(w.Component.Folder, "elsewhere")))
 			}},
 		},
-	}.Run(t)
+	}
 }
 
 // needPython fails in CI and skips elsewhere when there is no python3.
@@ -133,13 +139,16 @@ func needPython(t *testing.T) {
 
 // TestFullProgramPasses runs the suite with a program that answers every call itself: a fleet of two members, steps that
 // go on after start, conditional by fence, found by token; and that tells its key wherever it may say something.
-func TestFullProgramPasses(t *testing.T) {
+func TestFullProgramPasses(t *testing.T) { fullConformance().Run(t) }
+
+func fullConformance() drivertest.Suite {
 	components := &declared{}
 	d := jsonexec.New(components.find)
-	drivertest.Suite{
+	return drivertest.Suite{
 		Driver: d,
 		Verbs: []astern.VerbInfo{{Verb: "move", What: "moves a member", Undo: astern.UndoInverse,
 			Exclusion: astern.Conditional, Found: "token"}},
+		Data: map[string]drivertest.Datum{"step": {Because: "the program does not read it"}, "execution": {Because: "the program does not read it"}},
 		New: func(t testing.TB) drivertest.World {
 			folder := t.TempDir()
 			newFleet(t, folder)
@@ -147,13 +156,13 @@ func TestFullProgramPasses(t *testing.T) {
 				"answers": []string{"targets", "route", "undo", "before", "poll"}, "config": map[string]any{"limit": 9007199254740993},
 				"env": map[string]any{"KEY": map[string]any{"file": "key"}}})
 			must(t, os.WriteFile(filepath.Join(folder, "key"), []byte(key), 0o600))
-			return drivertest.World{Component: c, Old: "v1", New: "v2", History: history(t, d, c), Secrets: []string{key},
+			return drivertest.World{Component: c, Old: "v1", New: "v2", History: history(t, d, c), Secrets: []string{key}, Beside: []string{filepath.Dir(folder)},
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, folder) }}
 		},
 		Breaks: []drivertest.Break{{Name: "the release is gone", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
 			must(t, os.Remove(filepath.Join(w.Component.Folder, "release-v1")))
 		}}},
-	}.Run(t)
+	}
 }
 
 // ill makes a component whose program behaves badly.

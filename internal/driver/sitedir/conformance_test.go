@@ -120,12 +120,13 @@ func TestConformance(t *testing.T) {
 	for name, ssh := range map[string]bool{"local": false, "ssh": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conform(t, ssh)
+			conformance(t, ssh).Run(t)
 		})
 	}
 }
 
-func conform(t *testing.T, ssh bool) {
+func conformance(t *testing.T, ssh bool) drivertest.Suite {
+	t.Helper()
 	labs := map[string]*lab{}
 	pool := host.NewPool()
 	t.Cleanup(func() { pool.Close() })
@@ -133,7 +134,7 @@ func conform(t *testing.T, ssh bool) {
 	do := func(f func(l *lab)) func(testing.TB, drivertest.World) {
 		return func(_ testing.TB, w drivertest.World) { f(of(w)) }
 	}
-	drivertest.Suite{
+	return drivertest.Suite{
 		Driver: New(pool, func(address string) (astern.Component, bool) {
 			l, ok := labs[address]
 			if !ok {
@@ -145,9 +146,11 @@ func conform(t *testing.T, ssh bool) {
 			l := newLab(t, ssh, nil)
 			l.c.Name = fmt.Sprintf("w%d", len(labs))
 			labs[l.c.Address()] = l
-			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history, Secrets: []string{key},
+			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history, Secrets: []string{key}, Beside: []string{filepath.Dir(l.root)},
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, l.root) }}
 		},
+		Data:  hostileData(labs),
+		Legal: map[string]func(string) bool{"token": tokenShape.MatchString},
 		Breaks: []drivertest.Break{
 			{Name: "the release is gone", Want: astern.Broken, Do: do(func(l *lab) { os.RemoveAll(l.at("releases/v1")) })},
 			{Name: "a file was changed", Want: astern.Broken, Do: do(func(l *lab) { l.write("releases/v1/assets/app.1.js", "other") })},
@@ -180,7 +183,7 @@ func conform(t *testing.T, ssh bool) {
 				os.Mkdir(l.at("current"), 0o755)
 			})},
 		},
-	}.Run(t)
+	}
 }
 
 func digitsOf(text string) string { return hashOf([]file{{text, 0, ""}})[len("sha256:"):] }

@@ -1,0 +1,34 @@
+package hostservice
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/drivertest"
+)
+
+// hostileData are the places of a call whose text is data.
+func hostileData(labs map[string]*lab) map[string]drivertest.Datum {
+	out := map[string]drivertest.Datum{
+		"step":      {Because: "nothing reads it"},
+		"swap.hash": {Because: "the history has it, as JSON"},
+		"execution": {Because: "the lock file has it, as JSON", Shown: func(t testing.TB, w drivertest.World) string {
+			var lock astern.Claim
+			if err := json.Unmarshal([]byte(labs[w.Component.Address()].read(".astern.lock")), &lock); err != nil {
+				t.Error(err)
+			}
+			return lock.Execution
+		}},
+	}
+	for _, name := range []string{"swap.status", "restart.status", "restart.restart", "restart.start", "restart.stop", "drain.command", "undrain.command"} {
+		out[name] = drivertest.Datum{Because: "it is an argument of the user's own command", By: "TestInjection"}
+	}
+	return out
+}
+
+func TestHostileTexts(t *testing.T) {
+	programs := drivertest.Programs(t)
+	suite := conformance(t, func(testing.TB) func(string, *astern.Component, *Settings) { return nil })
+	suite.HostileTexts(t, programs)
+}

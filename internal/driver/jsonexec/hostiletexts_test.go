@@ -1,0 +1,7 @@
+package jsonexec_test
+
+import "testing"
+
+func TestHostileTexts(t *testing.T) {
+	fullConformance().HostileTexts(t, nil)
+}
