@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
 	"github.com/astern-dev/astern/internal/host"
@@ -53,6 +55,9 @@ func (p Program) Main(ctx context.Context, args []string, stdin io.Reader, stdou
 	s.complain(err)
 	return astern.ExitCode(err)
 }
+
+// Commands returns all commands with their flags, also those that the help does not show. None of them is to be run.
+func (p Program) Commands() *cobra.Command { return (&session{Program: p}).root(nil) }
 
 // session is one run of the program: where it reads and writes, and what the global flags say.
 type session struct {
