@@ -329,3 +329,18 @@ func TestArchiveUnderLatest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Shares are read as they are written: what a forged plan or journal adds to them does not come into a title or a value.
+func TestSharesAsWritten(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "7=0.1", "7=0.1 8=0.25"} {
+		if _, err := parseRouting(text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"\r", " ", "7=0.1\n", "7=0.1  8=0.2", "7=0.1\u2028", "7", "7=2", "x=0.1", "7=NaN", "7=0.1\x1b[2J"} {
+		if got, err := parseRouting(text); err == nil {
+			t.Errorf("%q is read as %v", text, got)
+		}
+	}
+}

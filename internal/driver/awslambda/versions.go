@@ -177,10 +177,13 @@ func (a alias) routing() string {
 // parseRouting reads what routing writes.
 func parseRouting(text string) (map[string]float64, error) {
 	out := map[string]float64{}
+	if text != strings.Join(strings.Fields(text), " ") {
+		return nil, fmt.Errorf("%q holds more than shares", text)
+	}
 	for _, part := range strings.Fields(text) {
 		v, share, _ := strings.Cut(part, "=")
 		w, err := strconv.ParseFloat(share, 64)
-		if err != nil || !digits.MatchString(v) || w <= 0 || w > 1 {
+		if err != nil || !digits.MatchString(v) || !(w > 0 && w <= 1) { // NaN is no share
 			return nil, fmt.Errorf("%q is no share of a version", part)
 		}
 		out[v] = w
