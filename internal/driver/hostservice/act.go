@@ -293,9 +293,14 @@ func (o *order) refusal(r host.Result) (err error, ok bool) {
 		return notOurs(o.doing(), who, o.root, o.who[0].host), true
 	case host.ExitNoWrite, 2: // 2 is a shell that could not open a file
 		return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", o.doing(), orCode(r)).
-			WithHint("is the disk of %s full, and may the login write below %s?", o.who[0].host, o.root), true
+			WithHint("%s", o.writable()), true
 	}
 	return nil, false
+}
+
+// writable is what to look at where something could not be written.
+func (o *order) writable() string {
+	return fmt.Sprintf("is the disk of %s full, and may the login write below %s?", o.who[0].host, o.root)
 }
 
 // notOurs says that another login made the lock file.

@@ -88,7 +88,7 @@ func (o *order) send(ctx context.Context) error {
 		return err
 	}
 	if r.ExitCode != 0 {
-		return astern.Errorf(astern.Internal, "%s: unpacking: %s", o.doing(), orCode(r))
+		return astern.Errorf(astern.Internal, "%s: unpacking: %s", o.doing(), orCode(r)).WithHint("%s", o.writable())
 	}
 	if packErr != nil {
 		return astern.Errorf(astern.Internal, "%s: reading %s: %w", o.doing(), o.source, packErr)

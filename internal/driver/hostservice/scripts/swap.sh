@@ -30,11 +30,17 @@ ln -s -- "$text" "$new" || exit 86
 take() { # the new link gets the link's name
 	rename "$new" "$link" || { rm -f -- "$new"; exit 87; }
 }
+untear() { # takes half a note away, which would spoil the next one too
+	notes=$root/.astern-history.jsonl
+	[ -e /proc/self/fd/7 ] && notes=/proc/self/fd/7
+	whole=$(head -n "$(wc -l <"$notes")" "$notes" | wc -c)
+	dd if=/dev/null of="$notes" bs=1 seek="$((whole))"
+}
 take
 if ! [ -d "$release" ]; then # somebody who cleans up looked before the swap and removed it after
 	if [ -n "$there" ]; then ln -s -- "$there" "$new" && take; else rm -f -- "$link"; fi
 	exit 84
 fi
-printf '%s\n' "$history" >&7 || : # a disk that ran full meanwhile costs the note, not the swap
+printf '%s\n' "$history" >&7 || untear 2>/dev/null || : # a disk that ran full meanwhile costs the note, not the swap
 flush "$root/.astern.lock" "$root/.astern-history.jsonl" .
 echo swapped

@@ -1,0 +1,133 @@
+package drivertest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// mountsVariable names the test that a process was started for by OwnMounts.
+const mountsVariable = "ASTERN_TEST_MOUNTS"
+
+// OwnMounts runs the test once more, alone, in a process that may mount disks and whose mounts end with it, and reports whether
+// this is that process. Where the system lets nobody have mounts of his own the test is skipped.
+func OwnMounts(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(mountsVariable) == t.Name() {
+		return true
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	timeout := time.Duration(0)
+	if end, ok := t.Deadline(); ok {
+		timeout = time.Until(end)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v", "-test.timeout="+timeout.String())
+	cmd.Env = append(os.Environ(), mountsVariable+"="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, Setpgid: true,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	out, err := cmd.CombinedOutput()
+	var ended *exec.ExitError
+	switch {
+	case err != nil && !errors.As(err, &ended) && os.Getenv("CI") == "true" && os.Getuid() == 0:
+		t.Fatalf("starting with mounts of its own: %v", err)
+	case err != nil && !errors.As(err, &ended):
+		t.Skipf("this system lets nobody have mounts of his own: %v", err)
+	case err != nil:
+		t.Errorf("with mounts of its own: %v\n%s", err, out)
+	default:
+		t.Logf("with mounts of its own:\n%s", out)
+	}
+	return false
+}
+
+// Disk is a small disk that can be full to the page and to the file, for tests in which OwnMounts is true.
+type Disk struct {
+	testing.TB
+	at string
+}
+
+// Usage is how much of a disk is taken, or left: pages of content, and files, folders and links.
+type Usage struct{ Pages, Files int64 }
+
+// room is what a disk has while nothing is to be full.
+var room = Usage{Pages: 8 << 10, Files: 8 << 10}
+
+// NewDisk moves what is in the folder to a disk of its own, which is mounted there.
+func NewDisk(t testing.TB, at string) Disk {
+	t.Helper()
+	aside := filepath.Join(t.TempDir(), "aside")
+	d := Disk{TB: t, at: at}
+	d.must("keeping what is there", os.CopyFS(aside, os.DirFS(at)))
+	d.must("mounting", syscall.Mount("tmpfs", at, "tmpfs", 0, d.options(room)))
+	t.Cleanup(func() { d.must("unmounting", syscall.Unmount(at, syscall.MNT_DETACH)) })
+	d.must("filling", os.CopyFS(at, os.DirFS(aside)))
+	return d
+}
+
+func (d Disk) must(doing string, err error) {
+	d.Helper()
+	if err != nil {
+		d.Fatalf("%s %s: %v", doing, d.at, err)
+	}
+}
+
+func (d Disk) options(size Usage) string {
+	return fmt.Sprintf("size=%d,nr_inodes=%d,mode=755", size.Pages*int64(os.Getpagesize()), size.Files)
+}
+
+// Used returns what is taken.
+func (d Disk) Used() Usage {
+	d.Helper()
+	var s syscall.Statfs_t
+	d.must("asking", syscall.Statfs(d.at, &s))
+	return Usage{Pages: int64(s.Blocks - s.Bfree), Files: int64(s.Files - s.Ffree)}
+}
+
+// Leave makes the disk one that has exactly that much left; less than nothing leaves plenty.
+func (d Disk) Leave(left Usage) {
+	d.Helper()
+	used := d.Used()
+	size := room
+	if left.Pages >= 0 {
+		size.Pages = used.Pages + left.Pages
+	}
+	if left.Files >= 0 {
+		size.Files = used.Files + left.Files
+	}
+	d.must("resizing", syscall.Mount("tmpfs", d.at, "tmpfs", syscall.MS_REMOUNT, d.options(size)))
+	is := d.Used()
+	if is != used {
+		d.Fatalf("resizing %s: %+v became %+v", d.at, used, is)
+	}
+}
+
+// Plenty leaves plenty.
+var Plenty = Usage{Pages: -1, Files: -1}
+
+// Points are the points at which a disk is full on the way to what takes that much: every page, and every file.
+func Points(takes Usage) []Usage {
+	var out []Usage
+	for n := range takes.Pages {
+		out = append(out, Usage{Pages: n, Files: -1})
+	}
+	for n := range takes.Files {
+		out = append(out, Usage{Pages: -1, Files: n})
+	}
+	return out
+}
+
+// And adds up.
+func (u Usage) And(more Usage) Usage {
+	return Usage{Pages: u.Pages + more.Pages, Files: u.Files + more.Files}
+}
