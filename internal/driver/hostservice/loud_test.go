@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,13 +46,14 @@ func (l *lab) restart() (astern.Call, astern.Op) {
 	return astern.Call{}, astern.Op{}
 }
 
+// outSize is how much of the disk the output of commands takes.
 func (l *lab) outSize() int64 {
 	l.Helper()
 	files, _ := filepath.Glob(filepath.Join(l.root, ".astern", "*.out"))
 	var size int64
 	for _, f := range files {
 		if info, err := os.Stat(f); err == nil {
-			size += info.Size()
+			size += info.Sys().(*syscall.Stat_t).Blocks * 512
 		}
 	}
 	return size

@@ -1,6 +1,6 @@
 # run ROOT FENCE CONTENT NAME TOKEN COMMAND…: runs one of the user's commands, once at a time for each instance. Its
 # output goes to a file, so that a process which it leaves behind keeps a place to write to; a file that grows beyond
-# 8 MB is cut to its end, while the command runs and when the next one begins. Prints the exit code and the end of the output. The file NAME.run tells afterwards, also after a crash, which token ran and how it ended.
+# 8 MB takes no more than its end does while the command runs, and is cut to that afterwards and when the next one begins. Prints the exit code and the end of the output. The file NAME.run tells afterwards, also after a crash, which token ran and how it ended.
 root=$1 fence=$2 content=$3 name=$4 token=$5
 shift 5
 plain "$root/.astern"
@@ -12,8 +12,18 @@ try_lock 9 || { head -n 1 "$run" >&2; exit 88; }
 trim() {
 	[ -f "$1" ] && ! [ -L "$1" ] && [ "$(wc -c <"$1")" -gt 8388608 ] || return 0
 	end=$(tail -c 65536 -- "$1" | tr -d '\000'; echo .)
+	over=
+	trap 'over=yes' TERM # who is ended in between takes the end with him
 	: >"$1"
 	printf '[the beginning was cut off]\n%s' "${end%.}" >>"$1"
+	trap - TERM
+	[ -z "$over" ] || exit 143
+}
+# spare FILE gives back to the disk what such a file begins with while somebody writes to it: nothing that is written meanwhile can
+# get lost. Where the system can't it is cut.
+spare() {
+	[ -f "$1" ] && ! [ -L "$1" ] && size=$(wc -c <"$1") && [ "$size" -gt 8388608 ] || return 0
+	fallocate -p -o 0 -l "$((size - 65536))" "$1" || trim "$1"
 }
 for old in "$root"/.astern/*.out; do trim "$old"; done
 rm -f -- "$out"
@@ -29,7 +39,7 @@ flush "$run"
 self=$$
 while kill -0 "$self"; do
 	sleep 0.1 || sleep 1
-	trim "$out"
+	spare "$out"
 done >/dev/null 2>&1 7<&- 9>&- </dev/null &
 watcher=$!
 # The lock can't be held while the command runs, so what is left is a window: as small as can be.
@@ -42,6 +52,7 @@ fi
 "$@" >>"$out" 2>&1 7<&- 9>&- </dev/null
 code=$?
 kill "$watcher"
+wait "$watcher"
 trim "$out"
 printf '%-255s\n' "$token $code" 1<>"$run"
 printf '%s\n' "$code"
