@@ -4,6 +4,7 @@ package main
 var tasks = []task{
 	{Name: "operators", Package: "cmd/astern", Test: "TestTwoOperatorsAtOnce", Trials: 1000, Chunk: 30},
 	{Name: "overtaken", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertaken", Trials: 300, Chunk: 6},
+	{Name: "overtaken-minutes", Package: "cmd/astern", Test: "TestPausedForMinutes", Trials: 4, Chunk: 4},
 	{Name: "operators-ssh", Package: "cmd/astern", Test: "TestTwoOperatorsAtOnceOverSSH", Trials: 200, Chunk: 15},
 	{Name: "overtaken-ssh", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertakenOverSSH", Trials: 60, Chunk: 4},
 	{Name: "claims", Package: "internal/driver/hostservice", Test: "TestClaimsAreLinearizable", Trials: 500, Chunk: 15},

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -159,48 +160,137 @@ func pausedOperator(t *testing.T, share uint64, far bool) {
 		if err := os.Remove(filepath.Join(c.folder, "root", ".astern-history.jsonl")); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
-		same, child := seed%3 == 0, seed%3 == 1
-		p := c.pauseAt(rnd, "one", c.plan("one", "v1"), child)
-		back := rnd.IntN(2) == 0
-		code, said := c.takeOver(same, back)
-		swaps, commands, begun := len(c.swaps()), len(c.effects()), p.begun()
-		woke := p.wake()
-		switch {
-		case code == 0 && !begun:
-			// It had not looked at the world yet: when it does, the world may be again as its plan expects. Then it is the newer.
-			figures["began_after_the_take_over"]++
-			if links := c.links(); woke == 0 && slices.ContainsFunc(links, func(l string) bool { return l != "v1" }) {
-				t.Errorf("it began after the other had ended, and ended well, but the links lead to %v", links)
-			}
-			if late := len(c.effects()) - commands; woke != 0 && late > 0 {
-				t.Errorf("it began after the other had ended and was refused, but %d commands ran", late)
-			}
-		case code == 0:
-			if now := c.swaps(); len(now) != swaps {
-				t.Errorf("the older plan overwrote the newer: %v after %v", now[swaps:], now[:swaps])
-			}
-			late := len(c.effects()) - commands
-			figures["window_commands_after_the_take_over"] += float64(late)
-			if late > 1 {
-				t.Errorf("%d commands of the older plan ran after the newer had ended: at most the one under way may", late)
-			}
-		default:
-			figures["not_before_the_paused_one_went_on"]++
-			code, said = c.settled(same)
-			if swaps := c.swaps(); !back && slices.Contains(swaps, "v2") && slices.Contains(swaps[slices.Index(swaps, "v2"):], "v1") {
-				t.Errorf("the older plan overwrote the newer: %v", swaps)
-			}
-		}
-		if woke == 0 {
-			figures["ended_before_it_was_stopped"]++
-		}
-		figures["trials"]++
+		c.overtakes(rnd, seed, c.pauseAt(rnd, "one", c.plan("one", "v1"), seed%3 == 1), func() {}, figures)
 		c.giveUp()
-		if t.Failed() {
-			t.Logf("seed %d: who woke up ended with %d:\n%s\nwho took over ended with %d:\n%s\neffects %v", seed, woke, p.said(), code, said, c.effects())
-		}
 	}
 	proof.Figures(t, figures)
+}
+
+// overtakes lets another take over from who is paused and go elsewhere. Before the first wakes it does what is to be done then.
+func (c contest) overtakes(rnd *rand.Rand, seed uint64, p *paused, beforeWaking func(), figures map[string]float64) {
+	c.Helper()
+	same, back := seed%3 == 0, rnd.IntN(2) == 0
+	code, said := c.takeOver(same, back)
+	swaps, commands, begun := len(c.swaps()), len(c.effects()), p.begun()
+	beforeWaking()
+	woke := p.wake()
+	switch {
+	case code == 0 && !begun:
+		// It had not looked at the world yet: when it does, the world may be again as its plan expects. Then it is the newer.
+		figures["began_after_the_take_over"]++
+		if links := c.links(); woke == 0 && slices.ContainsFunc(links, func(l string) bool { return l != "v1" }) {
+			c.Errorf("it began after the other had ended, and ended well, but the links lead to %v", links)
+		}
+		if late := len(c.effects()) - commands; woke != 0 && late > 0 {
+			c.Errorf("it began after the other had ended and was refused, but %d commands ran", late)
+		}
+	case code == 0:
+		if now := c.swaps(); len(now) != swaps {
+			c.Errorf("the older plan overwrote the newer: %v after %v", now[swaps:], now[:swaps])
+		}
+		late := len(c.effects()) - commands
+		figures["window_commands_after_the_take_over"] += float64(late)
+		if late > 1 {
+			c.Errorf("%d commands of the older plan ran after the newer had ended: at most the one under way may", late)
+		}
+	default:
+		figures["not_before_the_paused_one_went_on"]++
+		code, said = c.settled(same)
+		if swaps := c.swaps(); !back && slices.Contains(swaps, "v2") && slices.Contains(swaps[slices.Index(swaps, "v2"):], "v1") {
+			c.Errorf("the older plan overwrote the newer: %v", swaps)
+		}
+	}
+	if woke == 0 {
+		figures["ended_before_it_was_stopped"]++
+	}
+	figures["trials"]++
+	if c.Failed() {
+		c.Logf("seed %d: who woke up ended with %d:\n%s\nwho took over ended with %d:\n%s\neffects %v", seed, woke, p.said(), code, said, c.effects())
+	}
+}
+
+// minutes is longer than anything that ends by itself: a command may take one minute here, and a step two and a bit. A lease
+// ends only when it is given back or taken over.
+const minutes = 3 * time.Minute
+
+// TestPausedForMinutes stops operators that have begun for real minutes, side by side. Another takes over as soon as they are
+// stopped, or when the minutes are over.
+func TestPausedForMinutes(t *testing.T) {
+	first, count := proof.Seeds(t, 0)
+	if count == 0 {
+		t.Skipf("it takes more than %s: make proof ONLY=overtaken-minutes", minutes)
+	}
+	var guard sync.Mutex
+	figures := map[string]float64{}
+	t.Cleanup(func() { proof.Figures(t, figures) })
+	for seed := first; seed < first+count; seed++ {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			c := contestAt(t, false, "one", "two")
+			rnd := rand.New(rand.NewPCG(seed, 6))
+			p := c.pauseUnderWay(rnd, seed%3 == 1)
+			stopped, mine := time.Now(), map[string]float64{}
+			if seed%2 == 0 {
+				time.Sleep(minutes) // what is tried is that they go by
+			}
+			c.overtakes(rnd, seed, p, func() {
+				time.Sleep(time.Until(stopped.Add(minutes)))
+				if !p.sleeps() {
+					t.Errorf("it did not sleep for %s", minutes)
+				}
+				mine["min_seconds_asleep"] = time.Since(stopped).Seconds()
+			}, mine)
+			guard.Lock()
+			defer guard.Unlock()
+			for name, n := range mine {
+				if least, ok := figures[name]; strings.HasPrefix(name, "min_") && ok {
+					n = min(n, least)
+				} else if !strings.HasPrefix(name, "min_") {
+					n += figures[name]
+				}
+				figures[name] = n
+			}
+		})
+	}
+}
+
+// pauseUnderWay starts the plan again and again until it is stopped after it has begun and before it has ended. With a command its
+// astern is stopped, too: it would end the command when the time of that is over.
+func (c contest) pauseUnderWay(rnd *rand.Rand, child bool) *paused {
+	c.Helper()
+	for range 50 {
+		c.reset()
+		if err := os.Remove(filepath.Join(c.folder, "root", ".astern-history.jsonl")); err != nil && !os.IsNotExist(err) {
+			c.Fatal(err)
+		}
+		p := c.pauseAt(rnd, "one", c.plan("one", "v1"), child)
+		if at := p.cmd.Process.Pid; p.begun() && p.sleeps() && (!child || syscall.Kill(at, syscall.SIGSTOP) == nil) {
+			if child {
+				p.stopped = append(p.stopped, at)
+			}
+			for range 1000 { // a signal takes a moment to be obeyed
+				if p.sleeps() {
+					return p
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
+		p.wake()
+		c.giveUp()
+	}
+	c.Fatal("it could not be stopped under way")
+	return nil
+}
+
+// sleeps reports whether what was stopped is so still.
+func (p *paused) sleeps() bool {
+	for _, pid := range p.stopped {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+		if err != nil || !strings.HasPrefix(string(text[bytes.LastIndexByte(text, ')')+1:]), " T") {
+			return false
+		}
+	}
+	return len(p.stopped) > 0
 }
 
 // takeOver goes to v2, over whoever is under way; and then back, so that the links are again what the older plan expects:
