@@ -87,8 +87,9 @@ func TestWithoutEnd(t *testing.T) {
 		s.Commands.Restart = []string{"sh", "-c", `echo $$ >writer; yes >&2 & exec yes`}
 		s.Timeout = Duration(300 * time.Millisecond)
 	})
+	call := l.before(l.first(verbRestart))
 	var op astern.Op
-	allocated, took := cost(func() { _, op = l.restart() })
+	allocated, took := cost(func() { op = l.driver.Actor.Start(t.Context(), call) })
 	if op.Status != astern.OpUnsure || !strings.Contains(op.Error, "did not end within") || op.Hint == "" {
 		t.Errorf("%+v", op)
 	}
