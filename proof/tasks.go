@@ -9,6 +9,7 @@ var tasks = []task{
 	{Name: "overtaken-ssh", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertakenOverSSH", Trials: 60, Chunk: 4},
 	{Name: "claims", Package: "internal/driver/hostservice", Test: "TestClaimsAreLinearizable", Trials: 500, Chunk: 15},
 	{Name: "windows", Package: "internal/driver/hostservice", Test: "TestWindowIsMeasured", Trials: 300, Chunk: 60},
+	{Name: "program-windows", Package: "cmd/astern", Test: "TestProgramWindowIsMeasured", Trials: 100, Chunk: 50},
 	{Name: "links-raced", Package: "internal/driver/hostservice", Test: "TestChangesWhileLinksAreSwapped", Trials: 10_000, Chunk: 500},
 	{Name: "claims-raced", Package: "internal/driver/hostservice", Test: "TestClaimsWhileLinksAreSwapped", Trials: 5_000, Chunk: 200},
 	{Name: "looks-raced", Package: "internal/driver/hostservice", Test: "TestLooksWhileLinksAreSwapped", Trials: 20_000, Chunk: 500},

@@ -28,9 +28,10 @@ type execution struct {
 	renew bool
 	// paused is true once the operator has paused it, as the world says.
 	paused bool
-	// polls are how its steps were polled, where that is recorded.
+	// polls are how its steps were polled, and windows those of its changes, where that is recorded.
 	polls     []poll
 	recording bool
+	windows   []window
 }
 
 // poll is one time that a step was polled, by what it called.
@@ -195,7 +196,13 @@ func (a actor) Start(ctx context.Context, call astern.Call) astern.Op {
 	if !a.ours(call) {
 		return astern.Op{Status: astern.OpDone}
 	}
-	return a.paced(a.x.driver.Actor.Start(ctx, call))
+	if !a.x.recording {
+		return a.paced(a.x.driver.Actor.Start(ctx, call))
+	}
+	since := a.x.account.last()
+	op := a.paced(a.x.driver.Actor.Start(ctx, call))
+	a.x.noteWindows(call, since)
+	return op
 }
 
 // Find looks for its effect.
@@ -219,6 +226,7 @@ func (a actor) Poll(ctx context.Context, call astern.Call, op astern.Op) astern.
 	since := a.x.account.last()
 	op = a.paced(a.x.driver.Actor.Poll(ctx, call, op))
 	a.x.polls = append(a.x.polls, poll{call.Token, a.x.account.ours(since)})
+	a.x.noteWindows(call, since)
 	return op
 }
 

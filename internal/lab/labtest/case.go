@@ -45,6 +45,7 @@ func (x *table) undisturbed(p Plan) (out calm) {
 		if is := w.Reached(); is != "" {
 			t.Fatalf("undisturbed it does not reach its end: %s", is)
 		}
+		x.countWindows(e)
 		repeated := e.repeated()
 		out.doing, out.effects = callsOf(a.ours(since), false, repeated), a.effects(w, since)
 		for _, o := range w.Others {
