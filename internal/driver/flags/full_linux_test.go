@@ -48,9 +48,9 @@ var working = drivertest.Usage{Pages: 6, Files: 2}
 // full is a change of a flag file on a disk that runs full meanwhile.
 type full struct {
 	*lab
-	disk     *drivertest.Full
-	old, new string // the file before, and after
-	call     astern.Call
+	disk *drivertest.Full
+	old  string // the file before
+	call astern.Call
 }
 
 // newFull makes a flag file of more than a page that was never changed.
