@@ -96,18 +96,23 @@ $(STATICCHECK):
 house:
 	@echo '== the laws of the house' && go test -run '^TestHouse' .
 
-# Fuzz targets run on their seeds here.
+# Fuzz targets run on their seeds here. What is one package after the other runs beside the longest of them; its results are told after it.
 race:
 	@echo '== go test -race' && mkdir -p build
 	@covered="$$(go list $(COVERED))" alone="$$(go list $(ALONE) $(STORE))" program="$$(go list $(PROGRAM))"; \
 	without() { grep -vxF "$$1"; }; both() { grep -xF "$$1"; }; \
-	{ $(RACE) -skip '$(AGAIN)' $$(go list ./... | without "$$covered" | without "$$alone" | without "$$program") || failed=1; \
-		$(RACE) -run '$(AT_ONCE)' $(PROGRAM) $(STORE) || failed=1; \
+	beside() { \
 		$(TEST) -run '$(AGAIN)' $(APP) || failed=1; \
 		$(TEST) -skip '$(AT_ONCE)' $(PROGRAM) || failed=1; \
 		$(TEST) $$(without "$$covered" <<<"$$alone") || failed=1; \
 		$(RACE) -coverprofile=build/coverage.race $$(without "$$alone" <<<"$$covered") || failed=1; \
 		$(TEST) -coverprofile=build/coverage.alone $$(both "$$alone" <<<"$$covered") || failed=1; \
+		[ -z "$${failed:-}" ]; }; \
+	{ $(RACE) -skip '$(AGAIN)' $$(go list ./... | without "$$covered" | without "$$alone" | without "$$program") || failed=1; \
+		beside >build/beside.json & \
+		$(RACE) -run '$(AT_ONCE)' $(PROGRAM) $(STORE) || failed=1; \
+		wait $$! || failed=1; \
+		cat build/beside.json; \
 		[ -z "$${failed:-}" ]; } | go run ./scripts/test-summary
 	@scripts/coverage.sh build/coverage.race build/coverage.alone
 

@@ -31,8 +31,37 @@ func (b *bench) memory() ([]figure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
+	figures := []figure{largest("run-10000-steps-memory", cmd)}
+	applied, err := b.applyLarge()
+	return append(figures, applied), err
+}
+
+// largest is how much memory a process that has ended took at most.
+func largest(name string, cmd *exec.Cmd) figure {
 	mb := float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1000
-	return []figure{{Name: "run-10000-steps-memory", Value: round(mb), Unit: "MB", Goal: 100, OK: mb <= 100}}, nil
+	return figure{Name: name, Value: round(mb), Unit: "MB", Goal: 100, OK: mb <= 100}
+}
+
+// applyLarge has `astern apply` carry out as many steps: the links, the restarts and the checks of a service of very many instances.
+func (b *bench) applyLarge() (figure, error) {
+	dir := filepath.Join(b.folder, "apply-large")
+	var instances []string
+	for i := range (largePlan + 2) / 3 {
+		instances = append(instances, fmt.Sprintf("{name: i%d}", i))
+	}
+	w := applyWorld{bench: b, dir: dir, links: len(instances), yaml: fmt.Sprintf(largeYAML, strings.Join(instances, ", "))}
+	if err := w.make(); err != nil {
+		return figure{}, err
+	}
+	if err := w.plan(); err != nil {
+		return figure{}, err
+	}
+	cmd := exec.CommandContext(b.ctx, b.astern, "apply", "plan.json")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return figure{}, fmt.Errorf("%w: %.2000s", err, out)
+	}
+	return largest("apply-10000-steps-memory", cmd), nil
 }
 
 // runPlanChild carries out the large plan in the folder named by the arguments.
@@ -54,11 +83,16 @@ func runPlanChild() int {
 // waits for the same health.
 func (b *bench) apply() ([]figure, error) {
 	dir := filepath.Join(b.folder, "apply")
-	w := applyWorld{b, dir}
+	w := applyWorld{bench: b, dir: dir, links: 4, yaml: applyYAML}
 	if err := w.make(); err != nil {
 		return nil, err
 	}
 	defer w.stop()
+	for i := range w.links {
+		if _, err := w.command(w.dir, nil, "root/ctl", "restart", fmt.Sprintf("i%d", i)); err != nil {
+			return nil, err
+		}
+	}
 	ours, theirs, err := b.pair(5, w.byAstern, w.byShell)
 	if err != nil {
 		return nil, err
@@ -68,11 +102,31 @@ func (b *bench) apply() ([]figure, error) {
 	return []figure{f}, nil
 }
 
-// applyWorld is a service of four processes with two releases.
+// applyWorld is a service with two releases, of as many instances as it has links.
 type applyWorld struct {
 	*bench
-	dir string
+	dir, yaml string
+	links     int
 }
+
+// largeYAML is a service of which every instance is restarted and checked by a program that does nothing.
+const largeYAML = `version: 1
+system: bench
+environments:
+  bench:
+    components:
+      service:
+        kind: host.service
+        checks:
+          alive: {command: {argv: ["true"]}, effects: none, each: true}
+        ready: [alive]
+        with:
+          root: root
+          link: current-{instance}
+          parallel: 8
+          instances: [%s]
+          commands: {restart: ["true"]}
+`
 
 const applyYAML = `version: 1
 system: bench
@@ -87,7 +141,7 @@ environments:
         with:
           root: root
           link: current-{instance}
-          instances: [{name: i1, address: "127.0.0.1:1"}, {name: i2, address: "127.0.0.1:2"}, {name: i3, address: "127.0.0.1:3"}, {name: i4, address: "127.0.0.1:4"}]
+          instances: [{name: i0}, {name: i1}, {name: i2}, {name: i3}]
           commands: {restart: [./ctl, restart, "{instance}"], status: [./ctl, status, "{instance}"]}
           uptime: 50ms
 `
@@ -118,11 +172,11 @@ func (w applyWorld) make() error {
 	if err := os.WriteFile(filepath.Join(w.dir, "root/ctl"), []byte(applyCtl), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(w.dir, "astern.yaml"), []byte(applyYAML), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "astern.yaml"), []byte(w.yaml), 0o600); err != nil {
 		return err
 	}
-	for _, i := range []string{"i1", "i2", "i3", "i4"} {
-		if _, err := w.command(w.dir, nil, "sh", "-c", "ln -s releases/v2 root/current-"+i+" && root/ctl restart "+i); err != nil {
+	for i := range w.links {
+		if err := os.Symlink("releases/v2", filepath.Join(w.dir, fmt.Sprintf("root/current-i%d", i))); err != nil {
 			return err
 		}
 	}
@@ -137,7 +191,7 @@ func (w applyWorld) make() error {
 
 // other returns the revision that does not run.
 func (w applyWorld) other() (string, error) {
-	now, err := os.Readlink(filepath.Join(w.dir, "root/current-i1"))
+	now, err := os.Readlink(filepath.Join(w.dir, "root/current-i0"))
 	if strings.HasSuffix(now, "v1") {
 		return "v2", err
 	}
@@ -233,7 +287,7 @@ func typed(file string) (string, error) {
 func passes(command string) string { return "until " + command + " >/dev/null; do sleep 0.05; done" }
 
 func (w applyWorld) stop() {
-	for _, i := range []string{"i1", "i2", "i3", "i4"} {
-		_, _ = w.command(w.dir, []int{1}, "root/ctl", "stop", i) // what is gone already is stopped
+	for i := range w.links {
+		_, _ = w.command(w.dir, []int{1}, "root/ctl", "stop", fmt.Sprintf("i%d", i)) // what is gone already is stopped
 	}
 }

@@ -66,8 +66,8 @@ func (o *order) startRestart(ctx context.Context, now func() time.Time) astern.O
 			}
 		}
 		token := o.call.Token
-		if i+1 < len(commands) {
-			token += stopOnly
+		if i+1 == len(commands) {
+			token = o.restartToken()
 		}
 		code, text, err := o.run(ctx, token, argv)
 		if err != nil {
@@ -88,9 +88,14 @@ func (o *order) pause() float64 {
 	return min(max(o.uptime.Seconds()/2, 0.05), 1)
 }
 
-// stopOnly is added to the token under which a stop command is remembered that a start command follows: what ended well under
-// the token itself has restarted the instance. No token holds it.
-const stopOnly = "/stop"
+// restartToken is the token under which the command is remembered that restarts the instance when it ends well: of stop and start it is the
+// start, apart from the stop. No token holds the mark.
+func (o *order) restartToken() string {
+	if o.unit == "" && o.restart == nil {
+		return o.call.Token + "/start"
+	}
+	return o.call.Token
+}
 
 // run runs one of the user's commands by the script that allows one at a time and remembers its end under the token. Without an
 // error it came to its end, with that exit code and that last output.
@@ -200,7 +205,7 @@ func (o *order) pollRestart(ctx context.Context, op astern.Op, clock func() time
 		return running(handle, "restarted; waiting for the process", o.pause())
 	case proc.identity == "":
 		return o.died(ctx, proc)
-	case proc.identity == o.call.Image[imageIdentity] && late:
+	case proc.identity == o.call.Image[imageIdentity] && late && now.UnixMilli()-started >= grace.Milliseconds():
 		return failed(astern.Errorf(astern.Internal, "%s: the command succeeded, but the process is still the one of before", o.doing()).
 			WithHint("does the restart command restart, and does status show the new process?"))
 	case proc.identity == o.call.Image[imageIdentity]:
@@ -259,7 +264,7 @@ func (o *order) findRestart(ctx context.Context, now time.Time) astern.Found {
 	if err != nil {
 		return unknown("%s", err.Error())
 	}
-	ours := token == o.call.Token || token == o.call.Token+stopOnly
+	ours := token == o.call.Token || token == o.restartToken()
 	if state == "inflight" && ours {
 		return unknown("the command is still running on %s", o.who[0].host)
 	}
@@ -273,7 +278,7 @@ func (o *order) findRestart(ctx context.Context, now time.Time) astern.Found {
 		return unknown("the process of before is not known: %s", o.call.Image[imageUnknown])
 	case proc.starting:
 		return unknown("%s", proc.why)
-	case token == o.call.Token && code == "0":
+	case token == o.restartToken() && code == "0":
 		return restarted // also while the process of before drains, and where that of after does not show yet
 	case ours && signalled(code) && (proc.identity == "" || proc.identity == before):
 		return unknown("the command was ended by a signal (%s): it may have left a process that it did not note", code)
