@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -21,12 +22,12 @@ import (
 )
 
 // lines are the command lines that take a text, with HOSTILE where it goes. What would be written lies below a folder that is not
-// there: nothing that a text names may be written over.
+// there: nothing that a text names may be written over. No text is a region of AWS, so no search asks a cloud.
 var lines = []string{
 	// knowing
 	"check HOSTILE", "check -e HOSTILE", "check --at HOSTILE", "check --color HOSTILE", "check -o HOSTILE", "check -v", "status HOSTILE", "status -e HOSTILE", "status --state HOSTILE/x/y",
 	"targets HOSTILE", "targets -v", "history HOSTILE", "history shop", "history shop --limit HOSTILE", "ledger", "ledger HOSTILE", "ledger at HOSTILE", "ledger --limit HOSTILE", "ledger releases --limit HOSTILE",
-	"validate -f HOSTILE", "export", "init HOSTILE", "iam-policy HOSTILE", "iam-policy --dir HOSTILE/x/y", "help HOSTILE", "completion HOSTILE",
+	"validate -f HOSTILE", "export", "init -f HOSTILE/x/y HOSTILE", "iam-policy HOSTILE", "iam-policy --dir HOSTILE/x/y", "help HOSTILE", "completion HOSTILE",
 	"audit HOSTILE", "audit --limit HOSTILE", "audit verify HOSTILE", "audit verify --by HOSTILE --key HOSTILE --checkpoints HOSTILE --allowed-signers HOSTILE --revoked-signers HOSTILE",
 	"audit export --sign HOSTILE --signed HOSTILE/x/y",
 	"may HOSTILE", "may deploy shop HOSTILE", "may deploy HOSTILE v1", "may deploy shop v3", "may delete HOSTILE", "may follow shop HOSTILE", "may follow HOSTILE v1", "may rule HOSTILE HOSTILE", "may rule shop HOSTILE",
@@ -77,7 +78,7 @@ var untold = map[string]string{
 // what is added to the program is given hostile texts as well.
 func TestEveryTextIsHostile(t *testing.T) {
 	root := cli.Program{Version: "test", Open: open}.Commands()
-	told, flags := map[*cobra.Command]bool{}, map[*pflag.Flag]bool{}
+	told, flags, untold := map[*cobra.Command]bool{}, map[*pflag.Flag]bool{}, maps.Clone(untold)
 	for _, line := range lines {
 		words := strings.Fields(line)
 		cmd, rest, err := root.Find(words)
