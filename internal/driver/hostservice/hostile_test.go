@@ -2,6 +2,7 @@ package hostservice
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/astern-dev/astern"
@@ -11,8 +12,15 @@ import (
 // hostileData are the places of a call whose text is data.
 func hostileData(labs map[string]*lab) map[string]drivertest.Datum {
 	out := map[string]drivertest.Datum{
-		"step":      {Because: "nothing reads it"},
-		"swap.hash": {Because: "the history has it, as JSON"},
+		"step": {Because: "nothing reads it"},
+		"swap.hash": {Because: "the history has it, as JSON", Shown: func(t testing.TB, w drivertest.World) string {
+			lines := strings.Split(strings.TrimSuffix(labs[w.Component.Address()].read(".astern-history.jsonl"), "\n"), "\n")
+			var last HistoryLine
+			if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+				t.Error(err)
+			}
+			return last.Hash
+		}},
 		"execution": {Because: "the lock file has it, as JSON", Shown: func(t testing.TB, w drivertest.World) string {
 			var lock astern.Claim
 			if err := json.Unmarshal([]byte(labs[w.Component.Address()].read(".astern.lock")), &lock); err != nil {
@@ -21,7 +29,7 @@ func hostileData(labs map[string]*lab) map[string]drivertest.Datum {
 			return lock.Execution
 		}},
 	}
-	for _, name := range []string{"swap.status", "restart.status", "restart.restart", "restart.start", "restart.stop", "drain.command", "undrain.command"} {
+	for _, name := range commandPlaces {
 		out[name] = drivertest.Datum{Because: "it is an argument of the user's own command", By: "TestInjection"}
 	}
 	return out

@@ -2,6 +2,7 @@ package hostservice
 
 import (
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -27,10 +28,10 @@ func TestInjection(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := c.change(t)
-			l.write("record", "#!/bin/sh\nfor a; do printf '%s\\0' \"$a\"; done >recorded\n", 0o755)
+			l.write("record", "#!/bin/sh\nverb=$1\nshift\nprintf '%s\\0' \"$@\" >recorded\nexec ./ctl \"$verb\" a\n", 0o755)
 			outside := filepath.Dir(l.root)
 			before := entries(t, outside)
-			g := injection{l, l.before(l.first("swap")), filepath.Join(outside, "pwned"), map[string]float64{}}
+			g := injection{l, l.before(l.first(verbSwap)), l.first(verbRestart), filepath.Join(outside, "pwned"), map[string]float64{}}
 			for seed := first; seed < first+count && !t.Failed(); seed++ {
 				rnd := rand.New(rand.NewPCG(seed, 0x1a7))
 				g.argument(rnd)
@@ -72,6 +73,7 @@ func entries(t *testing.T, folder string) (names []string) {
 type injection struct {
 	*lab
 	good    astern.Call
+	restart astern.Call // as it is planned
 	canary  string
 	figures map[string]float64
 }
@@ -111,26 +113,87 @@ func (g injection) argument(rnd *rand.Rand) {
 	}
 }
 
-// command runs a declared command with a hostile argument, which must arrive as it is.
+// commandPlaces are the places of a call that hold a command of the user's.
+var commandPlaces = []string{"swap.status", "restart.status", "restart.restart", "restart.start", "restart.stop", "drain.command", "undrain.command"}
+
+// command runs a declared command with a hostile argument, which must arrive as it is, while all else of the call is honest. The
+// program that is declared records its arguments and then does what ctl does.
 func (g injection) command(rnd *rand.Rand) {
-	text := drivertest.Hostile(rnd, g.canary)
-	c := g.call("drain", &astern.Step{Address: g.good.Address, Kind: Kind, Verb: verbDrain, Args: map[string]astern.Arg{}}, "a", 1)
-	for k, a := range g.good.Args {
-		c.Args[k] = a
-	}
-	c.Args["instance"], c.Args["command"] = astern.Text("a"), astern.List("./record", text, "end")
-	delete(c.Args, "host")
+	g.Helper()
+	text, at := drivertest.Hostile(rnd, g.canary), commandPlaces[rnd.IntN(len(commandPlaces))]
+	c := g.commanded(at, text)
 	g.figures["commands"]++
-	os.Remove(filepath.Join(g.root, "recorded"))
-	op := g.finish(c, g.driver.Actor.Start(g.Context(), c))
-	got := g.read("recorded")
-	switch {
-	case strings.ContainsRune(text, 0):
-		if op.Status != astern.OpFailed || got != "" {
-			g.Errorf("an argument with a NUL byte: %+v, recorded %q", op, got)
-		}
-	case op.Status != astern.OpDone || got != text+"\x00end\x00":
-		g.Errorf("argument %.60q arrived as %.80q: %+v", text, got, op)
+	g.figures["commands_"+strings.ReplaceAll(at, ".", "_")]++
+	g.forget()
+	image, err := g.driver.Actor.Before(g.Context(), c)
+	if strings.ContainsRune(text, 0) {
+		g.unrunnable(at, c, image, err)
+		return
+	}
+	if err != nil {
+		g.Errorf("argument %.60q at %s: %v", text, at, err)
+		return
+	}
+	looks := strings.HasSuffix(at, ".status")
+	if looks {
+		g.arrived(at, text)
+		g.forget()
+	}
+	c.Image = image
+	if op := g.finish(c, g.driver.Actor.Start(g.Context(), c)); op.Status != astern.OpDone {
+		g.Errorf("argument %.60q at %s: %+v", text, at, op)
+	}
+	if at != "swap.status" { // which is asked for the image alone
+		g.arrived(at, text)
+	}
+}
+
+// commanded is a call whose command at that place has the text.
+func (g injection) commanded(at, text string) astern.Call {
+	verb, arg, _ := strings.Cut(at, ".")
+	honest, does := g.good, arg
+	if verb == verbRestart {
+		honest = g.restart
+	}
+	args := maps.Clone(honest.Args)
+	switch arg {
+	case "start", "stop":
+		delete(args, "restart")
+		args["start"], args["stop"] = astern.List("./ctl", "start", "a"), astern.List("./ctl", "stop", "a")
+	case "command":
+		does = verb
+	}
+	args[arg] = astern.List("./record", does, text, "end")
+	return g.call(at, &astern.Step{Address: honest.Address, Kind: Kind, Verb: verb, Args: args}, "a", 1)
+}
+
+// unrunnable requires of a call whose command has a NUL byte, which no argument can hold, that the command is not run. A swap goes on:
+// what runs there is only noted.
+func (g injection) unrunnable(at string, c astern.Call, image astern.Image, err error) {
+	g.Helper()
+	want := astern.OpFailed
+	if at == "swap.status" {
+		want = astern.OpDone
+	}
+	op := astern.Op{Status: astern.OpFailed}
+	if err == nil {
+		c.Image = image
+		op = g.finish(c, g.driver.Actor.Start(g.Context(), c))
+	}
+	if got := g.read("recorded"); op.Status != want || got != "" {
+		g.Errorf("an argument with a NUL byte at %s: %+v, %v, recorded %q", at, op, err, got)
+	}
+	g.ctl("restart", "a") // it may have been stopped
+}
+
+func (g injection) forget() { os.Remove(filepath.Join(g.root, "recorded")) }
+
+// arrived requires that the command was run with the text as one argument, but for the placeholders that every declared command has.
+func (g injection) arrived(at, text string) {
+	g.Helper()
+	want := strings.NewReplacer("{instance}", "a", "{address}", "127.0.0.1:1", "{root}", g.root, "{link}", g.root+"/links/a").Replace(text)
+	if got := g.read("recorded"); got != want+"\x00end\x00" {
+		g.Errorf("argument %.60q at %s arrived as %.80q", text, at, got)
 	}
 }
 
