@@ -35,7 +35,6 @@ package drivertest
 
 import (
 	"context"
-	"encoding/json"
 	"testing"
 	"time"
 
@@ -84,6 +83,12 @@ type World struct {
 	Secrets []string
 	// Beside are folders that hold the component's own place, in which nothing else may appear.
 	Beside []string
+	// Object is one that the two revisions have in different versions, for a kind that has a Picker.
+	Object string
+	// Flag is one that can be switched off, for a kind that has a Switcher; "" where the component has none.
+	Flag string
+	// Place is where a Discoverer finds the component; "" where none of its places names the world's cloud.
+	Place string
 	// Asked returns what the driver ran or sent since it was last called; nil where nothing notes that.
 	Asked func(t testing.TB) []Asked
 }
@@ -171,6 +176,9 @@ func (s Suite) begin(t testing.TB) *run {
 			t.Fatalf("secret %d of the world is none that would be found: canary.Kept makes one", i)
 		}
 	}
+	if s.Driver.Picker != nil && w.Object == "" {
+		t.Fatalf("the world is incomplete: the kind has a Picker, and no Object is named")
+	}
 	return &run{TB: t, ctx: ctx, suite: s, world: w, driver: watch(t, s.Driver)}
 }
 
@@ -224,9 +232,10 @@ func lawComplete(r *run) {
 	}
 }
 
-// lawTellsNoSecret is about what is asked beside a way back; all that the other laws ask for is watched by itself.
+// lawTellsNoSecret is about what is asked beside a way back, so that it is watched; all that the other laws ask for is watched by
+// itself.
 func lawTellsNoSecret(r *run) {
-	d, c, w := r.suite.Driver, r.world.Component, watcher{r}
+	d, c, w := r.driver, r.world.Component, watcher{r}
 	if d.Occupier != nil {
 		look(w, "Occupies", d.Occupier.Occupies(c), nil)
 	}
@@ -234,24 +243,93 @@ func lawTellsNoSecret(r *run) {
 		look(w, "Permissions", d.Permitter.Permissions(c), nil)
 	}
 	if d.Validator != nil { // every problem at once, as far as the kind can be mistaken
-		c.Settings = []byte(`{}`)
-		look(w, "Validate", d.Validator.Validate(c), nil)
+		empty := c
+		empty.Settings = []byte(`{}`)
+		look(w, "Validate", d.Validator.Validate(empty), nil)
+	}
+	if d.Discoverer != nil && r.world.Place != "" {
+		found, err := d.Discoverer.Discover(r.ctx, []string{r.world.Place})
+		if err != nil || len(found) == 0 { // the error's text may hold a secret
+			r.Errorf("at %s, where the component is, Discover finds %d and says %q", r.world.Place, len(found), astern.CodeOf(err))
+		}
+	}
+	if d.Switcher != nil {
+		r.switched()
+	}
+	if d.Picker != nil {
+		r.picked()
+	}
+	if d.Claimer != nil {
+		r.claimed()
 	}
 }
 
-// Discover has the driver look for components at a place, and requires that nothing of what it says holds a secret. What it
-// finds is no matter: the things of other tests may be there.
-func Discover(t testing.TB, d astern.Driver, place string) {
-	t.Helper()
-	found, err := d.Discoverer.Discover(t.Context(), []string{place})
-	text, encodingErr := json.Marshal(found)
-	if encodingErr != nil {
-		t.Errorf("Discover returned what JSON can't hold: %v", encodingErr)
+// switched looks at the way that switches a flag off, and at the refusal where there is none.
+func (r *run) switched() {
+	r.Helper()
+	c, s := r.world.Component, r.observe()
+	_, err := r.driver.Switcher.Switch(c, s, astern.FlagChange{Flag: "no-such-flag"})
+	r.refused("switching a flag that does not exist", err)
+	if r.world.Flag == "" {
+		return
 	}
-	w := watcher{t}
-	w.noSecret("Discover", text)
+	change := astern.FlagChange{Flag: r.world.Flag}
+	t, err := r.driver.Switcher.Switch(c, s, change)
+	o := options(astern.VerbOff, 100)
+	o.Flag = &change
+	r.leads("switching "+change.Flag, s, t, o, err)
+}
+
+// picked looks at the way that takes one object back.
+func (r *run) picked() {
+	r.Helper()
+	change := astern.ObjectChange{Object: r.world.Object, Revision: r.world.Old}
+	s, err := r.driver.Observer.Observe(r.ctx, r.world.Component, astern.Scope{Objects: []string{change.Object}})
 	if err != nil {
-		w.noSecret("Discover", []byte(err.Error()+" "+astern.HintOf(err)))
+		r.Fatalf("observing the object %q failed: %s", change.Object, astern.CodeOf(err))
+	}
+	t, err := r.driver.Picker.Pick(r.world.Component, s, change)
+	o := options(astern.VerbRollback, 100)
+	o.Object = &change
+	r.leads("picking "+change.String(), s, t, o, err)
+}
+
+// leads requires that a target was found and that there is a way to it.
+func (r *run) leads(what string, s astern.State, t astern.Target, o astern.Options, err error) {
+	r.Helper()
+	if err == nil {
+		_, err = r.driver.Router.Route(r.world.Component, s, t, o)
+	}
+	if err != nil {
+		r.Errorf("%s failed: %s", what, astern.CodeOf(err))
+	}
+}
+
+// claimed looks at what a claim says, also to somebody else who comes second.
+func (r *run) claimed() {
+	r.Helper()
+	route := r.route(astern.VerbRollback, r.world.Old)
+	if route.Fleet == nil {
+		r.Fatalf("the kind has a Claimer, and the route no members whose places could be claimed")
+	}
+	seen := map[string]astern.Claim{}
+	for _, name := range route.Fleet.Members {
+		seen[name] = astern.Claim{}
+	}
+	claim := func(owner string) (astern.Claim, error) {
+		mine := astern.Claim{Fence: 1, Execution: "ex-" + owner, Address: r.world.Component.Address(), At: time.Now().UTC().Truncate(time.Second), Owner: owner, By: owner, Open: true}
+		return mine, r.driver.Claimer.Claim(r.ctx, r.world.Component, mine, seen, nil)
+	}
+	first, err := claim("ana")
+	if err != nil {
+		r.Errorf("claiming places that nobody has failed: %s", astern.CodeOf(err))
+	}
+	if _, err := claim("ben"); astern.CodeOf(err) != astern.Conflict {
+		r.Errorf("claiming the places of somebody else says %q instead of a conflict", astern.CodeOf(err))
+	}
+	r.observe() // what a claimed place says is a part of the state
+	if err := r.driver.Claimer.Release(r.ctx, r.world.Component, first, route.Fleet.Members); err != nil {
+		r.Errorf("releasing the places failed: %s", astern.CodeOf(err))
 	}
 }
 

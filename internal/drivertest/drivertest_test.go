@@ -17,45 +17,54 @@ func TestMemoryDriverPasses(t *testing.T) { memorySuite("").Run(t) }
 // TestFaultsAreFound gives the memory driver one fault at a time and requires that some law says so.
 func TestFaultsAreFound(t *testing.T) {
 	for fault, says := range map[string]string{
-		"observing writes":             "changed the world",
-		"ignores scope":                "asked for",
-		"claims absence":               "it does not know",
-		"secret in a state":            "Observe returned a kept secret",
-		"secret in evidence":           "Targets returned a kept secret",
-		"secret in a command":          "Route returned a kept secret",
-		"secret in an error":           "Route returned a kept secret",
-		"secret in a hint":             "Route returned a kept secret",
-		"secret in an undo":            "Undo returned a kept secret",
-		"secret in an image":           "Before returned a kept secret in base64",
-		"secret in an operation":       "Start returned a kept secret in hex",
-		"secret in an answer":          "Find returned a kept secret",
-		"secret in a permission":       "Permissions returned a kept secret",
-		"secret in what is found":      "Discover returned a kept secret",
-		"secret in a failed search":    "Discover returned a kept secret",
-		"impure targets":               "different results",
-		"trusts":                       `is "ready", want "broken"`,
-		"routes anywhere":              "is not refused",
-		"modifies its input":           "modified its input",
-		"untrue fact":                  "was observed",
-		"fact of the whole":            "its path needs {member}",
-		"repeats an id":                "two steps",
-		"unknown verb":                 "does not declare",
-		"refers forward":               "no earlier step",
-		"forgets members":              "is taken 0 times",
-		"before writes":                "changed the world",
-		"acts on any name":             "is not refused",
-		"ignores fences":               "older fence is not refused",
-		"forgets to act":               "after the whole route",
-		"lies about failing":           "failed without effect, but the world changed",
-		"never finds":                  "start it a second time",
-		"finds what is not there":      "before it was started",
-		"finds other outputs":          "different outputs",
-		"undeclared output":            "not those that it declares",
-		"undoes to the wrong revision": "after the undo",
-		"acts on any address":          "at address is not refused",
-		"acts on any member":           "at member is not refused",
-		"asks before it looks":         "asks nobody else for",
-		"remembers any name":           "makes a target of it",
+		"observing writes":              "changed the world",
+		"ignores scope":                 "asked for",
+		"claims absence":                "it does not know",
+		"secret in a state":             "Observe returned a kept secret",
+		"secret in evidence":            "Targets returned a kept secret",
+		"secret in a command":           "Route returned a kept secret",
+		"secret in an error":            "Route returned a kept secret",
+		"secret in a hint":              "Route returned a kept secret",
+		"secret in an undo":             "Undo returned a kept secret",
+		"secret in an image":            "Before returned a kept secret in base64",
+		"secret in an operation":        "Start returned a kept secret in hex",
+		"secret in an answer":           "Find returned a kept secret",
+		"secret in a permission":        "Permissions returned a kept secret",
+		"secret in what is found":       "Discover returned a kept secret",
+		"secret in a failed search":     "Discover returned a kept secret",
+		"secret in a switch":            "Switch returned a kept secret",
+		"secret in a refusal to switch": "Switch returned a kept secret",
+		"secret in what is picked":      "Pick returned a kept secret",
+		"secret in a conflict":          "Claim returned a kept secret",
+		"secret in a release":           "Release returned a kept secret",
+		"finds nothing":                 "Discover finds 0",
+		"switches nothing":              "switching f failed",
+		"claims for anybody":            "instead of a conflict",
+		"impure targets":                "different results",
+		"trusts":                        `is "ready", want "broken"`,
+		"routes anywhere":               "is not refused",
+		"modifies its input":            "modified its input",
+		"untrue fact":                   "was observed",
+		"fact of the whole":             "its path needs {member}",
+		"repeats an id":                 "two steps",
+		"unknown verb":                  "does not declare",
+		"refers forward":                "no earlier step",
+		"forgets members":               "is taken 0 times",
+		"before writes":                 "changed the world",
+		"acts on any name":              "is not refused",
+		"ignores fences":                "older fence is not refused",
+		"forgets to act":                "after the whole route",
+		"lies about failing":            "failed without effect, but the world changed",
+		"never finds":                   "start it a second time",
+		"finds what is not there":       "before it was started",
+		"finds other outputs":           "different outputs",
+		"undeclared output":             "not those that it declares",
+		"undoes to the wrong revision":  "after the undo",
+		"acts on any address":           "at address is not refused",
+		"acts on any member":            "at member is not refused",
+		"asks before it looks":          "asks nobody else for",
+		"asks unheard":                  "was noted",
+		"remembers any name":            "makes a target of it",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel() // it mostly waits
@@ -75,19 +84,43 @@ func TestShellIsFound(t *testing.T) {
 	}
 }
 
-// A text that is data arrives whole, at whichever place a way takes it along.
-func TestShortenedTextIsFound(t *testing.T) {
+// A text that is data arrives whole, at whichever place a way takes it along, and is a whole value of what is sent.
+func TestDataIsFoundElsewhere(t *testing.T) {
+	for fault, says := range map[string]string{
+		"shortens what is told": "at tell.was arrived as",
+		"sends what it is told": "sends nobody else",
+		"sends it in between":   "is a part of what the driver asked for",
+	} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			heard := &listener{TB: t}
+			hear(memorySuite(fault), heard, []func(*run){func(r *run) {
+				x := newInjection(r)
+				x.learn()
+				for first := range uint64(12) {
+					x.way([]uint64{first})
+				}
+			}})
+			if said := heard.text.String(); !strings.Contains(said, says) {
+				t.Errorf("no law says %q; they say:\n%s", says, said)
+			}
+		})
+	}
+}
+
+// A law that tries nothing says so.
+func TestUntriedTextsAreFound(t *testing.T) {
 	t.Parallel()
-	heard := &listener{TB: t}
-	hear(memorySuite("shortens what is told"), heard, []func(*run){func(r *run) {
-		x := newInjection(r)
-		x.learn()
-		for first := range uint64(12) {
-			x.way([]uint64{first})
-		}
-	}})
-	if said := heard.text.String(); !strings.Contains(said, "at tell.was arrived as") {
-		t.Errorf("no law says that a text was shortened; they say:\n%s", said)
+	heard, s := &listener{TB: t}, memorySuite("has no steps")
+	inner := s.New
+	s.New = func(t testing.TB) World {
+		w := inner(t)
+		w.Asked = nil
+		return w
+	}
+	hear(s, heard, []func(*run){func(r *run) { newInjection(r).trials(0, 4) }})
+	if said := heard.text.String(); !strings.Contains(said, "0 of 4 texts were tried") {
+		t.Errorf("no law says that no text was tried; they say:\n%s", said)
 	}
 }
 
@@ -101,7 +134,6 @@ func complaints(t *testing.T, s Suite) string {
 	for _, b := range s.Breaks {
 		checks = append(checks, func(r *run) { checkBreak(r, b) })
 	}
-	checks = append(checks, func(r *run) { Discover(r, r.suite.Driver, "here") })
 	hear(s, heard, checks)
 	return heard.text.String()
 }

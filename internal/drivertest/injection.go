@@ -33,9 +33,11 @@ type Datum struct {
 // Asked is one thing that a driver asked for: a program that it ran, or a request that it sent.
 type Asked struct {
 	// Shape is all of it that no text may change: the program and its script; service, operation, method, host without its port,
-	// number of the path's segments, names of headers and of what the query and the body hold.
+	// number of the path's segments, names of headers and of what the query holds.
 	Shape string
-	// Data is what it carries: arguments, segments of the path, values.
+	// Paths are those of what the body holds. A request may lack some of them, and has none that no other of its shape has.
+	Paths []string
+	// Data is what it carries: arguments, segments of the path, values of headers, of the query and of the body.
 	Data []string
 }
 
@@ -69,9 +71,10 @@ type injection struct {
 	*run
 	folder, inside string // where the canary is made, and where this process runs
 	good           astern.Target
-	handle         map[string]string // what the last operation that ran was known by
-	steps          int               // of one way there and back
-	shapes         map[string]bool   // of what was asked for without a hostile text
+	handle         map[string]string          // what the last operation that ran was known by
+	steps          int                        // of one way there and back
+	shapes         map[string]map[string]bool // of what was asked for without a hostile text, with the paths of each
+	honest         []string                   // the data of that
 	fence          int64
 	seen           map[string]string // the world's snapshot
 	beside         []string
@@ -84,7 +87,7 @@ func newInjection(r *run) *injection {
 	if err != nil {
 		r.Fatal(err)
 	}
-	return &injection{run: r, folder: r.TempDir(), inside: inside, shapes: map[string]bool{}, figures: map[string]float64{},
+	return &injection{run: r, folder: r.TempDir(), inside: inside, shapes: map[string]map[string]bool{}, figures: map[string]float64{},
 		good: r.target(r.observe(), r.world.Old)}
 }
 
@@ -102,6 +105,9 @@ func (x *injection) trials(first, count uint64) {
 	for x.steps > 0 && len(seeds) > 0 && !x.Failed() {
 		n := min(len(seeds), wayTexts)
 		seeds = append(x.way(seeds[:n]), seeds[n:]...)
+	}
+	if tried := uint64(x.figures["texts"]); tried != count && !x.Failed() {
+		x.Errorf("%d of %d texts were tried: the way has %d steps of the driver", tried, count, x.steps)
 	}
 	for _, folder := range x.world.Beside {
 		x.noCanary(folder)
@@ -123,7 +129,16 @@ func (x *injection) learn() {
 	}
 	x.driver.Router.Targets(x.world.Component, s, x.world.History)
 	for _, a := range x.asked() {
-		x.shapes[a.Shape] = true
+		if x.shapes[a.Shape] == nil {
+			x.shapes[a.Shape] = map[string]bool{}
+		}
+		for _, path := range a.Paths {
+			x.shapes[a.Shape][path] = true
+		}
+		x.honest = append(x.honest, a.Data...)
+	}
+	if len(x.shapes) == 0 {
+		x.Fatalf("nothing that the driver asked for on a whole way was noted, so that nothing can be said of texts in it")
 	}
 }
 
@@ -185,7 +200,9 @@ func (x *injection) trial(seed uint64, call astern.Call) {
 	case 2:
 		x.looked(text)
 	case 3:
-		x.declared(rnd, text)
+		if !x.declared(rnd, text) {
+			x.looked(text)
+		}
 	case 4:
 		x.imaged(rnd, call, text)
 	}
@@ -248,16 +265,23 @@ func (x *injection) quiet(text string, forged []Asked) {
 }
 
 // inShape requires that the text made the driver ask for nothing that it does not ask for anyway, and, where it is said to, that it
-// is whole wherever it is.
+// is whole wherever it is. A text that is a part of what is asked for anyway ("shop") tells nothing of where it went.
 func (x *injection) inShape(text string, asked []Asked, isWhole bool) {
 	x.Helper()
+	usual := slices.ContainsFunc(x.honest, func(d string) bool { return strings.Contains(d, text) })
 	for _, a := range asked {
 		x.figures["asked_for"]++
-		if !x.shapes[a.Shape] {
+		known, ok := x.shapes[a.Shape]
+		if !ok {
 			x.Errorf("the text %.80q made the driver ask for what it asks nobody else for: %.300q %.300q", text, a.Shape, a.Data)
 		}
+		for _, path := range a.Paths {
+			if x.figures["paths_in_bodies"]++; ok && !known[path] {
+				x.Errorf("the text %.80q made the driver send what it sends nobody else, at %.300q of %.300q", text, path, a.Shape)
+			}
+		}
 		for _, d := range a.Data {
-			if isWhole && len(text) > 2 && strings.Contains(d, text) && !whole(d, text) {
+			if isWhole && !usual && len(text) > 2 && strings.Contains(d, text) && !whole(d, text) {
 				x.Errorf("the text %.80q is a part of what the driver asked for: %.300q of %.300q", text, d, a.Shape)
 			}
 		}
@@ -524,17 +548,17 @@ func breaksLines(v astern.Value) bool {
 		strings.ContainsFunc(v.Text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' })
 }
 
-// declared looks at a component one of whose settings is the text.
-func (x *injection) declared(rnd *rand.Rand, text string) {
+// declared looks at a component one of whose settings is the text. It reports false where none can be.
+func (x *injection) declared(rnd *rand.Rand, text string) bool {
 	x.Helper()
 	var settings map[string]any
 	if err := json.Unmarshal(x.world.Component.Settings, &settings); err != nil {
-		return // it has none
+		return false // it has none
 	}
 	names := slices.Sorted(maps.Keys(settings))
 	names = slices.DeleteFunc(names, func(name string) bool { _, ok := settings[name].(string); return !ok || text == "" })
 	if len(names) == 0 {
-		return
+		return false
 	}
 	settings[names[rnd.IntN(len(names))]] = text
 	c := x.world.Component
@@ -554,6 +578,7 @@ func (x *injection) declared(rnd *rand.Rand, text string) {
 	}
 	_, err = x.driver.Router.Route(c, s, astern.Target{Address: c.Address(), Revision: x.world.Old}, options(astern.VerbRollback, 100))
 	x.printed(err)
+	return true
 }
 
 // imaged puts the text into what was read before a step, and into what an operation is known by, and asks for the effect.

@@ -33,6 +33,7 @@ type memory struct {
 	asked    int               // calls so far
 	told     string            // what a member was last told
 	sent     []Asked
+	owner    string // of the claim
 }
 
 // memorySecret lies in every world of memory.
@@ -72,7 +73,7 @@ func memorySuite(fault string) Suite {
 		{Verb: "tell", What: "tells a member", Undo: astern.UndoNone, Exclusion: astern.Window, Found: "none"},
 	}}
 	all := &memoryDriver{&current}
-	d.Observer, d.Router, d.Actor, d.Permitter, d.Discoverer = all, all, all, all, all
+	d.Observer, d.Router, d.Actor, d.Permitter, d.Discoverer, d.Switcher, d.Picker, d.Claimer = all, all, all, all, all, all, all, all
 	return Suite{Driver: d,
 		New: func(testing.TB) World {
 			current = newMemory(fault)
@@ -85,6 +86,7 @@ func memorySuite(fault string) Suite {
 				Snapshot: func(testing.TB) map[string]string { return m.snapshot() },
 				Secrets:  []string{memorySecret},
 				Asked:    func(testing.TB) []Asked { sent := m.sent; m.sent = nil; return sent },
+				Object:   "o", Flag: "f", Place: "here",
 			}
 		},
 		Data: map[string]Datum{"token": {Because: "a map's key"}, "step": {Because: "nothing reads it"}, "execution": {Because: "nothing reads it"},
@@ -142,7 +144,49 @@ func (d *memoryDriver) Discover(context.Context, []string) ([]astern.Discovered,
 	if m.is("secret in a failed search") {
 		return nil, astern.Errorf(astern.Denied, "searching with %s", m.leak("a failed search"))
 	}
+	if m.is("finds nothing") {
+		return nil, nil
+	}
 	return []astern.Discovered{{Name: "m", Kind: "memory", Guessed: []string{"name" + m.leak("what is found")}}}, nil
+}
+
+func (d *memoryDriver) Switch(c astern.Component, _ astern.State, change astern.FlagChange) (astern.Target, error) {
+	if m := *d.world; change.Flag != "f" || m.is("switches nothing") {
+		return astern.Target{}, astern.Errorf(astern.NotFound, "no such flag%s", m.leak("a refusal to switch"))
+	}
+	return astern.Target{Address: c.Address(), Revision: "v1", Hash: (*d.world).leak("a switch")}, nil
+}
+
+func (d *memoryDriver) Reach(astern.Component, astern.State, string) (percent float64, known bool) {
+	return 0, false
+}
+
+func (d *memoryDriver) Pick(c astern.Component, _ astern.State, change astern.ObjectChange) (astern.Target, error) {
+	if change.Object != "o" {
+		return astern.Target{}, astern.Errorf(astern.NotFound, "no such object")
+	}
+	return astern.Target{Address: c.Address(), Revision: "v1", Hash: (*d.world).leak("what is picked")}, nil
+}
+
+func (d *memoryDriver) Claim(_ context.Context, _ astern.Component, mine astern.Claim, _ map[string]astern.Claim, _ []string) error {
+	m := *d.world
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.owner != "" && m.owner != mine.Owner && !m.is("claims for anybody") {
+		return astern.Errorf(astern.Conflict, "%s was there%s", m.owner, m.leak("a conflict"))
+	}
+	m.owner = mine.Owner
+	return nil
+}
+
+func (d *memoryDriver) Release(context.Context, astern.Component, astern.Claim, []string) error {
+	m := *d.world
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.owner = ""; m.is("secret in a release") {
+		return astern.Errorf(astern.Denied, "releasing with %s", m.leak("a release"))
+	}
+	return nil
 }
 
 func (d *memoryDriver) Targets(c astern.Component, s astern.State, h astern.History) []astern.Target {
@@ -172,6 +216,9 @@ func (d *memoryDriver) Targets(c astern.Component, s astern.State, h astern.Hist
 
 func (d *memoryDriver) Route(c astern.Component, s astern.State, t astern.Target, o astern.Options) (astern.Route, error) {
 	m := *d.world
+	if m.is("has no steps") {
+		return astern.Route{From: "v2"}, nil
+	}
 	release, ok := s.Get("release/" + t.Revision)
 	if !ok && !m.is("routes anywhere") {
 		return astern.Route{}, astern.Errorf(astern.Refused, "no release %q%s", t.Revision, m.leak("an error")).WithHint("look%s", m.leak("a hint"))
@@ -291,7 +338,17 @@ func (m *memory) isForged(call astern.Call) bool {
 		return true
 	}
 	path := strings.Split("members/"+memberOf(call), "/")
-	m.sent = append(m.sent, Asked{Shape: fmt.Sprint("PUT ", len(path)), Data: path})
+	if m.is("asks unheard") {
+		return forged
+	}
+	sent := Asked{Shape: fmt.Sprint("PUT ", len(path)), Data: path, Paths: []string{"address", "step"}}
+	if m.is("sends what it is told") {
+		sent.Paths = append(sent.Paths, call.Execution)
+	}
+	if m.is("sends it in between") {
+		sent.Data = append(sent.Data, "by "+call.Execution)
+	}
+	m.sent = append(m.sent, sent)
 	return forged
 }
 

@@ -18,6 +18,18 @@ func watch(t testing.TB, d astern.Driver) astern.Driver {
 	d.Observer = watchedObserver{w, d.Observer}
 	d.Router = watchedRouter{w, d.Router}
 	d.Actor = watchedActor{w, d.Actor}
+	if d.Switcher != nil {
+		d.Switcher = watchedSwitcher{d.Switcher, w}
+	}
+	if d.Picker != nil {
+		d.Picker = watchedPicker{w, d.Picker}
+	}
+	if d.Claimer != nil {
+		d.Claimer = watchedClaimer{w, d.Claimer}
+	}
+	if d.Discoverer != nil {
+		d.Discoverer = watchedDiscoverer{w, d.Discoverer}
+	}
 	return d
 }
 
@@ -96,6 +108,63 @@ func (r watchedRouter) Route(c astern.Component, s astern.State, t astern.Target
 func (r watchedRouter) Undo(c astern.Component, call astern.Call, outputs map[string]astern.Arg) ([]astern.Step, error) {
 	out, err := r.inner.Undo(c, call, outputs)
 	look(r.watcher, "Undo", out, err)
+	return out, err
+}
+
+type watchedSwitcher struct {
+	astern.Switcher
+	watcher
+}
+
+func (s watchedSwitcher) Switch(c astern.Component, state astern.State, change astern.FlagChange) (astern.Target, error) {
+	out, err := s.Switcher.Switch(c, state, change)
+	look(s.watcher, "Switch", out, err)
+	return out, err
+}
+
+type watchedPicker struct {
+	watcher
+	inner astern.Picker
+}
+
+func (p watchedPicker) Pick(c astern.Component, s astern.State, change astern.ObjectChange) (astern.Target, error) {
+	out, err := p.inner.Pick(c, s, change)
+	look(p.watcher, "Pick", out, err)
+	return out, err
+}
+
+type watchedClaimer struct {
+	watcher
+	inner astern.Claimer
+}
+
+func (w watchedClaimer) Claim(ctx context.Context, c astern.Component, mine astern.Claim, seen map[string]astern.Claim, over []string) error {
+	err := w.inner.Claim(ctx, c, mine, seen, over)
+	look(w.watcher, "Claim", struct{}{}, err)
+	return err
+}
+
+func (w watchedClaimer) Release(ctx context.Context, c astern.Component, mine astern.Claim, members []string) error {
+	err := w.inner.Release(ctx, c, mine, members)
+	look(w.watcher, "Release", struct{}{}, err)
+	return err
+}
+
+type watchedDiscoverer struct {
+	watcher
+	inner astern.Discoverer
+}
+
+func (w watchedDiscoverer) Discover(ctx context.Context, places []string) ([]astern.Discovered, error) {
+	out, err := w.inner.Discover(ctx, places)
+	text, encodingErr := json.Marshal(out) // its settings are of the driver's own type, which no way through JSON gives back
+	if encodingErr != nil {
+		w.t.Errorf("Discover returned what JSON can't hold: %v", encodingErr)
+	}
+	if err != nil {
+		text = append(text, err.Error()+" "+astern.HintOf(err)...)
+	}
+	w.noSecret("Discover", text)
 	return out, err
 }
 

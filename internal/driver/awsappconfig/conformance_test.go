@@ -109,8 +109,11 @@ func conformance(t *testing.T, law *awslaw.Law, in setup, breaks []broken) drive
 		l.must(err)
 		law.Also(t, p.Settings.Settings)
 		law.Needs(validator{}.Permissions(l.c))
-		return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot,
-			Secrets: []string{secretOld, secretNew}}
+		w := drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot, Secrets: []string{secretOld, secretNew}}
+		if in.flags {
+			w.Flag = "new-checkout"
+		}
+		return w
 	}
 	suite.Driver = New(law.Accounts, func(address string) (astern.Component, bool) {
 		l, ok := mine[address]

@@ -9,7 +9,7 @@ import (
 
 // hostileData are the places of a call whose text is data.
 var hostileData = map[string]drivertest.Datum{"member": {Because: "there are none"}, "step": {Because: "nothing reads it"}, "execution": {Because: "nothing reads it"},
-	"revert.strategy": {Because: "it is for the undo, whose own step is refused then"}}
+	"revert.strategy": {Because: "nothing keeps it and no request has it: the undo alone reads it, whose own step is refused then"}}
 
 func TestHostileTexts(t *testing.T) {
 	law := awslaw.New(t)

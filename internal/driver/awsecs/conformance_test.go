@@ -21,9 +21,7 @@ import (
 func TestConformance(t *testing.T) {
 	a := start(t)
 	law := awslaw.Watch(t)
-	suite := a.conformance(law)
-	suite.Run(t)
-	drivertest.Discover(t, suite.Driver, "aws:"+awslaw.Region) // for its calls
+	a.conformance(law).Run(t)
 	law.Holds(t, map[string]string{"ecs:RegisterTaskDefinition": "TestRegisteredAgain does", "ecs:CreateService": "TestShare does", "ecs:DeleteService": "TestShare does",
 		"cloudwatch:DescribeAlarms": "TestAlarms does", "logs:GetLogEvents": "TestBreaker does", "s3:ListBucket": "TestFiles does", "ssm:DescribeParameters": "no task here has a parameter for a secret",
 		"ecs:TagResource": "ECS asks for it where what is made has tags", "iam:PassRole": "ECS asks for it where a task definition has roles"})
@@ -38,7 +36,7 @@ func (a *account) conformance(law *awslaw.Law) drivertest.Suite {
 			a.plain = !strings.Contains(t.Name(), "broken") // only what is broken there is about more
 			w := a.service(nil)
 			law.Needs(driver.Permitter.Permissions(w.c))
-			return drivertest.World{Component: w.c, Old: w.old, New: w.new, History: w.history, Secrets: []string{password, inTheClear},
+			return drivertest.World{Component: w.c, Old: w.old, New: w.new, History: w.history, Secrets: []string{password, inTheClear}, Place: "aws:" + awslaw.Region,
 				Snapshot: func(testing.TB) map[string]string { return w.snapshot() }}
 		},
 		Data:     hostileData,

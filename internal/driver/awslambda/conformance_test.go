@@ -32,9 +32,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			suite := conformance(t, law, c.named, c.archived, c.breaks)
-			suite.Run(t)
-			drivertest.Discover(t, suite.Driver, "aws:"+awslaw.Region) // other tests' functions come and go: it is for its calls
+			conformance(t, law, c.named, c.archived, c.breaks).Run(t)
 		})
 	}
 }
@@ -127,7 +125,7 @@ func conformance(t *testing.T, law *awslaw.Law, named, archived bool, breaks []b
 			l := newLab(t, named, archived)
 			mine[l.c.Address()] = l
 			law.Needs(driver.Permitter.Permissions(l.c))
-			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot, Secrets: []string{password}}
+			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Snapshot: l.snapshot, Secrets: []string{password}, Place: "aws:" + awslaw.Region}
 		},
 		Data:     hostileData,
 		Compared: hostileCompared,

@@ -265,7 +265,6 @@ func TestConformance(t *testing.T) {
 	sites := map[string]*site{}
 	suite := conformance(law, sites)
 	suite.Run(t)
-	drivertest.Discover(t, suite.Driver, "aws:"+awslaw.Region) // for its calls
 	pruned := newSite(t, true, nil)
 	sites[pruned.c.Address()], pruned.driver = pruned, suite.Driver
 	law.Needs(suite.Driver.Permitter.Permissions(pruned.c))
@@ -313,7 +312,7 @@ func conformance(law *awslaw.Law, sites map[string]*site) drivertest.Suite {
 			sites[x.c.Address()] = x
 			law.Needs(driver.Permitter.Permissions(x.c))
 			x.clearFence()
-			return drivertest.World{Component: x.c, Old: "v1", New: "v2", History: x.history, Snapshot: x.snapshot, Secrets: []string{key}}
+			return drivertest.World{Component: x.c, Old: "v1", New: "v2", History: x.history, Snapshot: x.snapshot, Secrets: []string{key}, Object: "logo.svg", Place: "aws:" + awslaw.Region}
 		},
 		Data:   hostileData,
 		Legal:  map[string]func(string) bool{"token": tokenShape.MatchString, "put.from": goodRevision, "switch.from": goodRevision, "adopt.from": goodRevision, "prune.from": goodRevision},

@@ -114,9 +114,7 @@ func TestConformance(t *testing.T) {
 	for _, kind := range []types.ParameterType{types.ParameterTypeString, types.ParameterTypeSecureString} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			suite := conformance(t, law, kind)
-			suite.Run(t)
-			drivertest.Discover(t, suite.Driver, "aws:"+awslaw.Region) // for its calls
+			conformance(t, law, kind).Run(t)
 		})
 	}
 }
@@ -138,7 +136,7 @@ func conformance(t *testing.T, law *awslaw.Law, kind types.ParameterType) driver
 			l := newLab(t, kind)
 			labs[l.c.Address()] = l
 			law.Needs(driver.Permitter.Permissions(l.c))
-			return drivertest.World{Component: l.c, History: l.history, Old: "1", New: "2", Secrets: []string{l.value(1), l.value(2)},
+			return drivertest.World{Component: l.c, History: l.history, Old: "1", New: "2", Secrets: []string{l.value(1), l.value(2)}, Place: "aws:" + awslaw.Region,
 				Snapshot: func(testing.TB) map[string]string {
 					out := map[string]string{}
 					for i, v := range l.values() {

@@ -172,7 +172,7 @@ func conformance(t *testing.T, ssh bool) drivertest.Suite {
 			l := newLab(t, ssh)
 			l.c.Name = fmt.Sprintf("w%d", len(labs))
 			labs[l.c.Address()] = l
-			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Secrets: []string{passphrase}, Beside: []string{filepath.Dir(l.folder)},
+			return drivertest.World{Component: l.c, Old: l.old, New: l.new, History: l.history, Secrets: []string{passphrase}, Beside: []string{filepath.Dir(l.folder)}, Flag: "new-checkout",
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, l.folder) }}
 		},
 		Data:  hostileData(labs),

@@ -146,7 +146,7 @@ func conformance(t *testing.T, ssh bool) drivertest.Suite {
 			l := newLab(t, ssh, nil)
 			l.c.Name = fmt.Sprintf("w%d", len(labs))
 			labs[l.c.Address()] = l
-			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history, Secrets: []string{key}, Beside: []string{filepath.Dir(l.root)},
+			return drivertest.World{Component: l.c, Old: "v1", New: "v2", History: l.history, Secrets: []string{key}, Beside: []string{filepath.Dir(l.root)}, Object: "logo.svg", Place: l.root,
 				Snapshot: func(t testing.TB) map[string]string { return drivertest.Files(t, l.root) }}
 		},
 		Data:  hostileData(labs),

@@ -14,7 +14,7 @@ import (
 func hostileData(labs map[string]*lab) map[string]drivertest.Datum {
 	return map[string]drivertest.Datum{
 		"member": {Because: "there are none"}, "step": {Because: "nothing reads it"},
-		"put.keep": {Because: "what is no release stands for where the link leads"},
+		"put.keep": {Because: "nothing keeps it: what is no release stands for where the link leads"},
 		"execution": {Because: "the lock file has it, as JSON", Shown: func(t testing.TB, w drivertest.World) string {
 			var lock astern.Claim
 			text, err := os.ReadFile(filepath.Join(labs[w.Component.Address()].root, ".astern.lock"))
