@@ -2,6 +2,7 @@ package hostservice
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -85,32 +86,45 @@ func bounded(t *testing.T, figures map[string]float64, name string, allocated ui
 func TestWithoutEnd(t *testing.T) {
 	l := newLab(t, func(_ string, _ *astern.Component, s *Settings) {
 		s.Commands.Restart = []string{"sh", "-c", `echo $$ >writer; yes >&2 & exec yes`}
-		s.Timeout = Duration(300 * time.Millisecond)
 	})
-	call := l.before(l.first(verbRestart))
-	var op astern.Op
-	allocated, took := cost(func() { op = l.driver.Actor.Start(t.Context(), call) })
+	var (
+		op        astern.Op
+		allocated uint64
+		took      time.Duration
+		writer    int
+	)
+	// The time-out is of all that is done there, and the command comes last: on a busy machine it may not be reached.
+	for _, timeout := range []time.Duration{300 * time.Millisecond, 3 * time.Second, 30 * time.Second} {
+		l.redeclare(func(s *Settings) { s.Timeout = Duration(timeout) })
+		call := l.before(l.first(verbRestart))
+		allocated, took = cost(func() { op = l.driver.Actor.Start(t.Context(), call) })
+		if _, err := fmt.Sscan(l.read("writer"), &writer); err == nil {
+			break
+		}
+	}
+	if writer == 0 {
+		t.Fatalf("the command did not begin: %+v", op)
+	}
 	if op.Status != astern.OpUnsure || !strings.Contains(op.Error, "did not end within") || op.Hint == "" {
 		t.Errorf("%+v", op)
 	}
 	if allocated > mostAllocated || took > time.Minute {
 		t.Errorf("it took %s, and astern allocated %d kB", took, allocated>>10)
 	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		var writer int
-		if _, err := fmt.Sscan(l.read("writer"), &writer); err != nil {
-			t.Fatal(err)
-		}
-		if syscall.Kill(writer, 0) != nil {
-			break
-		}
+	for end := time.Now().Add(time.Minute); !gone(writer); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the command goes on after its time-out")
 		}
 	}
 	size := l.outSize()
 	time.Sleep(50 * time.Millisecond) // as long as a writer that was left would take to write more
-	if now := l.outSize(); now != size {
+	if now := l.outSize(); now > size { // cutting what is kept may come to its end
 		t.Errorf("something still writes: %d bytes became %d", size, now)
 	}
+}
+
+// gone reports whether a process has ended. Where nobody has asked yet how it did, it can still be sent signals.
+func gone(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return syscall.Kill(pid, 0) != nil || err == nil && strings.Contains(string(stat), ") Z ")
 }

@@ -57,17 +57,27 @@ func TestRestartThatNobodyLookedAt(t *testing.T) {
 				if op := l.driver.Actor.Start(t.Context(), c); op.Status != astern.OpRunning { // whose answer the crash takes away
 					t.Fatalf("the answer that is lost: %+v", op)
 				}
-				f := l.driver.Actor.Find(t.Context(), c)
-				if f.Answer != astern.FoundYes || f.Op == nil || f.Op.Status != astern.OpRunning {
-					t.Fatalf("Find says %+v: the engine would restart it once more", f)
-				}
 				other := c
 				other.Token = "ast-other"
 				if got := l.find(other); got != astern.FoundNo {
 					t.Errorf("of an attempt that was not made Find says %s", got)
 				}
+				found := func() *astern.Op {
+					f := l.driver.Actor.Find(t.Context(), c)
+					if f.Answer != astern.FoundYes || f.Op == nil || f.Op.Status != astern.OpRunning {
+						t.Fatalf("Find says %+v: the engine would restart it once more", f)
+					}
+					return f.Op
+				}
+				found()
+				before := l.pid("a")
 				l.write("go", "", 0o644)
-				if op := l.finish(c, *f.Op); op.Status != astern.OpDone || strings.Count(l.read("asked"), "\n") != 1 {
+				for end := time.Now().Add(time.Minute); l.pid("a") == before || l.pid("a") == 0; time.Sleep(10 * time.Millisecond) {
+					if time.Now().After(end) {
+						t.Fatal("the new process does not come")
+					}
+				}
+				if op := l.finish(c, *found()); op.Status != astern.OpDone || strings.Count(l.read("asked"), "\n") != 1 {
 					t.Errorf("it ends as %+v, asked %q", op, l.read("asked"))
 				}
 			})
@@ -89,7 +99,11 @@ func TestRestartThatOnlyStopped(t *testing.T) {
 		over := make(chan astern.Op, 1)
 		go func() { over <- l.driver.Actor.Start(ctx, c) }()
 		for !strings.Contains(l.read(".astern/a.run"), " 0 ") {
-			time.Sleep(5 * time.Millisecond)
+			select {
+			case op := <-over:
+				t.Fatalf("it ended before anything was seen of its stop command: %+v", op)
+			case <-time.After(5 * time.Millisecond):
+			}
 		}
 		crash()
 		if op := <-over; op.Status == astern.OpDone || op.Status == astern.OpRunning {
