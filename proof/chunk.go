@@ -62,6 +62,7 @@ func chunk(ctx context.Context, p task, binary string, first uint64) (map[string
 	cmd.Env = append(os.Environ(),
 		proof.FirstVariable+"="+strconv.FormatUint(first, 10),
 		proof.CountVariable+"="+strconv.FormatUint(count, 10),
+		proof.TrialsVariable+"="+strconv.FormatUint(p.Trials, 10),
 		proof.FiguresVariable+"="+file.Name())
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -9,11 +9,12 @@ import (
 	"testing"
 )
 
-// What the runner tells a test: the first seed, how many, and the file to which figures are appended, one line of JSON
-// each.
+// What the runner tells a test: the first seed, how many, how many all chunks make together, and the file to which figures are
+// appended, one line of JSON each.
 const (
 	FirstVariable   = "ASTERN_PROOF_FIRST"
 	CountVariable   = "ASTERN_PROOF_COUNT"
+	TrialsVariable  = "ASTERN_PROOF_TRIALS"
 	FiguresVariable = "ASTERN_PROOF_FIGURES"
 )
 
@@ -37,6 +38,14 @@ func Again(t testing.TB, share uint64, once ...uint64) (seeds []uint64) {
 		seeds = append(seeds, first+n)
 	}
 	return seeds
+}
+
+// Covers fails where the proof claims to try each of so many cases, one by each seed, and makes fewer trials than that.
+func Covers(t testing.TB, cases int) {
+	t.Helper()
+	if all := variable(t, TrialsVariable, uint64(cases)); all < uint64(cases) {
+		t.Errorf("there are %d cases, and the proof makes %d trials: raise them in proof/tasks.go", cases, all)
+	}
 }
 
 func variable(t testing.TB, name string, otherwise uint64) uint64 {

@@ -20,6 +20,7 @@ func TestFullAnywhere(t *testing.T) {
 	undisturbed := newFull(t)
 	undisturbed.whole(t, drivertest.Plenty)
 	points := drivertest.Points(undisturbed.disk.Takes.And(working))
+	proof.Covers(t, len(points))
 	figures := map[string]float64{"max_points": float64(len(points))}
 	first, count := proof.Seeds(t, 6)
 	for seed := first; seed < first+count; seed++ {
@@ -27,8 +28,11 @@ func TestFullAnywhere(t *testing.T) {
 		t.Run(fmt.Sprintf("%d_pages_%d_files", at.Pages, at.Files), func(t *testing.T) {
 			f := newFull(t)
 			f.whole(t, at)
-			if f.disk.Failed != "" {
+			switch {
+			case f.disk.Failed != "":
 				figures["full"]++
+			case at.Pages == 0 || at.Files == 0:
+				t.Errorf("it did not fail with %+v left", at)
 			}
 		})
 		figures["trials"]++

@@ -24,6 +24,7 @@ func TestFullAnywhere(t *testing.T) {
 	undisturbed.whole(drivertest.Plenty)
 	takes := undisturbed.disk.Takes
 	points := append(drivertest.Points(takes), takes)
+	proof.Covers(t, len(points))
 	figures := map[string]float64{"max_pages_taken": float64(takes.Pages), "max_files_taken": float64(takes.Files)}
 	// With a page left a copy that failed did not say to look at the disk; with four, half a note of a swap spoiled the next.
 	for _, seed := range proof.Again(t, 1, 1, 4) {

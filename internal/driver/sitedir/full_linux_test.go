@@ -35,6 +35,7 @@ func TestFullAnywhere(t *testing.T) {
 		}
 		trials = append(trials, trial{pick, takes.And(drivertest.Usage{Pages: slackBytes / 4096, Files: slackFiles}), true})
 	}
+	proof.Covers(t, len(trials))
 	figures := map[string]float64{"max_points": float64(len(trials))}
 	first, count := proof.Seeds(t, 2)
 	for seed := first; seed < first+count; seed++ {
@@ -48,8 +49,11 @@ func TestFullAnywhere(t *testing.T) {
 			if f.dropped {
 				figures["kept_nothing_for_open_pages"]++
 			}
-			if f.disk.Failed != "" {
+			switch {
+			case f.disk.Failed != "":
 				figures["full"]++
+			case c.at.Pages == 0 || c.at.Files == 0: // to keep nothing for open pages is not enough there
+				t.Errorf("it did not fail with %+v left", c.at)
 			}
 		})
 		figures["trials"]++
