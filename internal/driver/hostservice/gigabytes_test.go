@@ -117,7 +117,7 @@ func TestWithoutEnd(t *testing.T) {
 		}
 	}
 	size := l.outSize()
-	time.Sleep(50 * time.Millisecond) // as long as a writer that was left would take to write more
+	time.Sleep(50 * time.Millisecond)   // as long as a writer that was left would take to write more
 	if now := l.outSize(); now > size { // cutting what is kept may come to its end
 		t.Errorf("something still writes: %d bytes became %d", size, now)
 	}
