@@ -18,7 +18,7 @@ import (
 	"github.com/astern-dev/astern/internal/proof"
 )
 
-// descendants returns the processes that came of a process, at any depth.
+// descendants returns the processes that came of a process, at any depth, and have not ended.
 func descendants(pid int) []int {
 	parents := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is fine
@@ -29,7 +29,7 @@ func descendants(pid int) []int {
 		}
 		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 		child, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		if err != nil || len(fields) < 2 {
+		if err != nil || len(fields) < 2 || fields[0] == "Z" { // nobody has asked yet how that ended
 			continue
 		}
 		if parent, err := strconv.Atoi(fields[1]); err == nil {
@@ -52,24 +52,52 @@ func descendants(pid int) []int {
 type paused struct {
 	c       contest
 	cmd     *exec.Cmd
-	out     *os.File
 	stopped []int
-	waited  chan error
+	ended   chan struct{}
+	err     error // how it ended
+	// late is how many of its commands may run after it was overtaken, and free that none of them is left: another must be able to
+	// take over.
+	late int
+	free bool
 }
 
-// pauseAt starts the plan and stops the process, or one of those that came of it, after a while.
-func (c contest) pauseAt(rnd *rand.Rand, state, file string, child bool) *paused {
+// start starts the plan. Where it is never woken, nothing of it is left when the test ends.
+func (c contest) start(state, file string) *paused {
 	c.Helper()
 	out, err := os.Create(filepath.Join(c.folder, "paused.out"))
 	if err != nil {
 		c.Fatal(err)
 	}
-	p := &paused{c: c, cmd: c.command(state, "apply", file), out: out, waited: make(chan error, 1)}
+	defer out.Close()
+	p := &paused{c: c, cmd: c.command(state, "apply", file), ended: make(chan struct{}), late: 1}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
 		c.Fatal(err)
 	}
-	go func() { p.waited <- p.cmd.Wait() }()
+	go func() {
+		defer close(p.ended)
+		p.err = p.cmd.Wait()
+	}()
+	c.Cleanup(func() {
+		for _, pid := range p.stopped {
+			if sleeps(pid) {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // somebody else may have ended it
+			}
+		}
+		_ = p.cmd.Process.Kill() // it may have ended
+		<-p.ended
+	})
+	return p
+}
+
+// pauseAt starts the plan and stops the process, or one of those that came of it, after a while; where that is wanted, from when
+// its execution was taken.
+func (c contest) pauseAt(rnd *rand.Rand, state, file string, child, taken bool) *paused {
+	c.Helper()
+	p := c.start(state, file)
+	if taken && !p.within(time.Minute, p.begun) {
+		return p
+	}
 	takes := 600 // about how long it takes, in milliseconds
 	if c.server != nil {
 		takes = 1500
@@ -102,7 +130,7 @@ func (c contest) pauseAt(rnd *rand.Rand, state, file string, child bool) *paused
 // said is what it has printed so far.
 func (p *paused) said() string {
 	p.c.Helper()
-	text, err := os.ReadFile(p.out.Name())
+	text, err := os.ReadFile(filepath.Join(p.c.folder, "paused.out"))
 	if err != nil {
 		p.c.Fatal(err)
 	}
@@ -112,14 +140,31 @@ func (p *paused) said() string {
 // begun reports whether its execution was taken: it has read the facts of its plan by then.
 func (p *paused) begun() bool { return strings.Contains(p.said(), "→ taken by") }
 
+// within waits until that is so, and reports false when it has ended or the time is over.
+func (p *paused) within(most time.Duration, is func() bool) bool {
+	p.c.Helper()
+	for end := time.Now().Add(most); time.Now().Before(end); {
+		if is() {
+			return true
+		}
+		select {
+		case <-p.ended:
+			return false
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return false
+}
+
 // wake lets it go on and returns its exit code when it has ended.
 func (p *paused) wake() int {
 	p.c.Helper()
-	defer p.out.Close()
 	for _, pid := range p.stopped {
 		_ = syscall.Kill(pid, syscall.SIGCONT) // it may have ended
 	}
-	return p.c.code(<-p.waited)
+	p.stopped = nil
+	<-p.ended
+	return p.c.code(p.err)
 }
 
 // swaps are the revisions to which links were swapped, in the order in which the host did it.
@@ -160,11 +205,14 @@ func pausedOperator(t *testing.T, share uint64, far bool) {
 		if err := os.Remove(filepath.Join(c.folder, "root", ".astern-history.jsonl")); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
-		c.overtakes(rnd, seed, c.pauseAt(rnd, "one", c.plan("one", "v1"), seed%3 == 1), func() {}, figures)
+		c.overtakes(rnd, seed, c.pauseAt(rnd, "one", c.plan("one", "v1"), seed%3 == 1, false), func() {}, figures)
 		c.giveUp()
 	}
 	proof.Figures(t, figures)
 }
+
+// heldBy is how it is told that a command of somebody else holds the lock of the root or of the instance.
+var heldBy = []string{"its lock is held", "the lock of ", "another command of it is still running"}
 
 // overtakes lets another take over from who is paused and go elsewhere. Before the first wakes it does what is to be done then.
 func (c contest) overtakes(rnd *rand.Rand, seed uint64, p *paused, beforeWaking func(), figures map[string]float64) {
@@ -190,11 +238,14 @@ func (c contest) overtakes(rnd *rand.Rand, seed uint64, p *paused, beforeWaking 
 		}
 		late := len(c.effects()) - commands
 		figures["window_commands_after_the_take_over"] += float64(late)
-		if late > 1 {
-			c.Errorf("%d commands of the older plan ran after the newer had ended: at most the one under way may", late)
+		if late > p.late {
+			c.Errorf("%d commands of the older plan ran after the newer had ended: at most %d may", late, p.late)
 		}
 	default:
 		figures["not_before_the_paused_one_went_on"]++
+		if p.free || p.late == 0 && !slices.ContainsFunc(heldBy, func(why string) bool { return strings.Contains(said, why) }) {
+			c.Errorf("nobody could take over, and no command that was stopped held a lock")
+		}
 		code, said = c.settled(same)
 		if swaps := c.swaps(); !back && slices.Contains(swaps, "v2") && slices.Contains(swaps[slices.Index(swaps, "v2"):], "v1") {
 			c.Errorf("the older plan overwrote the newer: %v", swaps)
@@ -255,7 +306,7 @@ func TestPausedForMinutes(t *testing.T) {
 }
 
 // pauseUnderWay starts the plan again and again until it is stopped after it has begun and before it has ended. With a command its
-// astern is stopped, too: it would end the command when the time of that is over.
+// astern is stopped, too: it would end the command when the time of that is over. Without one, those that were under way have ended.
 func (c contest) pauseUnderWay(rnd *rand.Rand, child bool) *paused {
 	c.Helper()
 	for range 50 {
@@ -263,17 +314,16 @@ func (c contest) pauseUnderWay(rnd *rand.Rand, child bool) *paused {
 		if err := os.Remove(filepath.Join(c.folder, "root", ".astern-history.jsonl")); err != nil && !os.IsNotExist(err) {
 			c.Fatal(err)
 		}
-		p := c.pauseAt(rnd, "one", c.plan("one", "v1"), child)
-		if at := p.cmd.Process.Pid; p.begun() && p.sleeps() && (!child || syscall.Kill(at, syscall.SIGSTOP) == nil) {
-			if child {
-				p.stopped = append(p.stopped, at)
-			}
-			for range 1000 { // a signal takes a moment to be obeyed
-				if p.sleeps() {
-					return p
-				}
-				time.Sleep(time.Millisecond)
-			}
+		p := c.pauseAt(rnd, "one", c.plan("one", "v1"), child, true)
+		p.late, p.free = 0, !child
+		at, ready := p.cmd.Process.Pid, len(p.stopped) > 0
+		if child && ready {
+			ready = p.stopped[0] != at && syscall.Kill(at, syscall.SIGSTOP) == nil
+			p.stopped = append(p.stopped, at)
+		}
+		// A signal takes a moment to be obeyed.
+		if ready && p.within(10*time.Second, func() bool { return p.sleeps() && (child || len(descendants(at)) == 0) }) {
+			return p
 		}
 		p.wake()
 		c.giveUp()
@@ -284,13 +334,12 @@ func (c contest) pauseUnderWay(rnd *rand.Rand, child bool) *paused {
 
 // sleeps reports whether what was stopped is so still.
 func (p *paused) sleeps() bool {
-	for _, pid := range p.stopped {
-		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-		if err != nil || !strings.HasPrefix(string(text[bytes.LastIndexByte(text, ')')+1:]), " T") {
-			return false
-		}
-	}
-	return len(p.stopped) > 0
+	return len(p.stopped) > 0 && !slices.ContainsFunc(p.stopped, func(pid int) bool { return !sleeps(pid) })
+}
+
+func sleeps(pid int) bool {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return err == nil && strings.HasPrefix(string(text[bytes.LastIndexByte(text, ')')+1:]), " T")
 }
 
 // takeOver goes to v2, over whoever is under way; and then back, so that the links are again what the older plan expects:
