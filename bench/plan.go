@@ -82,17 +82,11 @@ func runPlanChild() int {
 // apply compares `astern apply` of a two-stage rollback of four instances with a shell that types the same commands and
 // waits for the same health.
 func (b *bench) apply() ([]figure, error) {
-	dir := filepath.Join(b.folder, "apply")
-	w := applyWorld{bench: b, dir: dir, links: 4, yaml: applyYAML}
-	if err := w.make(); err != nil {
+	w, err := b.fourProcesses("apply")
+	if err != nil {
 		return nil, err
 	}
 	defer w.stop()
-	for i := range w.links {
-		if _, err := w.command(w.dir, nil, "root/ctl", "restart", fmt.Sprintf("i%d", i)); err != nil {
-			return nil, err
-		}
-	}
 	ours, theirs, err := b.pair(5, w.byAstern, w.byShell)
 	if err != nil {
 		return nil, err
@@ -107,6 +101,20 @@ type applyWorld struct {
 	*bench
 	dir, yaml string
 	links     int
+}
+
+// fourProcesses makes a service of four processes that run.
+func (b *bench) fourProcesses(name string) (applyWorld, error) {
+	w := applyWorld{bench: b, dir: filepath.Join(b.folder, name), links: 4, yaml: applyYAML}
+	if err := w.make(); err != nil {
+		return w, err
+	}
+	for i := range w.links {
+		if _, err := w.command(w.dir, nil, "root/ctl", "restart", fmt.Sprintf("i%d", i)); err != nil {
+			return w, err
+		}
+	}
+	return w, nil
 }
 
 // largeYAML is a service of which every instance is restarted and checked by a program that does nothing.

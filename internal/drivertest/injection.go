@@ -43,8 +43,8 @@ type Asked struct {
 
 // How many texts the law tries, and TestHostileTexts where no proof asks for more; and how many at most on one way.
 const (
-	lawTexts   = 4
-	shareTexts = 12
+	lawTexts   = 2
+	shareTexts = 6
 	wayTexts   = 100
 )
 

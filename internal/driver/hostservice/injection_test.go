@@ -20,7 +20,7 @@ import (
 // written outside the root.
 func TestInjection(t *testing.T) {
 	t.Parallel()
-	first, count := proof.Seeds(t, 40)
+	first, count := proof.Seeds(t, 16)
 	for _, c := range []struct {
 		name   string
 		change func(testing.TB) *lab
