@@ -133,8 +133,7 @@ func (o *order) acquire(ctx context.Context, now time.Time) (marker, string, err
 	case err != nil:
 		return m, "", fmt.Errorf("%s: %w", o.doing(), err)
 	case m.Fence > o.call.Fence:
-		return m, "", astern.Errorf(astern.Conflict, "%s: a newer execution was there: %s of %s with fence %d at %s", o.doing(), oneLine(m.Execution),
-			oneLine(m.Address), m.Fence, oneLine(m.At)).WithHint("%s says so", o.p.url(o.p.markerKey()))
+		return m, "", fmt.Errorf("%s: %w", o.doing(), o.newer(m))
 	case m.Fence == o.call.Fence && m.Execution == o.call.Execution:
 		return m, etag, nil
 	}
@@ -145,6 +144,21 @@ func (o *order) acquire(ctx context.Context, now time.Time) (marker, string, err
 	}
 	etag, err = o.mark(ctx, m, etag)
 	return m, etag, err
+}
+
+// newer says who was there.
+func (o *order) newer(m marker) error {
+	return astern.Errorf(astern.Conflict, "a newer execution was there: %s of %s with fence %d at %s", oneLine(m.Execution), oneLine(m.Address), m.Fence, oneLine(m.At)).
+		WithHint("%s says so", o.p.url(o.p.markerKey()))
+}
+
+// still refuses when the marker is not the one that acquire returned.
+func (o *order) still(ctx context.Context, etag string) error {
+	m, is, err := o.marker(ctx)
+	if err == nil && is != etag {
+		err = o.newer(m)
+	}
+	return err
 }
 
 // mark writes the marker.

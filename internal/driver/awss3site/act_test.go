@@ -3,6 +3,7 @@ package awss3site
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,36 @@ func TestPrune(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who is held up between looking for what only other releases have and deleting it, while somebody goes to one of these, deletes nothing
+// of it.
+func TestPruneOvertaken(t *testing.T) {
+	t.Parallel()
+	x := newSite(t, true, nil)
+	x.carry(astern.VerbRollback, "v1", nil)
+	calls := x.steps(astern.VerbRedeploy, "v1", nil)
+	prune := slices.IndexFunc(calls, func(c astern.Call) bool { return c.Verb == verbPrune })
+	if prune < 0 {
+		t.Fatal("nothing is to be deleted")
+	}
+	if call, op := x.do(calls[:prune]); op.Status != astern.OpDone {
+		t.Fatalf("%s: %+v", call.Step, op)
+	}
+	taken := false
+	x.cloud.Inject(t, awstest.Fault{Operation: "GetObject", About: x.clients.p.Bucket + "/" + x.clients.p.manifestKey("v2"), Times: 1, Before: func() {
+		taken = true
+		x.carry(astern.VerbDeploy, "v2", nil)
+	}})
+	call, op := x.do(calls[prune:])
+	if !taken || call.Verb != verbPrune || op.Status == astern.OpDone || op.Code != astern.Conflict || !strings.Contains(op.Error, "a newer execution was there: ex-") {
+		t.Errorf("taken over %t; %s: %+v", taken, call.Step, op)
+	}
+	for path, text := range two {
+		if got := x.text(path); got != text {
+			t.Errorf("of what the newer one serves, %s is %q, want %q", path, got, text)
+		}
 	}
 }
 

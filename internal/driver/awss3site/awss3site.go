@@ -89,7 +89,7 @@ func newAt(accounts *awsapi.Accounts, lookup func(address string) (astern.Compon
 			{Verb: verbProve, What: "asks the edge for the entry points and compares content, cache header and age",
 				Undo: astern.UndoNone, Exclusion: astern.Window, Found: "state"},
 			{Verb: verbPrune, What: "deletes objects that only other releases have; what no release has stays",
-				Undo: astern.UndoNone, Exclusion: astern.Conditional, Found: "token"},
+				Undo: astern.UndoNone, Exclusion: astern.Window, Found: "token"},
 		},
 		Observer:   d,
 		Router:     router{},

@@ -229,7 +229,8 @@ func (o *order) insist(ctx context.Context, f file, w way, was string) (etag str
 }
 
 // prune deletes the objects that are in the records of other releases and not in that of what is served. In a bucket that
-// keeps no versions those without a copy stay.
+// keeps no versions those without a copy stay. What is superfluous here may be what a newer execution serves: so it is asked before
+// each deletion whether one was there.
 func (o *order) prune(ctx context.Context, m marker, etag string) astern.Op {
 	record, err := o.release(ctx, o.revision, o.hash)
 	if err != nil {
@@ -245,6 +246,9 @@ func (o *order) prune(ctx context.Context, m marker, etag string) astern.Op {
 	for path, is := range goes {
 		group.Go(func() error {
 			key := o.p.Prefix + path
+			if err := o.still(groupCtx, etag); err != nil {
+				return err
+			}
 			if _, err := o.act.DeleteObject(groupCtx, &s3.DeleteObjectInput{Bucket: &o.p.Bucket, Key: &key, IfMatch: quoted(is.etag)}); err != nil {
 				return o.explain(err, "deleting", key)
 			}
