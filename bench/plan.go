@@ -31,37 +31,8 @@ func (b *bench) memory() ([]figure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
-	figures := []figure{largest("run-10000-steps-memory", cmd)}
-	applied, err := b.applyLarge()
-	return append(figures, applied), err
-}
-
-// largest is how much memory a process that has ended took at most.
-func largest(name string, cmd *exec.Cmd) figure {
 	mb := float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1000
-	return figure{Name: name, Value: round(mb), Unit: "MB", Goal: 100, OK: mb <= 100}
-}
-
-// applyLarge has `astern apply` carry out as many steps: the links, the restarts and the checks of a service of very many instances.
-func (b *bench) applyLarge() (figure, error) {
-	dir := filepath.Join(b.folder, "apply-large")
-	var instances []string
-	for i := range (largePlan + 2) / 3 {
-		instances = append(instances, fmt.Sprintf("{name: i%d}", i))
-	}
-	w := applyWorld{bench: b, dir: dir, links: len(instances), yaml: fmt.Sprintf(largeYAML, strings.Join(instances, ", "))}
-	if err := w.make(); err != nil {
-		return figure{}, err
-	}
-	if err := w.plan(); err != nil {
-		return figure{}, err
-	}
-	cmd := exec.CommandContext(b.ctx, b.astern, "apply", "plan.json")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return figure{}, fmt.Errorf("%w: %.2000s", err, out)
-	}
-	return largest("apply-10000-steps-memory", cmd), nil
+	return []figure{{Name: "run-10000-steps-memory", Value: round(mb), Unit: "MB", Goal: 100, OK: mb <= 100}}, nil
 }
 
 // runPlanChild carries out the large plan in the folder named by the arguments.
@@ -99,13 +70,13 @@ func (b *bench) apply() ([]figure, error) {
 // applyWorld is a service with two releases, of as many instances as it has links.
 type applyWorld struct {
 	*bench
-	dir, yaml string
-	links     int
+	dir   string
+	links int
 }
 
 // fourProcesses makes a service of four processes that run.
 func (b *bench) fourProcesses(name string) (applyWorld, error) {
-	w := applyWorld{bench: b, dir: filepath.Join(b.folder, name), links: 4, yaml: applyYAML}
+	w := applyWorld{bench: b, dir: filepath.Join(b.folder, name), links: 4}
 	if err := w.make(); err != nil {
 		return w, err
 	}
@@ -116,25 +87,6 @@ func (b *bench) fourProcesses(name string) (applyWorld, error) {
 	}
 	return w, nil
 }
-
-// largeYAML is a service of which every instance is restarted and checked by a program that does nothing.
-const largeYAML = `version: 1
-system: bench
-environments:
-  bench:
-    components:
-      service:
-        kind: host.service
-        checks:
-          alive: {command: {argv: ["true"]}, effects: none, each: true}
-        ready: [alive]
-        with:
-          root: root
-          link: current-{instance}
-          parallel: 8
-          instances: [%s]
-          commands: {restart: ["true"]}
-`
 
 const applyYAML = `version: 1
 system: bench
@@ -180,7 +132,7 @@ func (w applyWorld) make() error {
 	if err := os.WriteFile(filepath.Join(w.dir, "root/ctl"), []byte(applyCtl), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(w.dir, "astern.yaml"), []byte(w.yaml), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "astern.yaml"), []byte(applyYAML), 0o600); err != nil {
 		return err
 	}
 	for i := range w.links {
