@@ -53,8 +53,8 @@ func runPlanChild() int {
 // apply compares `astern apply` of a two-stage rollback of four instances with a shell that types the same commands and
 // waits for the same health.
 func (b *bench) apply() ([]figure, error) {
-	w, err := b.fourProcesses("apply")
-	if err != nil {
+	w := applyWorld{b, filepath.Join(b.folder, "apply")}
+	if err := w.make(); err != nil {
 		return nil, err
 	}
 	defer w.stop()
@@ -67,26 +67,13 @@ func (b *bench) apply() ([]figure, error) {
 	return []figure{f}, nil
 }
 
-// applyWorld is a service with two releases, of as many instances as it has links.
+// applyWorld is a service of that many processes, i0 and on, with two releases.
 type applyWorld struct {
 	*bench
-	dir   string
-	links int
+	dir string
 }
 
-// fourProcesses makes a service of four processes that run.
-func (b *bench) fourProcesses(name string) (applyWorld, error) {
-	w := applyWorld{bench: b, dir: filepath.Join(b.folder, name), links: 4}
-	if err := w.make(); err != nil {
-		return w, err
-	}
-	for i := range w.links {
-		if _, err := w.command(w.dir, nil, "root/ctl", "restart", fmt.Sprintf("i%d", i)); err != nil {
-			return w, err
-		}
-	}
-	return w, nil
-}
+const processes = 4
 
 const applyYAML = `version: 1
 system: bench
@@ -135,8 +122,11 @@ func (w applyWorld) make() error {
 	if err := os.WriteFile(filepath.Join(w.dir, "astern.yaml"), []byte(applyYAML), 0o600); err != nil {
 		return err
 	}
-	for i := range w.links {
+	for i := range processes {
 		if err := os.Symlink("releases/v2", filepath.Join(w.dir, fmt.Sprintf("root/current-i%d", i))); err != nil {
+			return err
+		}
+		if _, err := w.command(w.dir, nil, "root/ctl", "restart", fmt.Sprintf("i%d", i)); err != nil {
 			return err
 		}
 	}
@@ -230,14 +220,14 @@ func typed(file string) (string, error) {
 			continue
 		}
 		for _, id := range p.Stages[i].Gate.Checks { // who comes by the gate has seen that they pass
-			for _, c := range p.Checks {
-				if c.ID() == id {
-					script += passes(strings.Join(c.Command.Argv, " ")) + "\n"
-				}
+			c, ok := p.Check(id, "")
+			if !ok {
+				return "", fmt.Errorf("the plan has no check %s, which a gate waits for", id)
 			}
+			script += passes(strings.Join(c.Command.Argv, " ")) + "\n"
 		}
 	}
-	if want := 4 * 3; commands != want {
+	if want := processes * 3; commands != want {
 		return "", fmt.Errorf("the plan shows %d commands, not the swap, restart and check of four members", commands)
 	}
 	return script, nil
@@ -247,7 +237,7 @@ func typed(file string) (string, error) {
 func passes(command string) string { return "until " + command + " >/dev/null; do sleep 0.05; done" }
 
 func (w applyWorld) stop() {
-	for i := range w.links {
+	for i := range processes {
 		_, _ = w.command(w.dir, []int{1}, "root/ctl", "stop", fmt.Sprintf("i%d", i)) // what is gone already is stopped
 	}
 }

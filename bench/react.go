@@ -40,8 +40,8 @@ func (b *bench) react() ([]figure, error) {
 
 // inWorld measures in a new world with a plan in plan.json.
 func (b *bench) inWorld(name string, measure func(applyWorld) (float64, error)) (float64, error) {
-	w, err := b.fourProcesses(name)
-	if err != nil {
+	w := applyWorld{b, filepath.Join(b.folder, name)}
+	if err := w.make(); err != nil {
 		return 0, err
 	}
 	defer w.stop()
@@ -59,7 +59,7 @@ func (w applyWorld) firstEffect() (float64, error) {
 	}
 	var took time.Duration
 	for took == 0 && time.Since(start) < 10*time.Second {
-		for i := range w.links {
+		for i := range processes {
 			if to, err := os.Readlink(filepath.Join(w.dir, fmt.Sprintf("root/current-i%d", i))); err == nil && strings.HasSuffix(to, "v1") {
 				took = time.Since(start)
 			}

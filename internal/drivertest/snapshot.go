@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/astern-dev/astern"
 )
 
 // Files fingerprints everything below root, for World.Snapshot: path below root -> mode, time of change, and content
@@ -58,4 +61,18 @@ func (r *run) unchanged(doing string, read func()) {
 	if diff := cmp.Diff(before, r.world.Snapshot(r)); diff != "" {
 		r.Errorf("%s changed the world (-before +after):\n%s", doing, diff)
 	}
+}
+
+// LockedBy returns the execution that a lock file of astern's names.
+func LockedBy(t testing.TB, path string) string {
+	t.Helper()
+	var lock astern.Claim
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &lock)
+	}
+	if err != nil {
+		t.Errorf("reading the lock file %s: %v", path, err)
+	}
+	return lock.Execution
 }

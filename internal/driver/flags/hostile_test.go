@@ -1,12 +1,9 @@
 package flags
 
 import (
-	"encoding/json"
-	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/drivertest"
 )
 
@@ -15,15 +12,7 @@ func hostileData(labs map[string]*lab) map[string]drivertest.Datum {
 	return map[string]drivertest.Datum{
 		"member": {Because: "there are none"}, "step": {Because: "nothing reads it"},
 		"execution": {Because: "the lock file has it, as JSON", Shown: func(t testing.TB, w drivertest.World) string {
-			var lock astern.Claim
-			text, err := os.ReadFile(filepath.Join(labs[w.Component.Address()].folder, "flags.json.astern/lock"))
-			if err == nil {
-				err = json.Unmarshal(text, &lock)
-			}
-			if err != nil {
-				t.Error(err)
-			}
-			return lock.Execution
+			return drivertest.LockedBy(t, filepath.Join(labs[w.Component.Address()].folder, "flags.json.astern/lock"))
 		}},
 	}
 }

@@ -2,6 +2,7 @@ package hostservice
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -22,11 +23,7 @@ func hostileData(labs map[string]*lab) map[string]drivertest.Datum {
 			return last.Hash
 		}},
 		"execution": {Because: "the lock file has it, as JSON", Shown: func(t testing.TB, w drivertest.World) string {
-			var lock astern.Claim
-			if err := json.Unmarshal([]byte(labs[w.Component.Address()].read(".astern.lock")), &lock); err != nil {
-				t.Error(err)
-			}
-			return lock.Execution
+			return drivertest.LockedBy(t, filepath.Join(labs[w.Component.Address()].root, ".astern.lock"))
 		}},
 	}
 	for _, name := range commandPlaces {
