@@ -27,8 +27,20 @@ held() {
 	grep -q "FLOCK .* $(printf '%02x:%02x:%s' $((device >> 8 & 4095)) $((device & 255 | device >> 12 & 1048320)) "${where#* }") " /proc/locks /proc/locks /proc/locks
 }
 
-# wait_lock FD waits for about ten seconds.
+# wait_lock FD waits for about ten seconds: in the system's queue, for many may wait, and who looks again every now and then
+# leaves the lock unused meanwhile. A flock that can't wait for a time (BusyBox) is asked again and again.
 wait_lock() {
+	try_lock "$1" && return
+	if command -v flock >/dev/null 2>&1; then
+		flock -x -w 10 -E 75 "$1" 2>/dev/null
+		case $? in
+		0) return 0 ;;
+		75) return 1 ;;
+		esac
+	else
+		perl -e 'open(my $f, ">&=", $ARGV[0]) or exit 2; alarm 10; exit(flock($f, 2) ? 0 : 1)' "$1"
+		return
+	fi
 	tries=0
 	until try_lock "$1"; do
 		tries=$((tries + 1))
@@ -63,7 +75,7 @@ enter() {
 
 # rename FROM TO gives a file or folder the name of another, which it never goes into.
 rename() {
-	if command -v perl >/dev/null 2>&1 && ! mv --version >/dev/null 2>&1; then
+	if ! [ -d /proc/self ] && command -v perl >/dev/null 2>&1 && ! mv --version >/dev/null 2>&1; then # every mv of Linux has -T
 		perl -e 'rename($ARGV[0], $ARGV[1]) or die "rename: $!\n"' "$1" "$2"
 	else
 		mv -T -- "$1" "$2"
@@ -82,8 +94,8 @@ plain() {
 # for the moment between the look and the opening. Only where the system tells what is open.
 opened() {
 	[ -e "/proc/self/fd/$2" ] || return 0
-	base=$(cd -P -- "$1" && pwd -P)
-	if [ "$(readlink "/proc/self/fd/$2")" != "${base%/}/$3" ]; then
+	[ "${topof-}" = "$1" ] || { top=$(cd -P -- "$1" && pwd -P) && topof=$1; }
+	if [ "$(readlink "/proc/self/fd/$2")" != "${top%/}/$3" ]; then
 		echo "$1/$3 was exchanged" >&2
 		exit 90
 	fi
@@ -110,7 +122,15 @@ take_lock() {
 
 # newer FENCE reports whether a newer fence was here than that one.
 newer() {
-	there=$(sed -n '1s/.*"fence":\([0-9][0-9]*\).*/\1/p' "$lockfile")
+	there=
+	read -r there <"$lockfile" 2>/dev/null || : # an empty file has no line
+	case $there in
+	*'"fence":'[0-9]*)
+		there=${there##*\"fence\":}
+		there=${there%%[!0-9]*}
+		;;
+	*) there= ;;
+	esac
 	[ "${there:-0}" -gt "$1" ]
 }
 

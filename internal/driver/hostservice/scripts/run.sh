@@ -6,7 +6,7 @@
 root=$1 fence=$2 content=$3 name=$4 token=$5
 shift 5
 plain "$root/.astern"
-mkdir -p -- "$root/.astern" || exit 86
+[ -d "$root/.astern" ] || mkdir -p -- "$root/.astern" || exit 86
 out=$root/.astern/$name.out note=$root/.astern/$name.run
 run=$note
 plain "$run"
@@ -28,10 +28,11 @@ spare() {
 	large "$1" || return 0
 	fallocate -p -o 0 -l "$((size - 65536))" "$1" || trim "$1"
 }
-for old in "$root"/.astern/*.out; do # but not those that are written to
-	[ -f "$old" ] && ! [ -L "$old" ] && large "$old" && ! held "${old%.out}.run" && trim "$old"
+# One program looks at all of them, for there may be thousands; no name of an instance holds what a line can't.
+find "$root/.astern" -maxdepth 1 -type f -name '*.out' -size +16384 2>/dev/null | while read -r old; do
+	large "$old" && ! held "${old%.out}.run" && trim "$old" # but not those that are written to
 done
-rm -f -- "$out"
+if [ -e "$out" ] || [ -L "$out" ]; then rm -f -- "$out"; fi
 exec 6>>"$out" || exit 86
 opened "$root" 6 ".astern/$name.out"
 [ -e /proc/self/fd/6 ] && out=/proc/self/fd/6

@@ -8,7 +8,7 @@ enter "$root" "${link%/*}"
 link=./${link##*/}
 if [ -L "$link" ]; then
 	there=$(readlink -- "$link")
-	if [ "$(readlink -f -- "$link")" = "$(cd -- "$release" && pwd -P)" ]; then
+	if [ "$link" -ef "$release" ]; then
 		echo already
 		exit 0
 	fi
@@ -22,7 +22,7 @@ if [ "$there" != "$expected" ]; then
 	exit 82
 fi
 new=./.astern-link-$token
-rm -f -- "$new"
+if [ -e "$new" ] || [ -L "$new" ]; then rm -f -- "$new"; fi
 # Opened before the rename, written after it: nothing happens where it can't be noted, and nothing is noted that did not happen.
 exec 7>>"$root/.astern-history.jsonl" || exit 86
 opened "$root" 7 .astern-history.jsonl
