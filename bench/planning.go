@@ -1,91 +1,118 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"time"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
-	"github.com/astern-dev/astern"
-	"github.com/astern-dev/astern/internal/driver/hostservice"
-	"github.com/astern-dev/astern/internal/ledger"
 	"github.com/astern-dev/astern/internal/planfile"
-	"github.com/astern-dev/astern/internal/planner"
-	"github.com/astern-dev/astern/internal/readiness"
 )
 
-// planning measures the way from what is known of a service to a sealed plan of more than 10,000 steps: its targets are found
-// and judged, the rollback is planned, and the plan is written and read again.
+// manyInstances is how many instances a service has whose rollback takes largePlan steps: each is pointed to the other release,
+// restarted, and waited for.
+const manyInstances = largePlan/3 + 1
+
+// planning measures the very command that plans a rollback of more than 10,000 steps: all instances are looked at, the targets
+// found and judged, and the plan is made and written.
 func (b *bench) planning() ([]figure, error) {
-	now := time.Now().UTC().Truncate(time.Millisecond)
-	c, state, err := largeService(largePlan/3+1, now)
+	dir, err := b.manyInstances()
 	if err != nil {
 		return nil, err
 	}
-	h := ledger.History(largeLedger(c.Address(), now), func(string) bool { return false })
-	start := time.Now()
-	router := hostservice.New(nil, nil).Router
-	part := planner.Part{Component: c, Layer: astern.LayerApplication, Router: router, State: state, History: h}
-	for _, t := range router.Targets(c, state, h) {
-		d, _ := h.Of(t.Revision)
-		part.Targets = append(part.Targets, readiness.Judge(t, d, c.Objectives, now))
+	for _, args := range []string{"record deploy service v1", "record known-good service v1 --reason bench", "record deploy service v2"} {
+		if _, err := b.command(dir, nil, append([]string{b.astern}, strings.Fields(args)...)...); err != nil {
+			return nil, err
+		}
 	}
-	p, err := planner.Plan(planner.Request{System: "bench", ID: "bench", Now: now, Parts: []planner.Part{part},
-		Asked:  astern.Asked{By: "bench", Known: "login name", Way: "cli", At: now},
-		Intent: astern.Intent{Verb: astern.VerbRollback, Addresses: []string{c.Address()}, Revision: "v1", Percent: 100}})
+	plan := filepath.Join(dir, "plan.json")
+	took, _, err := b.pair(3, func() (float64, error) {
+		return b.command(dir, nil, b.astern, "plan", "rollback", "service", "--to", "v1", "--percent", "100", "--out", plan)
+	}, func() (float64, error) { return 0, os.Remove(plan) })
 	if err != nil {
 		return nil, err
 	}
-	doc, _, err := planfile.Encode(p)
+	if _, err := b.command(dir, nil, b.astern, "plan", "rollback", "service", "--to", "v1", "--percent", "100", "--out", plan); err != nil {
+		return nil, err
+	}
+	steps, err := stepsOf(plan)
+	if err == nil && steps < largePlan {
+		err = fmt.Errorf("the plan has %d steps, want %d", steps, largePlan)
+	}
+	return []figure{{Name: "plan-10000-steps", Value: round(took / 1000), Unit: "s", Goal: 1, OK: took <= 1000}}, err
+}
+
+// stepsOf counts the steps of a plan, those of each member.
+func stepsOf(file string) (int, error) {
+	doc, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	if _, _, err := planfile.Decode(doc); err != nil {
-		return nil, err
+	p, _, err := planfile.Decode(doc)
+	if err != nil {
+		return 0, err
 	}
-	took := time.Since(start).Seconds()
 	steps := 0
-	for _, st := range p.Stages {
-		lanes := 1
-		if st.Each != nil {
-			lanes = st.Each.To - st.Each.From
+	for i := range p.Stages {
+		lanes, err := p.Lanes(i)
+		if err != nil {
+			return 0, err
 		}
-		steps += lanes * len(st.Steps)
+		for _, lane := range lanes {
+			steps += len(lane.Steps)
+		}
 	}
-	if steps < largePlan {
-		return nil, fmt.Errorf("the plan has %d steps, want %d", steps, largePlan)
-	}
-	return []figure{{Name: "plan-10000-steps", Value: round(took), Unit: "s", Goal: 1, OK: took <= 1}}, nil
+	return steps, nil
 }
 
-// largeService is a service of so many instances on this machine, all of which run v2 and have v1.
-func largeService(instances int, now time.Time) (astern.Component, astern.State, error) {
-	var list []map[string]string
-	state := astern.State{Address: "bench/service", Values: map[string]astern.Value{"revision": {Text: "v2", At: now}}}
-	for i := range instances {
+// manyInstances makes a service whose instances all run v2: to each a file tells the same process, this one, so that looking at them is
+// astern's own work and not that of thousands of status commands.
+func (b *bench) manyInstances() (string, error) {
+	dir := filepath.Join(b.folder, "many")
+	for _, folder := range []string{"releases/v1", "releases/v2", "links", "run"} {
+		if err := os.MkdirAll(filepath.Join(dir, "root", folder), 0o700); err != nil {
+			return "", err
+		}
+	}
+	for _, v := range []string{"v1", "v2"} {
+		if err := os.WriteFile(filepath.Join(dir, "root/releases", v, "serve"), []byte("#!/bin/sh\n# "+v+"\nexec sleep 600\n"), 0o700); err != nil {
+			return "", err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "root/ctl"), []byte(applyCtl), 0o700); err != nil {
+		return "", err
+	}
+	var config strings.Builder
+	config.WriteString(manyYAML)
+	for i := range manyInstances {
 		name := fmt.Sprintf("i%05d", i)
-		address := fmt.Sprintf("127.0.0.1:%d", 1024+i)
-		list = append(list, map[string]string{"name": name, "address": address})
-		for path, text := range map[string]string{"host": "local", "address": address, "link": "v2", "runs": "v2", "process": fmt.Sprintf("%d:1:boot", i+2),
-			"release/v1": "sha256:v1", "release/v2": "sha256:v2", "releases": "v1 v2", "fence": "1"} {
-			state.Values[name+"/"+path] = astern.Value{Text: text, At: now}
+		fmt.Fprintf(&config, "            - {name: %s}\n", name)
+		if err := os.Symlink("../releases/v2", filepath.Join(dir, "root/links", name)); err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "root/run", name), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+			return "", err
 		}
 	}
-	settings, err := json.Marshal(map[string]any{"root": "/srv/bench", "link": "current-{instance}", "instances": list, "parallel": 64,
-		"commands": map[string][]string{"restart": {"./ctl", "restart", "{instance}"}, "status": {"./ctl", "status", "{instance}"}}})
-	alive := astern.Check{Name: "alive", Address: "bench/service", Each: true, Attempts: 1, TimeoutSeconds: 1, Effects: astern.EffectsNone,
-		TCP: &astern.TCPCheck{Address: "{address}"}}
-	return astern.Component{Environment: "bench", Name: "service", Kind: hostservice.Kind, Checks: []astern.Check{alive}, Ready: []string{"alive"},
-		Folder: "/", Settings: settings}, state, err
+	return dir, os.WriteFile(filepath.Join(dir, "astern.yaml"), []byte(config.String()), 0o600)
 }
 
-// largeLedger says that v1 was good and v2 came after it.
-func largeLedger(address string, now time.Time) []astern.Event {
-	var out []astern.Event
-	for i, r := range []string{"v1", "v2"} {
-		for _, kind := range []astern.EventKind{astern.EventDeployed, astern.EventKnownGood} {
-			out = append(out, astern.Event{Seq: int64(len(out)) + 1, At: now.Add(time.Duration(i-10) * time.Hour), Address: address, Kind: kind,
-				Revision: r, Hash: "sha256:" + r, By: "bench"})
-		}
-	}
-	return out
-}
+const manyYAML = `version: 1
+system: bench
+environments:
+  bench:
+    components:
+      service:
+        kind: host.service
+        checks:
+          alive: {command: {argv: [test, -s, "root/run/{member}"]}, effects: none, each: true}
+        ready: [alive]
+        with:
+          root: root
+          link: links/{instance}
+          parallel: 64
+          pid_file: run/{instance}
+          commands: {restart: [./ctl, restart, "{instance}"]}
+          instances:
+`
