@@ -98,6 +98,12 @@ func newOffice(t *testing.T) *office {
 	}
 	o.store = store
 	t.Cleanup(func() { store.Close() })
+	o.must(canary.Place(o.folder))
+	t.Cleanup(func() {
+		if _, found, err := canary.Search(o.folder); err != nil || len(found) > 0 {
+			t.Errorf("%v %v", found, err)
+		}
+	})
 	srv := httptest.NewServer(http.HandlerFunc(o.receive))
 	t.Cleanup(srv.Close)
 	o.url = srv.URL
@@ -164,7 +170,8 @@ func (o *office) app(channels ...astern.Channel) *App {
 }
 
 func (o *office) channel(name string) astern.Channel {
-	return astern.Channel{Name: name, Webhook: &astern.WebhookChannel{URL: o.url + "/" + name}}
+	return astern.Channel{Name: name, Webhook: &astern.WebhookChannel{URL: o.url + "/" + name,
+		SecretHeaders: map[string]astern.Secret{"X-Key": {Env: "PROBE_TOKEN"}}}}
 }
 
 func (o *office) must(err error) {
@@ -457,7 +464,6 @@ func TestNoChannel(t *testing.T) {
 // the state, in errors or in notices.
 func TestNoSecretInTheOutbox(t *testing.T) {
 	o := newOffice(t)
-	o.must(canary.Place(o.folder))
 	probe := canary.Variables()["PROBE_TOKEN"]
 	o.must(os.WriteFile(filepath.Join(o.folder, canary.Folder, "url"), []byte(o.url+"/services/"+probe), 0o600))
 	o.must(os.WriteFile(filepath.Join(o.folder, canary.Folder, "nowhere"), []byte("http://127.0.0.1:1/"+probe), 0o600))
@@ -488,10 +494,6 @@ func TestNoSecretInTheOutbox(t *testing.T) {
 				t.Errorf("%s, %d: %v tells %v", name, status, err, leaks)
 			}
 		}
-	}
-	o.must(o.store.Close())
-	if _, found, err := canary.Search(o.folder); err != nil || len(found) > 0 {
-		t.Errorf("%v %v", found, err)
 	}
 }
 

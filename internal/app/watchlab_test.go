@@ -26,6 +26,7 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
 	"github.com/astern-dev/astern/internal/awsapi"
+	"github.com/astern-dev/astern/internal/canary"
 	"github.com/astern-dev/astern/internal/incident"
 	"github.com/astern-dev/astern/internal/lab"
 	"github.com/astern-dev/astern/internal/replay"
@@ -66,6 +67,7 @@ func newFunctionWorld(t *testing.T, signals string) *functionWorld {
 		t.Skip("there is no moto_server")
 	}
 	w := &functionWorld{world: world{t: t, folder: t.TempDir()}}
+	t.Cleanup(w.search)
 	moto, err := lab.StartMoto(t.Context())
 	w.must(err)
 	w.Lab, err = lab.New(moto.URL, 1, nil)
@@ -77,8 +79,8 @@ func newFunctionWorld(t *testing.T, signals string) *functionWorld {
 		w.Lab.Close()
 		moto.Stop()
 	})
-	for name, value := range map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_REGION": "eu-central-1",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "API_TOKEN": "hunter2hunter2"} {
+	for name, value := range map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": canary.Variables()["AWS_SECRET_ACCESS_KEY"], "AWS_REGION": "eu-central-1",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "API_TOKEN": canary.Variables()["PROBE_TOKEN"]} {
 		t.Setenv(name, value)
 	}
 	w.session, err = accounts.Session(t.Context(), awsapi.Settings{})
@@ -278,7 +280,7 @@ func actsOnAnAlarm(t *testing.T, second int) {
 		}
 		w.count(100, fails, "")
 		_, err = logs.PutLogEvents(t.Context(), &cloudwatchlogs.PutLogEventsInput{LogGroupName: aws.String("/aws/lambda/api"), LogStreamName: aws.String("s"), LogEvents: []logtypes.InputLogEvent{
-			{Timestamp: aws.Int64(w.Now().UnixMilli()), Message: aws.String("[ERROR] no such price \x1b[31m for hunter2hunter2")}, {Timestamp: aws.Int64(w.Now().UnixMilli()), Message: aws.String("REPORT fine")}}})
+			{Timestamp: aws.Int64(w.Now().UnixMilli()), Message: aws.String("[ERROR] no such price \x1b[31m for " + canary.Variables()["PROBE_TOKEN"])}, {Timestamp: aws.Int64(w.Now().UnixMilli()), Message: aws.String("REPORT fine")}}})
 		w.must(err)
 	}
 	if !w.watch(12, bad, astern.WatchResolved) {

@@ -88,6 +88,7 @@ func newWatchWorld(t *testing.T, policy string) watchWorld {
 	t.Helper()
 	now := time.Now().Truncate(time.Second)
 	w := watchWorld{world{t: t, folder: t.TempDir()}, &now, new(sync.Mutex), new([]astern.WatchEvent), nil, false}
+	t.Cleanup(w.search)
 	w.write("astern.yaml", strings.Replace(watchConfig, "POLICY", policy, 1), 0o600)
 	w.write("root/ctl", strings.Replace(killCtl, "echo $! >\"$pid.new\"", "basename \"$(readlink \"current-$2\")\" >\"run/$2.revision\"\n\techo $! >\"$pid.new\"", 1), 0o700)
 	w.write("root/metrics", watchMetrics, 0o700)
