@@ -90,6 +90,19 @@ func TestOlderFenceIsRefused(t *testing.T) {
 	})
 }
 
+// A lock file whose fence is larger than what a shell counts with keeps everybody out.
+func TestFenceBeyondNumbersIsRefused(t *testing.T) {
+	both(t, func(t *testing.T, l *lab) {
+		swap := l.first("swap")
+		swap.Fence = 3
+		swap = l.before(swap)
+		l.write(".astern.lock", `{"execution":"x","fence":99999999999999999999}`+"\n", 0o644)
+		if op := l.driver.Actor.Start(t.Context(), swap); op.Status != astern.OpFailed || op.Code != astern.Conflict || l.value("a/link") != "v2" {
+			t.Errorf("%+v", op)
+		}
+	})
+}
+
 func TestChangedLinkIsRefused(t *testing.T) {
 	both(t, func(t *testing.T, l *lab) {
 		l.release("v3", "exec sleep 1002")

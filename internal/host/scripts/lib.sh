@@ -120,18 +120,22 @@ take_lock() {
 	wait_lock 8 || { head -n 1 "$lockfile" >&2; exit 83; }
 }
 
-# newer FENCE reports whether a newer fence was here than that one.
-newer() {
-	there=
-	read -r there <"$lockfile" 2>/dev/null || : # an empty file has no line
-	case $there in
+# noted reads the lock file: claimed is its first line, and there the fence in it, "" where there is none.
+noted() {
+	claimed= there=
+	read -r claimed <"$lockfile" 2>/dev/null || : # an empty file has no line
+	case $claimed in
 	*'"fence":'[0-9]*)
-		there=${there##*\"fence\":}
+		there=${claimed##*\"fence\":}
 		there=${there%%[!0-9]*}
 		;;
-	*) there= ;;
 	esac
-	[ "${there:-0}" -gt "$1" ]
+}
+
+# newer FENCE reports whether a newer fence was here than that one. What is no number counts as newer.
+newer() {
+	noted
+	! [ "${there:-0}" -le "$1" ]
 }
 
 # guard ROOT FENCE CONTENT takes the lock and refuses (81) when a newer fence was here. Where an older one was, it notes

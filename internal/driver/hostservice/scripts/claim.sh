@@ -5,15 +5,20 @@ root=$1 fence=$2 content=$3 owner=$4 seen=$5
 shift 5
 [ -d "$root" ] || exit 0 # nothing can be done there, and the steps say so
 take_lock "$root"
-line=$(head -n 1 "$lockfile")
-there=$(printf '%s\n' "$line" | sed -n 's/.*"fence":\([0-9][0-9]*\).*/\1/p')
-holder=$(printf '%s\n' "$line" | sed -n 's/.*"owner":"\([0-9a-f]*\)".*/\1/p')
+noted
+holder=
+case $claimed in
+*'"owner":"'*)
+	holder=${claimed##*\"owner\":\"}
+	holder=${holder%%\"*}
+	;;
+esac
 refuse() {
-	printf '%s\n' "$line" >&2
+	printf '%s\n' "$claimed" >&2
 	exit "$1"
 }
-if [ -n "$line" ] && [ "$holder" != "$owner" ]; then
-	case $line in *'"open":true'*)
+if [ -n "$claimed" ] && [ "$holder" != "$owner" ]; then
+	case $claimed in *'"open":true'*)
 		over=no
 		for may; do [ "$may" != "$holder" ] || over=yes; done
 		[ "$over" = yes ] || refuse 89
