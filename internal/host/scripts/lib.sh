@@ -94,7 +94,7 @@ plain() {
 # for the moment between the look and the opening. Only where the system tells what is open.
 opened() {
 	[ -e "/proc/self/fd/$2" ] || return 0
-	[ "${topof-}" = "$1" ] || { top=$(cd -P -- "$1" && pwd -P) && topof=$1; }
+	[ "${topof-}" = "$PWD:$1" ] || { top=$(cd -P -- "$1" && pwd -P) && topof=$PWD:$1; }
 	if [ "$(readlink "/proc/self/fd/$2")" != "${top%/}/$3" ]; then
 		echo "$1/$3 was exchanged" >&2
 		exit 90
