@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,7 +142,8 @@ func lawStartCancelled(r *run) {
 	}
 }
 
-// lawFence goes back under fence 7 and forward again, offering every conditional step first under fence 3.
+// lawFence goes back under fence 7 and forward again, offering every conditional step, and those that ask for the fence, first under
+// fence 3.
 func lawFence(r *run) {
 	older := map[string]astern.Image{} // verb -> what an engine that was overtaken had read
 	r.carry(r.route(astern.VerbRollback, r.world.Old), 7, func(step astern.Step, call astern.Call) astern.Op {
@@ -150,7 +152,9 @@ func lawFence(r *run) {
 	})
 	r.carry(r.route(astern.VerbDeploy, r.world.New), 8, func(step astern.Step, call astern.Call) astern.Op {
 		image, met := older[step.Verb]
-		if info, _ := r.verb(step.Verb); info.Exclusion == astern.Conditional && (met || !r.suite.ImageIsCondition) {
+		info, _ := r.verb(step.Verb)
+		refuses := info.Exclusion == astern.Conditional || slices.Contains(r.suite.Fenced, step.Verb)
+		if refuses && (met || !r.suite.ImageIsCondition) {
 			late := call
 			late.Fence, late.Token = 3, newToken()
 			if r.suite.ImageIsCondition {

@@ -148,17 +148,25 @@ func (o *order) acquire(ctx context.Context, now time.Time) (marker, string, err
 
 // newer says who was there.
 func (o *order) newer(m marker) error {
+	if m.Kind == "" {
+		return astern.Errorf(astern.Conflict, "somebody took %s away, which says who acts there", o.p.url(o.p.markerKey())).WithHint("look at it, then plan again")
+	}
 	return astern.Errorf(astern.Conflict, "a newer execution was there: %s of %s with fence %d at %s", oneLine(m.Execution), oneLine(m.Address), m.Fence, oneLine(m.At)).
 		WithHint("%s says so", o.p.url(o.p.markerKey()))
 }
 
-// still refuses when the marker is not the one that acquire returned.
+// still refuses when the marker is not the one that acquire returned. No two have the same ETag, for fences only rise. It is asked for
+// each object, and the marker may be long: so it is read only when it is another one.
 func (o *order) still(ctx context.Context, etag string) error {
-	m, is, err := o.marker(ctx)
-	if err == nil && is != etag {
-		err = o.newer(m)
+	is, _, _, err := o.head(ctx, o.p.markerKey())
+	if err != nil || is.etag == etag {
+		return err
 	}
-	return err
+	m, _, err := o.marker(ctx)
+	if err != nil {
+		return err
+	}
+	return o.newer(m)
 }
 
 // mark writes the marker.

@@ -12,7 +12,8 @@
 //
 // Going back never breaks pages that are open: first the objects are put that the release has and the bucket has not, or has
 // otherwise (CopyObject of a version onto its own key, headers and all), then the entry points, each on the condition that
-// it still is what was seen (If-Match), then CloudFront forgets what it holds, and the edge is asked until it answers the
+// it still is what was seen (If-Match) and right after the marker was asked whether a newer execution was there: who went elsewhere
+// and came back leaves the ETags as they were, and a condition on the marker itself S3 does not have. Then CloudFront forgets what it holds, and the edge is asked until it answers the
 // release. Objects of other releases stay reachable until a redeployment of what runs takes them away (verb prune); what no
 // release has is never touched. One object goes back as a release of its own, BASE-oHASH.
 //
@@ -81,9 +82,9 @@ func newAt(accounts *awsapi.Accounts, lookup func(address string) (astern.Compon
 			{Verb: verbCompose, What: "records a release that is another one with a single object of a third",
 				Undo: astern.UndoNone, Exclusion: astern.Conditional, Found: "name"},
 			{Verb: verbPut, What: "puts the objects of a release that are missing or other ones, but not its entry points",
-				Undo: astern.UndoInverse, Exclusion: astern.Conditional, Found: "token"},
+				Undo: astern.UndoInverse, Exclusion: astern.Window, Found: "token"},
 			{Verb: verbSwitch, What: "puts the entry points of a release",
-				Undo: astern.UndoInverse, Exclusion: astern.Conditional, Found: "token"},
+				Undo: astern.UndoInverse, Exclusion: astern.Window, Found: "token"},
 			{Verb: verbInvalidate, What: "has CloudFront forget what it holds of the site, and waits until it has",
 				Undo: astern.UndoNone, Exclusion: astern.Window, Found: "token"},
 			{Verb: verbProve, What: "asks the edge for the entry points and compares content, cache header and age",

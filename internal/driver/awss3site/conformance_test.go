@@ -314,6 +314,7 @@ func conformance(law *awslaw.Law, sites map[string]*site) drivertest.Suite {
 			x.clearFence()
 			return drivertest.World{Component: x.c, Old: "v1", New: "v2", History: x.history, Snapshot: x.snapshot, Secrets: []string{key}, Object: "logo.svg", Place: "aws:" + awslaw.Region}
 		},
+		Fenced: []string{verbPut, verbSwitch},
 		Data:   hostileData,
 		Legal:  map[string]func(string) bool{"token": tokenShape.MatchString, "put.from": goodRevision, "switch.from": goodRevision, "adopt.from": goodRevision, "prune.from": goodRevision},
 		Breaks: breaks,

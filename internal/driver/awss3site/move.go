@@ -43,7 +43,7 @@ func (o *order) putRelease(ctx context.Context, m marker, etag string) astern.Op
 			return failed(err)
 		}
 	}
-	made, done, err := o.copyAll(ctx, r, s.now, entries)
+	made, done, err := o.copyAll(ctx, r, s.now, etag, entries)
 	if err != nil {
 		op := opOf(fmt.Errorf("%s: %w", o.doing(), err))
 		if done > 0 { // some are there, and the next attempt goes on with the others
@@ -62,7 +62,7 @@ func (o *order) putRelease(ctx context.Context, m marker, etag string) astern.Op
 }
 
 // overtaken refuses to put entry points in the place of what the plan has not seen: each that is there must be that of the release
-// which was served. (What comes after this look the condition of the call itself refuses.)
+// which was served. (What comes after this look is refused by what replace asks.)
 func (o *order) overtaken(ctx context.Context, r *release, there map[string]object, same copies) error {
 	var before manifest // of nothing, where nothing was served
 	ok, err := true, error(nil)
@@ -160,8 +160,8 @@ func (o *order) part(m manifest, entries bool) manifest {
 }
 
 // copyAll puts the objects of a release that are not what is served, and says how many it did. Each is put on the condition
-// that what is there is what the list showed.
-func (o *order) copyAll(ctx context.Context, r *release, there map[string]object, inOrder bool) (made copies, done int, err error) {
+// that what is there is what the list showed, and that the marker is ours.
+func (o *order) copyAll(ctx context.Context, r *release, there map[string]object, marker string, inOrder bool) (made copies, done int, err error) {
 	type work struct {
 		f file
 		w way
@@ -190,11 +190,11 @@ func (o *order) copyAll(ctx context.Context, r *release, there map[string]object
 			if groupCtx.Err() != nil {
 				return astern.Errorf(astern.Interrupted, "interrupted: %w", context.Cause(groupCtx))
 			}
-			put := o.copy
+			put := o.replace
 			if inOrder && len(list) > 1 {
 				put = o.insist
 			}
-			etag, err := put(groupCtx, one.f, one.w, there[one.f.Path].etag)
+			etag, err := put(groupCtx, one.f, one.w, there[one.f.Path].etag, marker)
 			if err != nil {
 				return err
 			}
@@ -211,14 +211,23 @@ func (o *order) copyAll(ctx context.Context, r *release, there map[string]object
 	return made, int(count.Load()), err
 }
 
+// replace is copy unless a newer execution was there. That is asked before each object: whoever went elsewhere and came back has left
+// every object with the ETag that it had, which says nothing then.
+func (o *order) replace(ctx context.Context, f file, w way, was, marker string) (etag string, err error) {
+	if err := o.still(ctx, marker); err != nil {
+		return "", err
+	}
+	return o.copy(ctx, f, w, was)
+}
+
 // insists is how often one of several entry points is tried.
 const insists = 3
 
-// insist is copy for what must not stay behind: visitors are served entry points of two releases meanwhile. A call that failed for
-// a moment is made again, on the same condition, unless what is there says that it had its effect.
-func (o *order) insist(ctx context.Context, f file, w way, was string) (etag string, err error) {
+// insist is replace for what must not stay behind: visitors are served entry points of two releases meanwhile. A call that failed for
+// a moment is made again, on the same conditions, unless what is there says that it had its effect.
+func (o *order) insist(ctx context.Context, f file, w way, was, marker string) (etag string, err error) {
 	for range insists {
-		if etag, err = o.copy(ctx, f, w, was); err == nil || !slices.Contains([]astern.Code{astern.Unavailable, astern.Throttled}, astern.CodeOf(err)) {
+		if etag, err = o.replace(ctx, f, w, was, marker); err == nil || !slices.Contains([]astern.Code{astern.Unavailable, astern.Throttled}, astern.CodeOf(err)) {
 			return etag, err
 		}
 		if is, h, ok, seen := o.head(ctx, o.p.Prefix+f.Path); seen == nil && ok && is.etag == f.ETag && f.unlike(h) == "" {

@@ -18,17 +18,20 @@ type window struct {
 }
 
 // deciding is the change that a verb without a condition makes, and the question before it whose answer could show somebody newer.
-// Each names what is changed by an input.
-type deciding struct{ change, names, question, asks string }
+// Each names what is changed by an input. Where that is asked of something else, fence is how its path ends: of several changes side by
+// side each asks then, and the first question is taken for the first change, which comes after its own.
+type deciding struct{ change, names, question, asks, fence string }
 
 // windows are the verbs without a condition that change something, by kind and verb.
 var windows = map[string]deciding{
-	"aws.ecs update":        {"UpdateService", "service", "DescribeServices", "services"},
-	"aws.ecs force":         {"UpdateService", "service", "DescribeServices", "services"},
-	"aws.ecs register":      {"RegisterTaskDefinition", "family", "DescribeTaskDefinition", "taskDefinition"},
-	"aws.ecs end-share":     {"DeleteService", "service", "DescribeServices", "services"},
-	"aws.ssm put":           {"PutParameter", "Name", "GetParameterHistory", "Name"},
-	"aws.appconfig deploy":  {"StartDeployment", "EnvironmentId", "ListDeployments", "EnvironmentId"},
+	"aws.ecs update":        {"UpdateService", "service", "DescribeServices", "services", ""},
+	"aws.ecs force":         {"UpdateService", "service", "DescribeServices", "services", ""},
+	"aws.ecs register":      {"RegisterTaskDefinition", "family", "DescribeTaskDefinition", "taskDefinition", ""},
+	"aws.ecs end-share":     {"DeleteService", "service", "DescribeServices", "services", ""},
+	"aws.ssm put":           {"PutParameter", "Name", "GetParameterHistory", "Name", ""},
+	"aws.appconfig deploy":  {"StartDeployment", "EnvironmentId", "ListDeployments", "EnvironmentId", ""},
+	"aws.s3site put":        {"CopyObject", "Key", "HeadObject", "", "/_current.json"},
+	"aws.s3site switch":     {"CopyObject", "Key", "HeadObject", "", "/_current.json"},
 	"aws.s3site invalidate": {}, // it overwrites nothing, whenever it comes: no question is before it
 }
 
@@ -54,13 +57,31 @@ func (x *execution) noteWindows(call astern.Call, since int64) {
 		x.Errorf("%s of %s changes by %s:%s, and its window is not known", call.Verb, call.Kind, change.Service, change.Operation)
 		return
 	}
-	for _, was := range slices.Backward(all[:changed]) {
-		if was.Service == change.Service && was.Operation == d.question && isNamed(was.Parameters[d.asks], name) {
-			x.windows = append(x.windows, window{call.Verb, was.Service + ":" + was.Operation, change.Service + ":" + change.Operation, change.Time.Sub(was.Time)})
-			return
-		}
+	was, asked := d.last(all[:changed], since, change.Service, name)
+	if !asked {
+		x.Errorf("%s of %s changes %s by %s:%s, which it has never looked at", call.Verb, call.Kind, name, change.Service, change.Operation)
+		return
 	}
-	x.Errorf("%s of %s changes %s by %s:%s, which it has never looked at", call.Verb, call.Kind, name, change.Service, change.Operation)
+	x.windows = append(x.windows, window{call.Verb, was.Service + ":" + was.Operation, change.Service + ":" + change.Operation, change.Time.Sub(was.Time)})
+}
+
+// last returns the question before a change of the name: the last, or, at a fence, the first since the call began.
+func (d deciding) last(before []lab.Entry, since int64, service, name string) (lab.Entry, bool) {
+	if d.fence == "" {
+		for _, e := range slices.Backward(before) {
+			if e.Service == service && e.Operation == d.question && isNamed(e.Parameters[d.asks], name) {
+				return e, true
+			}
+		}
+		return lab.Entry{}, false
+	}
+	i := slices.IndexFunc(before, func(e lab.Entry) bool {
+		return e.Seq > since && e.Service == service && e.Operation == d.question && strings.HasSuffix(e.Path, d.fence)
+	})
+	if i < 0 {
+		return lab.Entry{}, false
+	}
+	return before[i], true
 }
 
 // isNamed reports whether an input, or one of a list, is a name or an ARN of it.
