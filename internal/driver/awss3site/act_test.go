@@ -352,3 +352,27 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("a name that is taken: %+v", op)
 	}
 }
+
+// A prune that can't read what another release had deletes nothing of anybody, and says so; where the record is none it says what stays.
+func TestPruneUnread(t *testing.T) {
+	t.Parallel()
+	x := newSite(t, true, nil)
+	x.carry(astern.VerbRollback, "v1", nil)
+	calls := x.steps(astern.VerbRedeploy, "v1", nil)
+	at := x.clients.p.manifestKey("v2")
+	x.cloud.Inject(t, awstest.Fault{Operation: "GetObject", About: x.clients.p.Bucket + "/" + at, Status: 403, Code: "AccessDenied", Message: "Access Denied", Times: 1})
+	if call, op := x.do(calls); call.Verb != verbPrune || op.Status != astern.OpFailed || op.Code != astern.Denied || x.text("assets/app.2.js") == "" {
+		t.Errorf("denied: %s %+v", call.Step, op)
+	}
+	x.write(at, "{")
+	calls[len(calls)-1].Token += "-2"
+	op := x.driver.Actor.Start(t.Context(), calls[len(calls)-1])
+	if op.Status != astern.OpDone || !strings.Contains(op.Progress, "0 objects deleted; what only these had stays, for their records are none: v2") {
+		t.Errorf("without a record: %+v", op)
+	}
+	route, err := x.driver.Router.Route(x.c, x.observe(), astern.Target{Address: x.c.Address(), Revision: "v1"}, astern.Options{Verb: astern.VerbRedeploy, Percent: 100})
+	x.must(err)
+	if notes := strings.Join(route.Notes, "\n"); !strings.Contains(notes, "what only these have is not taken away: v2 (") {
+		t.Errorf("the plan says %q", notes)
+	}
+}

@@ -34,6 +34,14 @@ func TestEveryFault(t *testing.T) {
 			leaves := map[string]string{"index.html": "two", "logo.svg": "old logo", "app.2.js": "js 2 " + key}
 			return w.world(asked{verb: astern.VerbRollback, object: &astern.ObjectChange{Object: "logo.svg", Revision: "v1"}, leaves: leaves})
 		}},
+		labtest.Plan{Name: "what only others have", New: func(t testing.TB, a *labtest.Account) labtest.World {
+			w := newTried(t, a, false)
+			if _, err := w.put("app.1.js", w.one["app.1.js"]); err != nil {
+				t.Fatal(err)
+			}
+			leaves := map[string]string{"index.html": "two", "logo.svg": "new logo", "app.2.js": "js 2 " + key, "app.1.js": ""}
+			return w.world(asked{verb: astern.VerbRedeploy, revision: "v2", leaves: leaves})
+		}},
 	)
 }
 

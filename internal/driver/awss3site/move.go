@@ -245,7 +245,7 @@ func (o *order) prune(ctx context.Context, m marker, etag string) astern.Op {
 	if err != nil {
 		return failed(err)
 	}
-	goes, err := o.superfluous(ctx, record, m.Same)
+	goes, unread, err := o.superfluous(ctx, record, m.Same)
 	if err != nil {
 		return failed(fmt.Errorf("%s: %w", o.doing(), err))
 	}
@@ -272,37 +272,47 @@ func (o *order) prune(ctx context.Context, m marker, etag string) astern.Op {
 		}
 		return op
 	}
-	return o.finish(ctx, m, etag, o.revision, fmt.Sprintf("%d objects deleted", count.Load()))
+	progress := fmt.Sprintf("%d objects deleted", count.Load())
+	if len(unread) > 0 {
+		progress += "; what only these had stays, for their records are none: " + few(unread)
+	}
+	return o.finish(ctx, m, etag, o.revision, progress)
 }
 
-// superfluous returns the objects that only other releases have.
-func (o *order) superfluous(ctx context.Context, record manifest, same copies) (map[string]object, error) {
+// superfluous returns the objects that only other releases have, and the releases whose records tell nothing: what these had stays.
+func (o *order) superfluous(ctx context.Context, record manifest, same copies) (goes map[string]object, unread []string, err error) {
 	there, _, err := o.present(ctx) // what no record can hold stays
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, f := range record.Files {
 		delete(there, f.Path)
 	}
 	list, err := o.recorded(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	versioning, err := o.versioning(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	kept := map[string]object{}
 	if versioning != versioningEnabled {
 		if kept, err = o.copied(ctx); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	goes := map[string]object{}
+	goes = map[string]object{}
 	for _, r := range list[:min(len(list), maxJudged)] {
 		m, ok, err := o.manifest(ctx, r.revision)
-		if err != nil || !ok {
-			continue // what it has stays
+		switch {
+		case astern.CodeOf(err) == astern.Refused:
+			unread = append(unread, r.revision)
+			continue
+		case err != nil:
+			return nil, nil, err
+		case !ok:
+			continue
 		}
 		for _, f := range m.Files {
 			is, ok := there[f.Path]
@@ -312,5 +322,5 @@ func (o *order) superfluous(ctx context.Context, record manifest, same copies) (
 			}
 		}
 	}
-	return goes, nil
+	return goes, unread, nil
 }

@@ -1,7 +1,10 @@
 package awss3site
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,6 +77,9 @@ func (router) Route(c astern.Component, s astern.State, t astern.Target, o aster
 		j.hash = astern.Text(s.Values["release/"+t.Revision].Text)
 	}
 	redeploy := o.Verb == astern.VerbRedeploy
+	if redeploy {
+		j.unread()
+	}
 	if now.Text == t.Revision && o.Object == nil && !repair {
 		_, kept := s.Get("kept")
 		if redeploy && kept {
@@ -227,6 +233,20 @@ func (j *journey) prune() astern.Step {
 	}
 	j.fact("release/"+j.revision, s.ID)
 	return s
+}
+
+// unread notes what a prune leaves where it is, because the records of releases could not be read.
+func (j *journey) unread() {
+	var revisions []string
+	why := ""
+	for _, path := range slices.Sorted(maps.Keys(j.s.Values)) {
+		if rev, ok := strings.CutPrefix(path, "release/"); ok && !j.s.Values[path].Known() {
+			revisions, why = append(revisions, rev), cmp.Or(why, j.s.Values[path].Unknown)
+		}
+	}
+	if len(revisions) > 0 {
+		j.out.Notes = append(j.out.Notes, fmt.Sprintf("what only these have is not taken away: %s (%s)", few(revisions), why))
+	}
 }
 
 // Pick returns the release that the present one becomes with one object of an earlier one.

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
@@ -47,6 +48,11 @@ func (c clients) explain(err error, doing, key string) error {
 	return awsapi.Explain(err, doing+" "+c.p.url(key), c.p.arn(key))
 }
 
+// answered names the call whose answer broke off: while that is read the SDK does not.
+func answered(err error) error {
+	return &smithy.OperationError{ServiceID: "S3", OperationName: "GetObject", Err: err}
+}
+
 // head looks at an object and its headers; ok is false when there is none.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 func (c clients) head(ctx context.Context, key string) (o object, h headers, ok bool, err error) {
@@ -74,7 +80,7 @@ func (c clients) get(ctx context.Context, key string, most int64) (text []byte, 
 	text, err = io.ReadAll(io.LimitReader(out.Body, most+1))
 	switch {
 	case err != nil:
-		return nil, "", false, c.explain(err, "reading", key)
+		return nil, "", false, c.explain(answered(err), "reading", key)
 	case int64(len(text)) > most:
 		return nil, "", false, astern.Errorf(astern.Refused, "reading %s: it is larger than %d MB", c.p.url(key), most>>20)
 	}
@@ -100,7 +106,7 @@ func (c clients) digestOf(ctx context.Context, key, path string, o object) (file
 	sum := sha256.New()
 	n, err := io.Copy(sum, out.Body)
 	if err != nil {
-		return file{}, c.explain(err, "reading", key)
+		return file{}, c.explain(answered(err), "reading", key)
 	}
 	if n != o.size {
 		return file{}, astern.Errorf(astern.Unavailable, "reading %s: %d bytes of %d came", c.p.url(key), n, o.size)

@@ -32,6 +32,7 @@ var windows = map[string]deciding{
 	"aws.appconfig deploy":  {"StartDeployment", "EnvironmentId", "ListDeployments", "EnvironmentId", ""},
 	"aws.s3site put":        {"CopyObject", "Key", "HeadObject", "", "/_current.json"},
 	"aws.s3site switch":     {"CopyObject", "Key", "HeadObject", "", "/_current.json"},
+	"aws.s3site prune":      {"DeleteObject", "Key", "HeadObject", "", "/_current.json"},
 	"aws.s3site invalidate": {}, // it overwrites nothing, whenever it comes: no question is before it
 }
 
