@@ -56,7 +56,7 @@ type Suite struct {
 	// ImageIsCondition is true for a driver whose conditional calls are under the condition of what Before read (RevisionId,
 	// ETag, version): an engine of an older fence then holds an older image, and that is what a late call is made with.
 	ImageIsCondition bool
-	// Fenced are window verbs that refuse an older fence as conditional ones do: they ask for it before each change.
+	// Fenced are window verbs that refuse an older fence, or image, as conditional ones do: they ask right before each change.
 	Fenced []string
 	// Breaks are ways to damage a world, each with what the evidence must then say.
 	Breaks []Break

@@ -1,6 +1,6 @@
 // Package awstest gives the tests of AWS drivers an emulated account: moto behind a small proxy that can fail as the cloud
 // does (refused, throttled, a reply lost after the effect, somebody else in between) and that keeps Lambda's RevisionId
-// and the dates of secrets' versions, which moto does not. Only tests import it.
+// and the dates of secrets and their versions, which moto does not. Only tests import it.
 //
 //	func TestMain(m *testing.M) { os.Exit(awstest.Main(m)) }
 //
@@ -44,7 +44,7 @@ type Account struct {
 	mu     sync.Mutex
 	faults []*Fault
 	calls  []string
-	revs   map[string]int // RevisionIds
+	revs   map[string]int // RevisionIds, and how often a secret's labels were moved
 	dates  map[string]any // versions of secrets: when they were made
 }
 

@@ -54,6 +54,8 @@ func (a *Account) correct(op string, r *http.Request, reply []byte) []byte {
 	case "GetAlias", "GetFunctionConfiguration", "ListVersionsByFunction":
 	case "ListSecretVersionIds":
 		return a.dated(reply)
+	case "UpdateSecretVersionStage", "DescribeSecret":
+		return a.changed(op, reply)
 	default:
 		return reply
 	}
@@ -98,6 +100,32 @@ func (a *Account) dated(reply []byte) []byte {
 			m["CreatedDate"] = a.dates[id]
 		}
 	}
+	out, err := json.Marshal(document)
+	if err != nil {
+		return reply
+	}
+	return out
+}
+
+// changed has a secret changed when its labels are moved: moto leaves LastChangedDate as it is then.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html#API_DescribeSecret_ResponseElements
+func (a *Account) changed(op string, reply []byte) []byte {
+	var document map[string]any
+	if json.Unmarshal(reply, &document) != nil {
+		return reply
+	}
+	of := fmt.Sprint(document["ARN"])
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if op == "UpdateSecretVersionStage" {
+		a.revs[of]++
+		return reply
+	}
+	at, ok := document["LastChangedDate"].(float64)
+	if !ok {
+		return reply
+	}
+	document["LastChangedDate"] = at + float64(a.revs[of])/1000
 	out, err := json.Marshal(document)
 	if err != nil {
 		return reply

@@ -14,9 +14,13 @@ import (
 // actor is the driver's Actor.
 type actor struct{ *driver }
 
-// imageVersion is what the image before a step holds: the version that has AWSCURRENT. The cloud refuses to take the label
-// from a version that does not have it (any more), which is what makes the call conditional.
-const imageVersion = "version"
+// What the image before a step holds: the version that has AWSCURRENT, and when the secret was changed last. The cloud refuses to take
+// the label from a version that does not have it (any more). Whoever moved it elsewhere and back is told by the time alone, and that is
+// no condition of the call: it is looked at right before.
+const (
+	imageVersion = "version"
+	imageChanged = "changed"
+)
 
 // order is a call, read and validated: nothing of it reaches the cloud before that.
 type order struct {
@@ -74,7 +78,7 @@ func (a *actor) Before(ctx context.Context, call astern.Call) (astern.Image, err
 	if err := o.may(s); err != nil {
 		return nil, err
 	}
-	return astern.Image{imageVersion: s.holder(labelCurrent)}, nil
+	return astern.Image{imageVersion: s.holder(labelCurrent), imageChanged: s.changed()}, nil
 }
 
 // may refuses what must not be done to the secret as it is.
@@ -94,7 +98,8 @@ func (o order) may(s secret) error {
 	return nil // versions without a label are not in the description: whether they are there the call itself tells
 }
 
-// Start moves the label, under the condition that the version of the image still has it.
+// Start moves the label, under the condition that the version of the image still has it, and right after looking whether anybody has
+// changed the secret since.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html
 func (a *actor) Start(ctx context.Context, call astern.Call) astern.Op {
 	o, c, err := a.begin(ctx, call)
@@ -120,6 +125,9 @@ func (a *actor) Start(ctx context.Context, call astern.Call) astern.Op {
 	}
 	if from == o.to {
 		return o.done()
+	}
+	if was := call.Image[imageChanged]; was != "" && was != s.changed() { // the image of an older astern has none
+		return notStarted(o.changed(current))
 	}
 	_, err = c.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{SecretId: &s.arn, VersionStage: aws.String(labelCurrent),
 		RemoveFromVersionId: &from, MoveToVersionId: &o.to})

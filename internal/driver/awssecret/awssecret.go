@@ -49,7 +49,7 @@ func New(accounts *awsapi.Accounts, lookup func(address string) (astern.Componen
 		Settings: Settings{},
 		Verbs: []astern.VerbInfo{
 			{Verb: verbMove, What: "moves the label AWSCURRENT to another version, and reads it back",
-				Undo: astern.UndoInverse, Exclusion: astern.Conditional, Found: "state"},
+				Undo: astern.UndoInverse, Exclusion: astern.Window, Found: "state"},
 		},
 		Observer:   d,
 		Router:     router{},
@@ -81,6 +81,14 @@ func ask(ctx context.Context, c *secretsmanager.Client, p place) (secret, error)
 		s.arn = *out.ARN
 	}
 	return s, nil
+}
+
+// changed is when anything of the secret was changed last, its labels included; "" where that is not known.
+func (s secret) changed() string {
+	if s.out.LastChangedDate == nil {
+		return ""
+	}
+	return s.out.LastChangedDate.UTC().Format(time.RFC3339Nano)
 }
 
 // holder returns the version that has the label, "" when none has.

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/awsapi"
@@ -143,6 +144,7 @@ func conformance(law *awslaw.Law) drivertest.Suite {
 		Driver:           driver,
 		Data:             hostileData,
 		ImageIsCondition: true,
+		Fenced:           []string{verbMove},
 		New: func(t testing.TB) drivertest.World {
 			l := newLab(t)
 			labs[l.c.Address()] = l
@@ -263,6 +265,34 @@ func TestFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who is held up after reading which version is current, while somebody goes to another one and back, moves nothing.
+func TestMoveOvertaken(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	call := l.call(l.old)
+	l.move(l.new, l.old)
+	l.move(l.old, l.new)
+	before := l.labels()
+	op := l.driver.Actor.Start(t.Context(), call)
+	if op.Status != astern.OpFailed || op.Code != astern.Refused || !strings.Contains(op.Error, "somebody else changed it in the meantime; "+l.new+" is current now") {
+		t.Errorf("overtaken it says %+v", op)
+	}
+	if diff := cmp.Diff(before, l.labels()); diff != "" {
+		t.Errorf("the labels were moved (-newer +older):\n%s", diff)
+	}
+	if op := l.driver.Actor.Start(t.Context(), l.call(l.old)); op.Status != astern.OpDone {
+		t.Errorf("with what is there now: %+v", op)
+	}
+}
+
+// move moves the label AWSCURRENT.
+func (l *lab) move(from, to string) {
+	l.Helper()
+	_, err := l.secrets.UpdateSecretVersionStage(l.Context(), &secretsmanager.UpdateSecretVersionStageInput{SecretId: &l.name, VersionStage: aws.String(labelCurrent),
+		RemoveFromVersionId: &from, MoveToVersionId: &to})
+	l.must(err)
 }
 
 func TestDiscover(t *testing.T) {

@@ -33,6 +33,7 @@ var windows = map[string]deciding{
 	"aws.s3site put":        {"CopyObject", "Key", "HeadObject", "", "/_current.json"},
 	"aws.s3site switch":     {"CopyObject", "Key", "HeadObject", "", "/_current.json"},
 	"aws.s3site prune":      {"DeleteObject", "Key", "HeadObject", "", "/_current.json"},
+	"aws.secret move":       {"UpdateSecretVersionStage", "SecretId", "DescribeSecret", "SecretId", ""},
 	"aws.s3site invalidate": {}, // it overwrites nothing, whenever it comes: no question is before it
 }
 
@@ -85,12 +86,12 @@ func (d deciding) last(before []lab.Entry, since int64, service, name string) (l
 	return before[i], true
 }
 
-// isNamed reports whether an input, or one of a list, is a name or an ARN of it.
+// isNamed reports whether an input, or one of a list, is a name or an ARN of it, or the name of a secret's ARN.
 func isNamed(input any, name string) bool {
 	switch v := input.(type) {
 	case string:
 		last, _, _ := strings.Cut(v[strings.LastIndexByte(v, '/')+1:], ":") // a task definition's number is not of its family
-		return v == name || last == name
+		return v == name || last == name || strings.Contains(name, ":secret:"+v+"-")
 	case []any:
 		return slices.ContainsFunc(v, func(one any) bool { return isNamed(one, name) })
 	}
