@@ -22,6 +22,7 @@ const (
 	imageDefinition = "definition" // ARN of what the service was to become
 	imagePrimary    = "primary"    // its deployment
 	imageServes     = "serves"     // its revision
+	imageShare      = "share"      // the token of who made the temporary service, before it is ended; "" for none
 	imageRecords    = "records"    // the newest service deployments
 	imageSince      = "since"      // when the newest of them was made, by the cloud's clock
 )
@@ -152,6 +153,7 @@ func (a *actor) Before(ctx context.Context, call astern.Call) (astern.Image, err
 	now := primary(p.service)
 	out := astern.Image{imageDefinition: aws.ToString(now.TaskDefinition), imagePrimary: aws.ToString(now.Id), imageServes: nameOf(aws.ToString(now.TaskDefinition))}
 	if call.Verb == verbEndShare {
+		out[imageShare] = p.shareToken()
 		return out, nil
 	}
 	if d, err := o.askDefinition(ctx, aws.ToString(now.TaskDefinition)); err == nil {

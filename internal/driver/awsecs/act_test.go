@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/lab"
@@ -256,6 +257,34 @@ func TestShare(t *testing.T) {
 	w.carry(steps)
 	if s := w.observe("revision", "share"); s.Values["revision"].Text != w.new || len(s.Values) != 1 {
 		t.Errorf("in the end: %+v", s.Values)
+	}
+}
+
+// Who is held up before it ends a share, while somebody ends it and puts another one beside the service, leaves that alone.
+func TestEndShareOvertaken(t *testing.T) {
+	a := start(t)
+	a.plain = true
+	w := a.service(nil)
+	share := func() []astern.Step {
+		done := w.carry(w.steps(w.old, astern.Options{Percent: 50})[:1])
+		undo, err := w.driver.Router.Undo(w.c, done[0], nil)
+		w.must(err)
+		return undo
+	}
+	undo := share()
+	older := w.call(undo[0], nil)
+	w.carry(undo)
+	share()
+	before := w.snapshot()
+	op := w.driver.Actor.Start(t.Context(), older)
+	if op.Status != astern.OpFailed || op.Code != astern.Refused || !strings.Contains(op.Error, "somebody else put another one there in the meantime") {
+		t.Errorf("overtaken it says %+v", op)
+	}
+	if diff := cmp.Diff(before, w.snapshot()); diff != "" {
+		t.Errorf("what the newer one made was changed (-newer +older):\n%s", diff)
+	}
+	if f := w.driver.Actor.Find(t.Context(), older); f.Answer != astern.FoundNo {
+		t.Errorf("found: %+v", f)
 	}
 }
 

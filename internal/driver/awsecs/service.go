@@ -42,6 +42,14 @@ type pair struct {
 	foreign bool
 }
 
+// shareToken is the token of the step that made the temporary service, "" where there is none.
+func (p pair) shareToken() string {
+	if p.share == nil {
+		return ""
+	}
+	return tagOf(p.share.Tags, tagToken)
+}
+
 // askPair asks for the service and for the temporary one. It returns a NotFound error where there is no such service.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html
 func (c cloud) askPair(ctx context.Context) (pair, error) {

@@ -138,6 +138,8 @@ func (o order) startEnd(ctx context.Context) astern.Op {
 		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: it is not astern's", o.doing()))
 	case p.share == nil || aws.ToString(p.share.Status) != "ACTIVE":
 		return o.ended(p)
+	case o.another(p):
+		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: somebody else put another one there in the meantime", o.doing()).WithHint("look at it (aws ecs describe-services), then plan again"))
 	case o.loses(p):
 		return awsapi.Failed(astern.Errorf(astern.Refused, "%s: the service %s runs no task, so all that runs would end", o.doing(), o.Service))
 	}
@@ -146,6 +148,12 @@ func (o order) startEnd(ctx context.Context) astern.Op {
 		return awsapi.Failed(awsapi.Explain(err, o.doing(), o.resource()))
 	}
 	return going("its tasks end")
+}
+
+// another reports whether the temporary service is not the one that the image knows. (The image of an older astern knows of none.)
+func (o order) another(p pair) bool {
+	was, known := o.call.Image[imageShare]
+	return known && was != p.shareToken()
 }
 
 // loses reports whether only the temporary service runs anything.
