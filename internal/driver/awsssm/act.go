@@ -21,6 +21,7 @@ type actor struct{ *driver }
 const (
 	imageVersion  = "version"  // number of the newest version
 	imageRevision = "revision" // and what it is among revisions
+	imageWritten  = "written"  // and when it was written: a parameter that is made anew counts from 1 again
 )
 
 // order is a call, read and validated: nothing of it reaches the cloud before that.
@@ -89,7 +90,7 @@ func (a *actor) Before(ctx context.Context, call astern.Call) (astern.Image, err
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.doing(), err)
 	}
-	return astern.Image{imageVersion: strconv.FormatInt(all[0].number, 10), imageRevision: all[0].revision()}, nil
+	return astern.Image{imageVersion: strconv.FormatInt(all[0].number, 10), imageRevision: all[0].revision(), imageWritten: all[0].written()}, nil
 }
 
 // Start begins the step.
@@ -121,6 +122,8 @@ func (o order) put(ctx context.Context, c *ssm.Client) astern.Op {
 	switch now := strconv.FormatInt(all[0].number, 10); {
 	case now != o.call.Image[imageVersion]:
 		return notStarted(astern.Errorf(astern.Refused, "%s: somebody else wrote version %s in the meantime", o.doing(), now).WithHint("look at it, then plan again"))
+	case o.call.Image[imageWritten] != "" && o.call.Image[imageWritten] != all[0].written(): // the image of an older astern has none
+		return notStarted(astern.Errorf(astern.Refused, "%s: somebody else deleted the parameter and made it anew in the meantime", o.doing()).WithHint("look at it, then plan again"))
 	case !ok:
 		return notStarted(astern.Errorf(astern.Refused, "%s: there is no such version any more", o.doing()).WithHint("astern targets %s lists those there are", o.place.component.Name))
 	}

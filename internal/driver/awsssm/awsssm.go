@@ -75,6 +75,14 @@ type version struct {
 	entry  types.ParameterHistory
 }
 
+// written is when the version was written; "" where that is not known.
+func (v version) written() string {
+	if v.entry.LastModifiedDate == nil {
+		return ""
+	}
+	return v.entry.LastModifiedDate.UTC().Format(time.RFC3339Nano)
+}
+
 // mark is how the description of a version ends that has the value of an earlier one.
 var mark = pattern.New(`\s*\(version ([0-9]+) has the value of version ([1-9][0-9]{0,17})\)$`)
 

@@ -220,6 +220,12 @@ func TestFailures(t *testing.T) {
 		"a fault of the cloud": {fault: awstest.Fault{Operation: "PutParameter", Status: 500, Code: "InternalServerError", Message: "An error occurred on the server side."},
 			status: astern.OpUnsure, code: astern.Unavailable, found: astern.FoundNo, puts: 2},
 		"somebody else wrote": {before: func(l *lab) { l.put(3, "theirs") }, status: astern.OpFailed, code: astern.Refused, found: astern.FoundNo, says: "somebody else wrote version 3", puts: 3},
+		"somebody else made it anew, and wrote as often": {before: func(l *lab) {
+			_, err := l.ssm.DeleteParameter(l.Context(), &ssm.DeleteParameterInput{Name: &l.name})
+			l.must(err)
+			l.put(1, "theirs")
+			l.put(2, "theirs as well")
+		}, status: astern.OpFailed, code: astern.Refused, found: astern.FoundNo, says: "somebody else deleted the parameter and made it anew", puts: 2},
 		"the parameter is gone": {before: func(l *lab) {
 			_, err := l.ssm.DeleteParameter(l.Context(), &ssm.DeleteParameterInput{Name: &l.name})
 			l.must(err)
