@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/drivertest"
 )
 
 // TestKilledSwapNotesOnlyWhatWas kills a swap before each of its commands in turn: the host's history never tells of a swap
@@ -16,7 +17,7 @@ import (
 func TestKilledSwapNotesOnlyWhatWas(t *testing.T) {
 	l := newLab(t, nil)
 	swap := l.first(verbSwap)
-	s := newStopper(t)
+	s := drivertest.NewStopper(t)
 	swapped, not := 0, 0
 	for n := 1; ; n++ {
 		l.link("links/a", "v2")
@@ -25,16 +26,16 @@ func TestKilledSwapNotesOnlyWhatWas(t *testing.T) {
 		c.Fence, c.Token = int64(n), fmt.Sprintf("ast-%d", tokens.Add(1))
 		c = l.before(c)
 		ended := make(chan astern.Op, 1)
-		s.arm(n)
+		s.Arm(n)
 		go func() { ended <- l.driver.Actor.Start(t.Context(), c) }()
-		pid, name, op, ok := s.await(ended)
+		at, op, ok := s.Await(ended)
 		if !ok {
 			if op.Status != astern.OpDone || !strings.Contains(l.read(".astern-history.jsonl"), `"revision":"v1"`) {
 				t.Errorf("undisturbed: %+v, noted %q", op, l.read(".astern-history.jsonl"))
 			}
 			break
 		}
-		group, err := syscall.Getpgid(pid)
+		group, err := syscall.Getpgid(at.PID)
 		mk(t, err)
 		if group == syscall.Getpgrp() {
 			t.Fatal("the script has no group of its own")
@@ -45,10 +46,10 @@ func TestKilledSwapNotesOnlyWhatWas(t *testing.T) {
 		mk(t, err)
 		there := filepath.Base(to) == "v1"
 		if noted := strings.Contains(l.read(".astern-history.jsonl"), `"revision":"v1"`); noted && !there {
-			t.Errorf("killed before command %d, %s: the history tells of a swap, and the link leads to %s", n, name, to)
+			t.Errorf("killed before command %d, %s: the history tells of a swap, and the link leads to %s", n, at.Tool, to)
 		}
 		if found := l.find(c) == astern.FoundYes; found != there || op.Status == astern.OpDone {
-			t.Errorf("killed before command %d, %s: %+v, found %v, the link leads to %s", n, name, op, found, to)
+			t.Errorf("killed before command %d, %s: %+v, found %v, the link leads to %s", n, at.Tool, op, found, to)
 		}
 		if there {
 			swapped++

@@ -5,11 +5,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/drivertest"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/proof"
 )
@@ -26,11 +26,11 @@ func TestClaimsWhileLinksAreSwapped(t *testing.T) {
 		l.write(".astern.lock", "", 0o644)
 		l.write(".astern-history.jsonl", "", 0o644)
 		swap := l.before(l.first(verbSwap))
-		before := everything(t, outside)
-		racing := newRacer(t, l.root, outside, ".astern.lock", ".astern-history.jsonl")
+		before := drivertest.Files(t, outside)
+		racing := drivertest.NewRacer(t, l.root, outside, ".astern.lock", ".astern-history.jsonl")
 		figures := map[string]float64{}
 		for seed := first; seed < first+count && !t.Failed(); seed++ {
-			racing.still(func() { l.link("links/a", "v2"); l.write(".astern.lock", "", 0o644) })
+			racing.Still(func() { l.link("links/a", "v2"); l.write(".astern.lock", "", 0o644) })
 			mine := astern.Claim{Fence: 5, Execution: "ex-1", Address: l.c.Address(), Open: true, Owner: fmt.Sprintf("%016x", seed+1)}
 			var said []string
 			note := func(what string, err error) {
@@ -46,7 +46,7 @@ func TestClaimsWhileLinksAreSwapped(t *testing.T) {
 			case 1:
 				line, err := claimLine(mine)
 				mk(t, err)
-				racing.still(func() { l.write(".astern.lock", fmt.Sprintf("%-511s\n", line), 0o644) })
+				racing.Still(func() { l.write(".astern.lock", fmt.Sprintf("%-511s\n", line), 0o644) })
 				note("release", l.driver.Claimer.Release(t.Context(), l.c, mine, []string{"a"}))
 			case 2:
 				c := swap
@@ -60,11 +60,11 @@ func TestClaimsWhileLinksAreSwapped(t *testing.T) {
 					t.Errorf("trial %d took what lies outside for its own: %s", seed, text)
 				}
 			}
-			if after := everything(t, outside); !slices.Equal(before, after) {
+			if after := drivertest.Files(t, outside); !maps.Equal(before, after) {
 				t.Errorf("trial %d: outside is now\n%q, was\n%q", seed, after, before)
 			}
 		}
-		figures["exchanges"] = float64(racing.stop())
+		figures["exchanges"] = float64(racing.Stop())
 		if figures["exchanges"] == 0 {
 			t.Errorf("nothing was raced: %v", figures)
 		}
@@ -80,7 +80,7 @@ func TestLooksWhileLinksAreSwapped(t *testing.T) {
 	l := newLab(t, nil)
 	outside := filepath.Join(filepath.Dir(l.root), "outside")
 	l.write("../outside/releases/x1/run", "theirs", 0o755)
-	racing := newRacer(t, l.root, outside, "releases")
+	racing := drivertest.NewRacer(t, l.root, outside, "releases")
 	at := layout{l.root, l.root + "/releases", l.root + "/links/{instance}"}
 	figures := map[string]float64{}
 	for seed := first; seed < first+count && !t.Failed(); seed++ {
@@ -104,7 +104,7 @@ func TestLooksWhileLinksAreSwapped(t *testing.T) {
 			t.Errorf("trial %d: %s holds %q", seed, s.real, got)
 		}
 	}
-	figures["exchanges"] = float64(racing.stop())
+	figures["exchanges"] = float64(racing.Stop())
 	if figures["exchanges"] == 0 || figures["ours"] == 0 {
 		t.Errorf("nothing was raced: %v", figures)
 	}

@@ -4,149 +4,21 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/drivertest"
 	"github.com/astern-dev/astern/internal/proof"
 )
 
-// stopper stops one of a script's commands right before it does anything: the tools that scripts use are stood for by
-// ones that count themselves.
-type stopper struct {
-	testing.TB
-	folder string
-}
-
-// stopTools are all that the scripts which change something run, one after the other. Waiting is not among them: who watches
-// over a command's output waits beside the script, and the count would be another each time.
-var stopTools = []string{"flock", "sed", "head", "find", "readlink", "rm", "ln", "mv", "mkdir", "touch", "sync", "tar", "cat", "tail"}
-
-func newStopper(t testing.TB) *stopper {
-	t.Helper()
-	s := &stopper{t, t.TempDir()}
-	path := os.Getenv("PATH")
-	date, err := exec.LookPath("date")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tool := range stopTools {
-		real, err := exec.LookPath(tool)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := fmt.Sprintf(`#!/bin/sh
-cd_was=$PATH; PATH=%q
-if [ -e %[2]q/at ]; then
-	echo %[3]s >>%[2]q/calls
-	n=$(wc -l <%[2]q/calls)
-	if [ "$n" -eq "$(cat %[2]q/at)" ]; then
-		rm %[2]q/at
-		echo $$ %[3]s >%[2]q/new && mv %[2]q/new %[2]q/stopped
-		kill -STOP $$
-	fi
-fi
-PATH=$cd_was
-%[4]q "$@"
-code=$?
-%[5]q +%%s%%N >%[2]q/ended-%[3]s
-exit $code
-`, path, s.folder, tool, real, date)
-		if err := os.WriteFile(filepath.Join(s.folder, tool), []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("PATH", s.folder+":"+path)
-	return s
-}
-
-// arm makes the nth command from now on stop.
-func (s *stopper) arm(n int) {
-	s.Helper()
-	for _, name := range []string{"calls", "stopped"} {
-		_ = os.Remove(filepath.Join(s.folder, name)) // it may not be there
-	}
-	if err := os.WriteFile(filepath.Join(s.folder, "at"), []byte(strconv.Itoa(n)), 0o600); err != nil {
-		s.Fatal(err)
-	}
-}
-
-// await waits until a command has stopped, and returns its process and name; ok is false when the script came to its end
-// before.
-func (s *stopper) await(ended <-chan astern.Op) (pid int, name string, op astern.Op, ok bool) {
-	s.Helper()
-	for {
-		if text, err := os.ReadFile(filepath.Join(s.folder, "stopped")); err == nil {
-			if _, err := fmt.Sscan(string(text), &pid, &name); err != nil {
-				s.Fatal(err)
-			}
-			for !strings.Contains(stateOf(pid), "T") {
-				time.Sleep(time.Millisecond)
-			}
-			return pid, name, op, true
-		}
-		select {
-		case op := <-ended:
-			_ = os.Remove(filepath.Join(s.folder, "at")) // nobody else shall stop
-			return 0, "", op, false
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
-
-// stateOf returns the letter of a process's state.
-func stateOf(pid int) string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return "T" // it has ended: nothing to wait for
-	}
-	return strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))[0]
-}
-
-// holdsLock reports whether a stopped command, which is not the one that takes the lock, has it from its script.
-func holdsLock(pid int, name string) bool {
-	file, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/8", pid))
-	return err == nil && name != "flock" && filepath.Base(file) == ".astern.lock"
-}
-
-// everywhere stops the older call before each of its commands in turn, lets the other do what it does, wakes the older
-// one, and judges. Where that holds the lock, the other waits
-// for it, unless locks are nothing to it.
-func everywhere(t *testing.T, older func() astern.Call, l *lab, locks bool, reset func(), other func() bool, judge func(at string, first bool, op astern.Op)) int {
-	t.Helper()
-	s := newStopper(t)
-	for n := 1; ; n++ {
-		reset()
-		c := l.before(older())
-		ended := make(chan astern.Op, 1)
-		s.arm(n)
-		go func() { ended <- l.driver.Actor.Start(t.Context(), c) }()
-		pid, name, op, ok := s.await(ended)
-		if !ok {
-			if op.Status != astern.OpDone {
-				t.Errorf("undisturbed: %+v", op)
-			}
-			return n - 1
-		}
-		over := make(chan bool, 1)
-		go func() { over <- other() }()
-		first, holds := false, locks && holdsLock(pid, name)
-		if !holds {
-			first = <-over
-		}
-		syscall.Kill(pid, syscall.SIGCONT)
-		op = <-ended
-		if holds {
-			<-over
-		}
-		judge(fmt.Sprintf("stopped before command %d, %s", n, name), first, op)
-	}
+// stops has a call of the lab stopped.
+func (l *lab) stops(older func() astern.Call, reset func(), newer func() bool, judge func(drivertest.Woken)) drivertest.Stops {
+	l.Helper()
+	return drivertest.Stops{Stopper: drivertest.NewStopper(l), Actor: l.driver.Actor, Lock: ".astern.lock", Reset: reset, Call: older, Meanwhile: newer, Judge: judge}
 }
 
 // A swap is conditional: wherever it is stopped, one with a newer fence that comes to its end meanwhile, and even puts the
@@ -172,11 +44,11 @@ func TestStoppedSwapIsNeverLate(t *testing.T) {
 		return err == nil && l.driver.Actor.Start(t.Context(), c).Status == astern.OpDone
 	}
 	refused := 0
-	n := everywhere(t, func() astern.Call { return at("v2", "v1", fence) }, l, true,
+	n := l.stops(func() astern.Call { return at("v2", "v1", fence) },
 		func() { fence += 10; l.link("links/a", "v2") },
 		func() bool { return do(at("v2", "v3", fence+5)) && do(at("v3", "v2", fence+6)) },
-		func(where string, first bool, op astern.Op) {
-			link := l.value("a/link")
+		func(w drivertest.Woken) {
+			where, first, op, link := w.Where, w.Overtaken(), w.Op, l.value("a/link")
 			if first && (op.Status != astern.OpFailed || op.Code != astern.Conflict || link != "v2") {
 				t.Errorf("%s: the newer had ended, the older says %+v, and the link leads to %s", where, op, link)
 			}
@@ -186,7 +58,7 @@ func TestStoppedSwapIsNeverLate(t *testing.T) {
 			if first {
 				refused++
 			}
-		})
+		}).Everywhere()
 	if refused == 0 || refused == n {
 		t.Errorf("%d of %d were refused: there must be some before the lock and some under it", refused, n)
 	}
@@ -200,10 +72,10 @@ func TestStoppedSwapAndCleanUp(t *testing.T) {
 	fence := int64(0)
 	cleaned := 0
 	swap := l.first("swap")
-	n := everywhere(t, func() astern.Call {
+	s := l.stops(func() astern.Call {
 		swap.Fence, swap.Token = fence, fmt.Sprintf("ast-%d", tokens.Add(1))
 		return swap
-	}, l, false,
+	},
 		func() {
 			fence++
 			l.link("links/a", "v2")
@@ -215,7 +87,8 @@ func TestStoppedSwapAndCleanUp(t *testing.T) {
 			}
 			return os.RemoveAll(filepath.Join(l.root, "releases/v1")) == nil
 		},
-		func(where string, removed bool, op astern.Op) {
+		func(w drivertest.Woken) {
+			where, removed, op := w.Where, w.Did, w.Op
 			if _, err := os.Stat(filepath.Join(l.root, "links/a")); err != nil {
 				t.Errorf("%s: the link leads nowhere: %v; the swap says %+v", where, err, op)
 			}
@@ -226,7 +99,8 @@ func TestStoppedSwapAndCleanUp(t *testing.T) {
 				}
 			}
 		})
-	proof.Figures(t, map[string]float64{"clean_up_against_swap_stopped_at": float64(n), "releases_removed_before_the_swap": float64(cleaned)})
+	s.Lock = "" // is nothing to who cleans up
+	proof.Figures(t, map[string]float64{"clean_up_against_swap_stopped_at": float64(s.Everywhere()), "releases_removed_before_the_swap": float64(cleaned)})
 }
 
 // Copying is conditional, and so is the removal of what copies left behind: wherever it is stopped, a newer copy is not
@@ -250,7 +124,7 @@ func TestStoppedCopyIsNeverLate(t *testing.T) {
 		c.Fence, c.Token = fence, fmt.Sprintf("ast-%d", tokens.Add(1))
 		return c
 	}
-	n := everywhere(t, func() astern.Call { return at("v4", fence) }, l, true,
+	n := l.stops(func() astern.Call { return at("v4", fence) },
 		func() {
 			fence += 10
 			for _, rev := range []string{"v4", "v5"} {
@@ -258,7 +132,8 @@ func TestStoppedCopyIsNeverLate(t *testing.T) {
 			}
 		},
 		func() bool { return l.driver.Actor.Start(t.Context(), at("v5", fence+5)).Status == astern.OpDone },
-		func(where string, first bool, op astern.Op) {
+		func(w drivertest.Woken) {
+			where, first, op := w.Where, w.Overtaken(), w.Op
 			there := strings.Fields(l.value("a/releases"))
 			for _, rev := range []string{"v1", "v2", "v5"} {
 				if !slices.Contains(there, rev) {
@@ -272,7 +147,7 @@ func TestStoppedCopyIsNeverLate(t *testing.T) {
 			if !first && !late && op.Status == astern.OpDone {
 				t.Errorf("%s: done without an effect: %+v %v", where, op, there)
 			}
-		})
+		}).Everywhere()
 	proof.Figures(t, map[string]float64{"copy_stopped_at": float64(n), "copy_overwrote": 0, "live_releases_removed": 0})
 }
 
@@ -281,7 +156,7 @@ func TestStoppedCopyIsNeverLate(t *testing.T) {
 func TestWindowIsMeasured(t *testing.T) {
 	_, count := proof.Seeds(t, 5)
 	l := newLab(t, nil)
-	s := newStopper(t)
+	s := drivertest.NewStopper(t)
 	l.write("now", "#!/bin/sh\nexec date +%s%N >>now.log\n", 0o755)
 	figures := map[string]float64{"window_commands_measured": 0}
 	command := l.first("restart")
@@ -298,14 +173,10 @@ func TestWindowIsMeasured(t *testing.T) {
 			if op := l.driver.Actor.Start(t.Context(), l.before(c)); op.Status == astern.OpFailed {
 				t.Fatalf("%s: %+v", verb, op)
 			}
-			asked, err := os.ReadFile(filepath.Join(s.folder, "ended-sync"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			from, err1 := strconv.ParseInt(strings.TrimSpace(string(asked)), 10, 64)
-			to, err2 := strconv.ParseInt(strings.TrimSpace(l.read("now.log")), 10, 64)
-			if err1 != nil || err2 != nil || to < from {
-				t.Fatalf("%s: asked at %q, began at %q", verb, asked, l.read("now.log"))
+			from := s.Last("sync")
+			to, err := strconv.ParseInt(strings.TrimSpace(l.read("now.log")), 10, 64)
+			if err != nil || to < from {
+				t.Fatalf("%s: asked at %d, began at %q", verb, from, l.read("now.log"))
 			}
 			figures["max_window_ms_"+verb] = max(figures["max_window_ms_"+verb], float64(to-from)/1e6)
 			figures["window_commands_measured"]++
@@ -335,10 +206,10 @@ func TestStoppedCommandLooksAgain(t *testing.T) {
 		return l.driver.Actor.Start(t.Context(), l.before(c)).Status == astern.OpDone
 	}
 	seen := map[string]int{}
-	everywhere(t, drain, l, true, func() { fence += 10; os.Remove(ran); l.link("links/a", "v2") }, newer,
-		func(where string, first bool, op astern.Op) {
-			name := where[strings.LastIndexByte(where, ' ')+1:]
-			if !first || name != "flock" && name != "sync" {
+	l.stops(drain, func() { fence += 10; os.Remove(ran); l.link("links/a", "v2") }, newer,
+		func(w drivertest.Woken) {
+			where, name, op := w.Where, w.Tool, w.Op
+			if !w.Overtaken() || name != "flock" && name != "sync" {
 				return
 			}
 			_, err := os.Stat(ran)
@@ -349,7 +220,7 @@ func TestStoppedCommandLooksAgain(t *testing.T) {
 			if op.Status != astern.OpFailed || op.Code != astern.Conflict || err == nil {
 				t.Errorf("%s: a newer plan had acted, and the command says %+v", where, op)
 			}
-		})
+		}).Everywhere()
 	if seen["sync"] == 0 {
 		t.Errorf("it was stopped between the two looks at the fence at no point: %v", seen)
 	}
