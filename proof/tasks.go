@@ -13,11 +13,13 @@ var tasks = []task{
 	{Name: "links-raced", Package: "internal/driver/hostservice", Test: "TestChangesWhileLinksAreSwapped", Trials: 10_000, Chunk: 500},
 	{Name: "claims-raced", Package: "internal/driver/hostservice", Test: "TestClaimsWhileLinksAreSwapped", Trials: 5_000, Chunk: 200},
 	{Name: "looks-raced", Package: "internal/driver/hostservice", Test: "TestLooksWhileLinksAreSwapped", Trials: 20_000, Chunk: 500},
-	{Name: "full-root", Package: "internal/driver/hostservice", Test: "TestFullAnywhere", Trials: 19, Chunk: 5},       // each page and file that it takes
-	{Name: "full-site", Package: "internal/driver/sitedir", Test: "TestFullAnywhere", Trials: 170, Chunk: 34},         // the same
-	{Name: "full-flags", Package: "internal/driver/flags", Test: "TestFullAnywhere", Trials: 17, Chunk: 17},           // the same
-	{Name: "loud-commands", Package: "internal/driver/hostservice", Test: "TestGigabytes", Trials: 1024, Chunk: 1024}, // megabytes of each command
-	{Name: "loud-checks", Package: "internal/check", Test: "TestGigabytes", Trials: 1024, Chunk: 1024},                // the same
+	{Name: "flags-links-raced", Package: "internal/driver/flags", Test: "TestChangesWhileLinksAreSwapped", Trials: 600, Chunk: 100}, // of each of three exchanges
+	{Name: "stopped-flags", Package: "internal/driver/flags", Test: "TestStoppedIsNeverLate", Trials: 60, Chunk: 20},                // each command
+	{Name: "full-root", Package: "internal/driver/hostservice", Test: "TestFullAnywhere", Trials: 19, Chunk: 5},                     // each page and file that it takes
+	{Name: "full-site", Package: "internal/driver/sitedir", Test: "TestFullAnywhere", Trials: 170, Chunk: 34},                       // the same
+	{Name: "full-flags", Package: "internal/driver/flags", Test: "TestFullAnywhere", Trials: 17, Chunk: 17},                         // the same
+	{Name: "loud-commands", Package: "internal/driver/hostservice", Test: "TestGigabytes", Trials: 1024, Chunk: 1024},               // megabytes of each command
+	{Name: "loud-checks", Package: "internal/check", Test: "TestGigabytes", Trials: 1024, Chunk: 1024},                              // the same
 	{Name: "simulation", Package: "internal/engine", Test: "TestSimulation", Trials: 900_000, Chunk: 10_000},
 	{Name: "loop", Package: "internal/engine", Test: "TestLoopSimulation", Trials: 100_000, Chunk: 1_000},
 	{Name: "house", Package: "internal/app", Test: "TestHouseSimulation", Trials: 100_000, Chunk: 1_000},

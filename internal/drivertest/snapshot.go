@@ -76,3 +76,42 @@ func LockedBy(t testing.TB, path string) string {
 	}
 	return lock.Execution
 }
+
+// Keeping is a folder as it was.
+type Keeping struct {
+	testing.TB
+	root, aside string
+}
+
+// Kept keeps what is in a folder.
+func Kept(t testing.TB, root string) Keeping {
+	t.Helper()
+	k := Keeping{t, root, filepath.Join(t.TempDir(), "kept")}
+	if err := os.CopyFS(k.aside, os.DirFS(root)); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// Restore makes the folder as it was.
+func (k Keeping) Restore() {
+	k.Helper()
+	all, err := os.ReadDir(k.root)
+	if err != nil {
+		k.Fatal(err)
+	}
+	for _, one := range all {
+		if err := os.RemoveAll(filepath.Join(k.root, one.Name())); err != nil {
+			k.Fatal(err)
+		}
+	}
+	k.Copy(k.root)
+}
+
+// Copy makes another folder the same.
+func (k Keeping) Copy(to string) {
+	k.Helper()
+	if err := os.CopyFS(to, os.DirFS(k.aside)); err != nil {
+		k.Fatal(err)
+	}
+}

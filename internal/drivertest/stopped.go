@@ -2,9 +2,11 @@ package drivertest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/proof"
 )
 
 // Stopper stops one of a script's commands right before it does anything: the tools that scripts use are stood for by ones that
@@ -21,41 +24,39 @@ type Stopper struct {
 	folder string
 }
 
-// stopTools are all that the scripts which change something run, one after the other. Waiting is not among them: who watches
+// stopTools are all that the scripts which change something run, one after the other (of two in one pipe either may be the first). Waiting is not among them: who watches
 // over a command's output waits beside the script, and the count would be another each time.
-var stopTools = []string{"flock", "sed", "head", "find", "readlink", "rm", "ln", "mv", "cp", "cmp", "mkdir", "touch", "sync", "tar", "cat", "tail"}
+var stopTools = []string{"flock", "sed", "head", "readlink", "rm", "ln", "mv", "cp", "cmp", "mkdir", "touch", "sync", "tar", "cat", "tail"}
 
 // NewStopper stops nothing yet.
 func NewStopper(t testing.TB) *Stopper {
 	t.Helper()
 	s := &Stopper{t, t.TempDir()}
 	path := os.Getenv("PATH")
-	date, err := exec.LookPath("date")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, tool := range stopTools {
 		real, err := exec.LookPath(tool)
 		if err != nil {
 			t.Fatal(err)
 		}
+		note := ":"
+		if tool == "sed" { // reads the fence
+			note = "date +%s%N"
+		}
 		text := fmt.Sprintf(`#!/bin/sh
 cd_was=$PATH; PATH=%q
 if [ -e %[2]q/at ]; then
-	echo %[3]s >>%[2]q/calls
-	n=$(wc -l <%[2]q/calls)
-	if [ "$n" -eq "$(cat %[2]q/at)" ]; then
+	echo $$ %[3]s >>%[2]q/calls
+	n=$(sed -n "/^$$ /=" %[2]q/calls)
+	if [ "$n" = "$(cat %[2]q/at 2>/dev/null)" ]; then
 		rm %[2]q/at
 		echo $$ %[3]s >%[2]q/new && mv %[2]q/new %[2]q/stopped
 		kill -STOP $$
 	fi
 fi
+%[5]s >%[2]q/last-%[3]s
 PATH=$cd_was
-%[4]q "$@"
-code=$?
-%[5]q +%%s%%N >%[2]q/last-%[3]s
-exit $code
-`, path, s.folder, tool, real, date)
+exec %[4]q "$@"
+`, path, s.folder, tool, real, note)
 		if err := os.WriteFile(filepath.Join(s.folder, tool), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -103,10 +104,10 @@ func (s *Stopper) Await(ended <-chan astern.Op) (at Stopped, op astern.Op, ok bo
 	}
 }
 
-// Last returns when a tool last ended, in nanoseconds.
-func (s *Stopper) Last(tool string) int64 {
+// Asked returns when a fence was last read, in nanoseconds.
+func (s *Stopper) Asked() int64 {
 	s.Helper()
-	text, err := os.ReadFile(filepath.Join(s.folder, "last-"+tool))
+	text, err := os.ReadFile(filepath.Join(s.folder, "last-sed"))
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -115,6 +116,15 @@ func (s *Stopper) Last(tool string) int64 {
 		s.Fatal(err)
 	}
 	return at
+}
+
+// begun returns when a tool was last begun, if ever.
+func (s *Stopper) begun(tool string) time.Time {
+	info, err := os.Stat(filepath.Join(s.folder, "last-"+tool))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // stateOf returns the letter of a process's state.
@@ -126,10 +136,18 @@ func stateOf(pid int) string {
 	return strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))[0]
 }
 
-// holds reports whether a stopped command, which is not the one that takes the lock, has it from its script.
+// holds reports whether the script of a stopped command has the lock of a file of that name.
 func (s Stopped) holds(lock string) bool {
-	file, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/8", s.PID))
-	return err == nil && s.Tool != "flock" && filepath.Base(file) == lock
+	at, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/8", s.PID))
+	if err != nil || filepath.Base(at) != lock {
+		return false
+	}
+	file, err := os.Open(at)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
 }
 
 // Stops stops a call right before one of its commands in each trial, has something else happen, wakes it, and judges.
@@ -165,8 +183,8 @@ func (s Stops) Everywhere() int {
 	}
 }
 
-// Count returns how many commands the call has when nothing stops it.
-func (s Stops) Count() int {
+// commands returns the commands of the call when nothing stops it.
+func (s Stops) commands() (tools []string) {
 	s.Helper()
 	if s.Before(1 << 30) {
 		s.Fatal("it has no end")
@@ -175,7 +193,50 @@ func (s Stops) Count() int {
 	if err != nil {
 		s.Fatal(err)
 	}
-	return strings.Count(string(text), "\n")
+	for line := range strings.Lines(string(text)) {
+		_, tool, _ := strings.Cut(strings.TrimSpace(line), " ")
+		tools = append(tools, tool)
+	}
+	return tools
+}
+
+// StopAnywhere stops each of the calls before each of its commands, a trial each: at first before the last of the locks that each
+// takes, when all is read and nothing is done, then before the others in some order.
+func StopAnywhere(t testing.TB, share uint64, calls ...Stops) {
+	t.Helper()
+	type trial struct {
+		Stops
+		n int
+	}
+	var trials, others []trial
+	for _, s := range calls {
+		tools := s.commands()
+		locked := false
+		for i, tool := range slices.Backward(tools) {
+			if tool == "flock" && !locked {
+				trials, locked = append(trials, trial{s, i + 1}), true
+			} else {
+				others = append(others, trial{s, i + 1})
+			}
+		}
+	}
+	figures := map[string]float64{"stopped_before_the_lock": 0, "max_commands": float64(len(trials) + len(others))}
+	locks := uint64(len(trials))
+	rand.New(rand.NewPCG(1, 7)).Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	trials = append(trials, others...)
+	proof.Covers(t, len(trials))
+	first, count := proof.Seeds(t, locks+share)
+	for seed := first; seed < first+count; seed++ {
+		at := seed % uint64(len(trials))
+		if !trials[at].Before(trials[at].n) {
+			t.Errorf("seed %d: it came to its end before command %d", seed, trials[at].n)
+		}
+		figures["stopped"]++
+		if at < locks {
+			figures["stopped_before_the_lock"]++
+		}
+	}
+	proof.Figures(t, figures)
 }
 
 // Before stops the call before its nth command, and reports whether it has so many: undisturbed it must be done.
@@ -198,10 +259,14 @@ func (s Stops) Before(n int) bool {
 		}
 		return false
 	}
-	w := Woken{Stopped: at, Where: fmt.Sprintf("%s, stopped before command %d, %s", c.Verb, n, at.Tool), Waited: s.Lock != "" && at.holds(s.Lock)}
-	over := make(chan bool, 1)
+	w := Woken{Stopped: at, Where: fmt.Sprintf("%s, stopped before command %d, %s", c.Verb, n, at.Tool), Waited: at.holds(s.Lock)}
+	over, asked := make(chan bool, 1), s.begun("flock")
 	go func() { over <- s.Meanwhile() }()
-	if !w.Waited {
+	if w.Waited {
+		for len(over) == 0 && s.begun("flock").Equal(asked) { // until it has come so far that it has to wait
+			time.Sleep(time.Millisecond)
+		}
+	} else {
 		w.Did = <-over
 	}
 	if err := syscall.Kill(at.PID, syscall.SIGCONT); err != nil {

@@ -7,18 +7,24 @@ owner() { ls -ldn -- "$1" | awk '{ print $1, $3, $4 }'; }
 dir=$1 name=$2 fence=$3 content=$4 from=$5 to=$6 old=$7 new=$8 token=$9
 cd -P -- "$dir" || exit 86
 file=./$name kept=./$name.astern
-tmp=$kept/tmp-$token
 
 if [ -L "$kept" ]; then echo "$name.astern is a symbolic link" >&2; exit 90; fi
 [ -d "$kept" ] || mkdir -- "$kept" || exit 86
-if [ -L "$kept/lock" ]; then echo "$name.astern/lock is a symbolic link" >&2; exit 90; fi
-if [ -e "$kept/lock" ] && [ ! -f "$kept/lock" ]; then echo "$name.astern/lock is no file" >&2; exit 90; fi
-exec 8>>"$kept/lock" || exit 86
-wait_lock 8 || { head -n 1 "$kept/lock" >&2; exit 83; }
-there=$(sed -n '1s/.*"fence":\([0-9][0-9]*\).*/\1/p' "$kept/lock")
-if [ "${there:-0}" -gt "$fence" ]; then head -n 1 "$kept/lock" >&2; exit 81; fi
+# From here on the folder is what is open, wherever its name may lead: whoever exchanges it for a link has nothing done elsewhere.
+exec 7<"$kept" || exit 86
+opened . 7 "$name.astern"
+[ -e /proc/self/fd/7 ] && kept=/proc/self/fd/7
+lockfile=$kept/lock
+if [ -L "$lockfile" ]; then echo "$name.astern/lock is a symbolic link" >&2; exit 90; fi
+if [ -e "$lockfile" ] && [ ! -f "$lockfile" ]; then echo "$name.astern/lock is no file" >&2; exit 90; fi
+exec 8>>"$lockfile" || exit 86
+opened . 8 "$name.astern/lock"
+[ -e /proc/self/fd/8 ] && lockfile=/proc/self/fd/8
+wait_lock 8 || { head -n 1 "$lockfile" >&2; exit 83; }
+if newer "$fence"; then head -n 1 "$lockfile" >&2; exit 81; fi
 if [ -L "$file" ] || [ ! -f "$file" ]; then exit 85; fi
 
+tmp=$kept/tmp-$token
 trap 'rm -f -- "$tmp-in" "$tmp-old" "$tmp-new" "$tmp-file"' EXIT
 rm -f -- "$kept"/tmp-* # under the lock: of commands that were stopped
 cat >"$tmp-in" || exit 86
@@ -31,15 +37,15 @@ cmp -s "$file" "$tmp-old" || exit 82
 cp -p -- "$file" "$tmp-file" && cat "$tmp-new" >"$tmp-file" && cmp -s "$tmp-file" "$tmp-new" || exit 86
 if [ "$(owner "$file")" != "$(owner "$tmp-file")" ]; then echo "its owner could not be kept" >&2; exit 92; fi
 
-printf '%-511s\n' "$content" 1<>"$kept/lock" || exit 86
+printf '%-511s\n' "$content" 1<>"$lockfile" || exit 86
 touch -r "$file" "$tmp-old" 2>/dev/null
 for one in "old $from" "new $to"; do
 	into=$kept/${one#* }.json
-	if [ -L "$into" ] || [ -d "$into" ]; then echo "$into is no plain file" >&2; exit 90; fi
-	cmp -s "$tmp-${one% *}" "$into" || mv -f -- "$tmp-${one% *}" "$into" || exit 86
+	if [ -L "$into" ] || [ -d "$into" ]; then echo "$name.astern/${one#* }.json is no plain file" >&2; exit 90; fi
+	cmp -s "$tmp-${one% *}" "$into" || rename "$tmp-${one% *}" "$into" || exit 86
 done
 flush "$tmp-file" "$kept/$from.json" "$kept/$to.json" "$kept" || exit 86
 cmp -s "$file" "$kept/$from.json" || exit 82
-mv -f -- "$tmp-file" "$file" || exit 86
+rename "$tmp-file" "$file" || exit 86
 flush .
 echo changed
