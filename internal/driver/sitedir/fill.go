@@ -62,12 +62,15 @@ func (a *actor) fill(ctx context.Context, o *order, into, name string, parts []p
 	return op
 }
 
-// discard removes what was copied and is of no use.
+// discard removes what was copied and is of no use, and says why.
 func (a *actor) discard(ctx context.Context, o *order, into string, op astern.Op) astern.Op {
 	c := script("discard", o.place.root, into, o.call.Token)
 	c.Timeout = lookTimeout
 	if r, err := o.machine.Run(ctx, c); err != nil || r.ExitCode != 0 {
 		op.Hint = strings.TrimPrefix(op.Hint+"; "+into+"/.partial-"+o.call.Token+" is left over: the next step of this kind removes it", "; ")
+	}
+	if overtaken := o.fenced(ctx, ""); overtaken.Code == astern.Conflict {
+		return overtaken // by one that removed the half copy of this one
 	}
 	op.Status = astern.OpFailed
 	return op
@@ -142,8 +145,16 @@ func (a *actor) put(ctx context.Context, o *order) astern.Op {
 		return failed(err)
 	}
 	view := o.call.Text("view")
-	if is, err := a.read(ctx, o.place, servedFolder+"/"+view, ""); err == nil && (same(parts, is) || same(parts[:1], is)) {
-		return o.fenced(ctx, fmt.Sprintf("%s/%s holds %d files", servedFolder, view, len(is.files)))
+	there := func() (folder, bool) {
+		is, err := a.read(ctx, o.place, servedFolder+"/"+view, "")
+		return is, err == nil && (same(parts, is) || same(parts[:1], is))
+	}
+	if is, ok := there(); ok {
+		op := o.fenced(ctx, fmt.Sprintf("%s/%s holds %d files", servedFolder, view, len(is.files)))
+		// An older one that was pruning may have removed it since it was read. From here on none does.
+		if _, ok := there(); ok || op.Status != astern.OpDone {
+			return op
+		}
 	}
 	fit, err := a.fitting(ctx, o, parts)
 	if err != nil {
