@@ -13,6 +13,7 @@ var tasks = []task{
 	{Name: "links-raced", Package: "internal/driver/hostservice", Test: "TestChangesWhileLinksAreSwapped", Trials: 10_000, Chunk: 500},
 	{Name: "claims-raced", Package: "internal/driver/hostservice", Test: "TestClaimsWhileLinksAreSwapped", Trials: 5_000, Chunk: 200},
 	{Name: "looks-raced", Package: "internal/driver/hostservice", Test: "TestLooksWhileLinksAreSwapped", Trials: 20_000, Chunk: 500},
+	{Name: "site-links-raced", Package: "internal/driver/sitedir", Test: "TestChangesWhileLinksAreSwapped", Trials: 300, Chunk: 50}, // of each of six verbs and exchanges
 	{Name: "stopped-site", Package: "internal/driver/sitedir", Test: "TestStoppedIsNeverLate", Trials: 110, Chunk: 22},              // each command
 	{Name: "flags-links-raced", Package: "internal/driver/flags", Test: "TestChangesWhileLinksAreSwapped", Trials: 600, Chunk: 100}, // of each of three exchanges
 	{Name: "stopped-flags", Package: "internal/driver/flags", Test: "TestStoppedIsNeverLate", Trials: 60, Chunk: 20},                // each command

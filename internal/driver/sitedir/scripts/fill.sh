@@ -8,9 +8,10 @@ base=$(cd -P -- "$root" && pwd -P)
 rm -rf -- ./.partial-* # under the lock: those of a newer execution are never among them
 mkdir -- "./.partial-$token" || exit 86
 exec 8>&-
-cd -P -- "./.partial-$token" || exit 86
-source= dir=.
-put() { [ $# -eq 0 ] || cp -p -- "$@" "./$dir/" || exit 87; }
+enter "$root" "$into/.partial-$token"
+source= dir=
+# Each folder is entered on the way to what is put there: none can be exchanged for a link that leads elsewhere.
+put() { [ $# -eq 0 ] || (enter ./ "$dir" make && cp -p -- "$@" ./ || exit 87) || exit; }
 set --
 while IFS= read -r line; do
 	rest=${line#? }
@@ -27,10 +28,8 @@ while IFS= read -r line; do
 		set --
 		case $line in
 		"s "*) source=$rest ;;
-		"d "*)
-			dir=$rest
-			mkdir -p -- "./$dir" || exit 87
-			;;
+		"d .") dir= ;;
+		"d "*) dir=$rest ;;
 		*) exit 64 ;;
 		esac
 		;;
