@@ -24,9 +24,9 @@ type Stopper struct {
 	folder string
 }
 
-// stopTools are all that the scripts which change something run, one after the other (of two in one pipe either may be the first). Waiting is not among them: who watches
-// over a command's output waits beside the script, and the count would be another each time.
-var stopTools = []string{"flock", "sed", "head", "readlink", "rm", "ln", "mv", "cp", "cmp", "mkdir", "touch", "sync", "tar", "cat", "tail"}
+// stopTools are all that the scripts which change something run, one after the other (of two in one pipe either may be the first).
+// Waiting is not among them: who watches over a command's output waits beside the script, and the count would be another each time.
+var stopTools = []string{"flock", "sed", "head", "find", "readlink", "rm", "ln", "mv", "cp", "cmp", "mkdir", "touch", "sync", "tar", "cat", "tail"}
 
 // NewStopper stops nothing yet.
 func NewStopper(t testing.TB) *Stopper {
@@ -38,25 +38,26 @@ func NewStopper(t testing.TB) *Stopper {
 		if err != nil {
 			t.Fatal(err)
 		}
-		note := ":"
-		if tool == "sed" { // reads the fence
-			note = "date +%s%N"
+		run := `exec "$real" "$@"`
+		if tool == "sync" { // the last before the shell itself reads the fence for the last time
+			run = `PATH=$path; "$real" "$@"; code=$?; date +%s%N >"$folder/synced"; exit $code`
 		}
 		text := fmt.Sprintf(`#!/bin/sh
-cd_was=$PATH; PATH=%q
-if [ -e %[2]q/at ]; then
-	echo $$ %[3]s >>%[2]q/calls
-	n=$(sed -n "/^$$ /=" %[2]q/calls)
-	if [ "$n" = "$(cat %[2]q/at 2>/dev/null)" ]; then
-		rm %[2]q/at
-		echo $$ %[3]s >%[2]q/new && mv %[2]q/new %[2]q/stopped
+path=%q folder=%q tool=%s real=%q was=$PATH
+PATH=$path
+if [ -e "$folder/at" ]; then
+	echo $$ $tool >>"$folder/calls"
+	n=$(sed -n "/^$$ /=" "$folder/calls")
+	if [ "$n" = "$(cat "$folder/at" 2>/dev/null)" ]; then
+		rm "$folder/at"
+		echo $$ $tool >"$folder/new" && mv "$folder/new" "$folder/stopped"
 		kill -STOP $$
 	fi
 fi
-%[5]s >%[2]q/last-%[3]s
-PATH=$cd_was
-exec %[4]q "$@"
-`, path, s.folder, tool, real, note)
+echo >"$folder/last-$tool"
+PATH=$was
+%s
+`, path, s.folder, tool, real, run)
 		if err := os.WriteFile(filepath.Join(s.folder, tool), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -104,10 +105,10 @@ func (s *Stopper) Await(ended <-chan astern.Op) (at Stopped, op astern.Op, ok bo
 	}
 }
 
-// Asked returns when a fence was last read, in nanoseconds.
-func (s *Stopper) Asked() int64 {
+// Synced returns when a script last had written through to the disk what it noted, in nanoseconds.
+func (s *Stopper) Synced() int64 {
 	s.Helper()
-	text, err := os.ReadFile(filepath.Join(s.folder, "last-sed"))
+	text, err := os.ReadFile(filepath.Join(s.folder, "synced"))
 	if err != nil {
 		s.Fatal(err)
 	}

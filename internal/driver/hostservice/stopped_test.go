@@ -151,8 +151,8 @@ func TestStoppedCopyIsNeverLate(t *testing.T) {
 	proof.Figures(t, map[string]float64{"copy_stopped_at": float64(n), "copy_overwrote": 0, "live_releases_removed": 0})
 }
 
-// The verbs with a window: how long after the last question about the fence the command begins. The time in which the two
-// processes are made that tell it is counted as well.
+// The verbs with a window: how long after the last question about the fence the command begins. The shell itself asks, so it is
+// counted from the end of what it ran before that, and the time in which the processes are made that tell it is counted as well.
 func TestWindowIsMeasured(t *testing.T) {
 	_, count := proof.Seeds(t, 5)
 	l := newLab(t, nil)
@@ -173,7 +173,7 @@ func TestWindowIsMeasured(t *testing.T) {
 			if op := l.driver.Actor.Start(t.Context(), l.before(c)); op.Status == astern.OpFailed {
 				t.Fatalf("%s: %+v", verb, op)
 			}
-			from := s.Asked()
+			from := s.Synced()
 			to, err := strconv.ParseInt(strings.TrimSpace(l.read("now.log")), 10, 64)
 			if err != nil || to < from {
 				t.Fatalf("%s: asked at %d, began at %q", verb, from, l.read("now.log"))
@@ -209,7 +209,7 @@ func TestStoppedCommandLooksAgain(t *testing.T) {
 	l.stops(drain, func() { fence += 10; os.Remove(ran); l.link("links/a", "v2") }, newer,
 		func(w drivertest.Woken) {
 			where, name, op := w.Where, w.Tool, w.Op
-			if !w.Overtaken() || name != "flock" && name != "sed" && name != "sync" {
+			if !w.Overtaken() || name != "flock" && name != "sync" {
 				return
 			}
 			_, err := os.Stat(ran)
