@@ -148,18 +148,6 @@ func (d Disk) Leave(left Usage) {
 // Plenty leaves plenty.
 var Plenty = Usage{Pages: -1, Files: -1}
 
-// Points are the points at which a disk is full on the way to what takes that much: every page, and every file.
-func Points(takes Usage) []Usage {
-	var out []Usage
-	for n := range takes.Pages {
-		out = append(out, Usage{Pages: n, Files: -1})
-	}
-	for n := range takes.Files {
-		out = append(out, Usage{Pages: -1, Files: n})
-	}
-	return out
-}
-
 // And adds up.
 func (u Usage) And(more Usage) Usage {
 	return Usage{Pages: u.Pages + more.Pages, Files: u.Files + more.Files}

@@ -1,7 +1,6 @@
 package flags
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/drivertest"
-	"github.com/astern-dev/astern/internal/proof"
 )
 
 // TestFullAnywhere lets the disk of a flag file be full at each page and each file in turn that its first change takes there.
@@ -19,31 +17,13 @@ func TestFullAnywhere(t *testing.T) {
 	}
 	undisturbed := newFull(t)
 	undisturbed.whole(t, drivertest.Plenty)
-	points := drivertest.Points(undisturbed.disk.Takes.And(working))
-	proof.Covers(t, len(points))
-	figures := map[string]float64{"max_points": float64(len(points))}
-	first, count := proof.Seeds(t, 6)
-	for seed := first; seed < first+count; seed++ {
-		at := points[seed*7919%uint64(len(points))]
-		t.Run(fmt.Sprintf("%d_pages_%d_files", at.Pages, at.Files), func(t *testing.T) {
-			f := newFull(t)
-			f.whole(t, at)
-			switch {
-			case f.disk.Failed != "":
-				figures["full"]++
-			case at.Pages == 0 || at.Files == 0:
-				t.Errorf("it did not fail with %+v left", at)
-			}
-		})
-		figures["trials"]++
-	}
-	t.Run("enough", func(t *testing.T) {
+	takes := undisturbed.disk.Takes.And(working)
+	all := drivertest.FullAnywhere{Points: drivertest.Points("", takes, takes), Share: 6, Always: []drivertest.Point{{Left: takes, Enough: true}}}
+	all.Try(t, func(t *testing.T, p drivertest.Point, _ map[string]float64) string {
 		f := newFull(t)
-		if f.whole(t, undisturbed.disk.Takes.And(working)); f.disk.Failed != "" {
-			t.Errorf("it failed with what it takes")
-		}
+		f.whole(t, p.Left)
+		return f.disk.Failed
 	})
-	proof.Figures(t, figures)
 }
 
 // working is what a change takes for a moment beside what it leaves: what arrived, and the two states in it.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/drivertest"
-	"github.com/astern-dev/astern/internal/proof"
 )
 
 // TestFullAnywhere lets the disk of the release root be full at each page and each file in turn that a claim, a copy, the
@@ -23,25 +22,18 @@ func TestFullAnywhere(t *testing.T) {
 	undisturbed := newFull(t)
 	undisturbed.whole(drivertest.Plenty)
 	takes := undisturbed.disk.Takes
-	points := append(drivertest.Points(takes), takes)
-	proof.Covers(t, len(points))
-	figures := map[string]float64{"max_pages_taken": float64(takes.Pages), "max_files_taken": float64(takes.Files)}
 	// With a page left a copy that failed did not say to look at the disk; with four, half a note of a swap spoiled the next.
-	for _, seed := range proof.Again(t, 1, 1, 4) {
-		at := points[seed%uint64(len(points))]
-		t.Run(fmt.Sprintf("%d_pages_%d_files", at.Pages, at.Files), func(t *testing.T) {
-			f := newFull(t)
-			f.whole(at)
-			if failed := f.disk.Failed; (at == takes) != (failed == "") {
-				t.Errorf("with %+v of %+v left it failed at %q", at, takes, failed)
-			}
-			if verb, _, _ := strings.Cut(f.disk.Failed, " "); verb != "" {
-				figures["full_at_"+verb]++
-			}
-		})
-		figures["trials"]++
-	}
-	proof.Figures(t, figures)
+	once := []drivertest.Point{{Left: drivertest.Usage{Pages: 1, Files: -1}}, {Left: drivertest.Usage{Pages: 4, Files: -1}}}
+	all := drivertest.FullAnywhere{Points: drivertest.Points("", takes, takes), Exact: true, Share: 1, Always: once}
+	all.Try(t, func(t *testing.T, p drivertest.Point, figures map[string]float64) string {
+		figures["max_pages_taken"], figures["max_files_taken"] = float64(takes.Pages), float64(takes.Files)
+		f := newFull(t)
+		f.whole(p.Left)
+		if verb, _, _ := strings.Cut(f.disk.Failed, " "); verb != "" {
+			figures["full_at_"+verb]++
+		}
+		return f.disk.Failed
+	})
 }
 
 // full is what is done in a release root on a disk that runs full on the way.

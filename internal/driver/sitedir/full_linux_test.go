@@ -10,7 +10,6 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/drivertest"
-	"github.com/astern-dev/astern/internal/proof"
 )
 
 // TestFullAnywhere lets the disk of a site be full at each page and each file in turn that a rollback takes there, and one of
@@ -19,46 +18,27 @@ func TestFullAnywhere(t *testing.T) {
 	if !drivertest.OwnMounts(t) {
 		return
 	}
-	type trial struct {
-		pick   bool
-		at     drivertest.Usage
-		enough bool
-	}
-	var trials []trial
-	for _, pick := range []bool{false, true} {
-		undisturbed := newFull(t, pick)
+	const pick = "pick"
+	var points []drivertest.Point
+	for _, what := range []string{"rollback", pick} {
+		undisturbed := newFull(t, what == pick)
 		undisturbed.whole(drivertest.Plenty)
 		// The new link is a file more for a moment; what is kept for open pages is left out while there is not room for much more.
 		takes := undisturbed.disk.Takes.And(drivertest.Usage{Files: 1})
-		for _, at := range drivertest.Points(takes) {
-			trials = append(trials, trial{pick, at, false})
+		points = append(points, drivertest.Points(what, takes, takes.And(drivertest.Usage{Pages: slackBytes / 4096, Files: slackFiles}))...)
+	}
+	all := drivertest.FullAnywhere{Points: points, Share: 2}
+	all.Try(t, func(t *testing.T, p drivertest.Point, figures map[string]float64) string {
+		f := newFull(t, p.What == pick)
+		f.whole(p.Left)
+		if f.dropped {
+			figures["kept_nothing_for_open_pages"]++
 		}
-		trials = append(trials, trial{pick, takes.And(drivertest.Usage{Pages: slackBytes / 4096, Files: slackFiles}), true})
-	}
-	proof.Covers(t, len(trials))
-	figures := map[string]float64{"max_points": float64(len(trials))}
-	first, count := proof.Seeds(t, 2)
-	for seed := first; seed < first+count; seed++ {
-		c := trials[seed*7919%uint64(len(trials))] // the share is of all kinds
-		t.Run(fmt.Sprintf("pick_%t_%d_pages_%d_files", c.pick, c.at.Pages, c.at.Files), func(t *testing.T) {
-			f := newFull(t, c.pick)
-			f.whole(c.at)
-			if failed := f.disk.Failed; c.enough != (failed == "" && !f.dropped) {
-				t.Errorf("with %+v left it failed at %q, and dropped what is kept for open pages: %t", c.at, failed, f.dropped)
-			}
-			if f.dropped {
-				figures["kept_nothing_for_open_pages"]++
-			}
-			switch {
-			case f.disk.Failed != "":
-				figures["full"]++
-			case c.at.Pages == 0 || c.at.Files == 0: // to keep nothing for open pages is not enough there
-				t.Errorf("it did not fail with %+v left", c.at)
-			}
-		})
-		figures["trials"]++
-	}
-	proof.Figures(t, figures)
+		if p.Enough && f.dropped {
+			t.Errorf("with %+v left what is kept for open pages was dropped", p.Left)
+		}
+		return f.disk.Failed
+	})
 }
 
 // full is a way in a site on a disk that runs full meanwhile.
