@@ -14,12 +14,13 @@ var tasks = []task{
 	{Name: "claims-raced", Package: "internal/driver/hostservice", Test: "TestClaimsWhileLinksAreSwapped", Trials: 5_000, Chunk: 200},
 	{Name: "looks-raced", Package: "internal/driver/hostservice", Test: "TestLooksWhileLinksAreSwapped", Trials: 20_000, Chunk: 500},
 	{Name: "site-links-raced", Package: "internal/driver/sitedir", Test: "TestChangesWhileLinksAreSwapped", Trials: 300, Chunk: 50}, // of each of six verbs and exchanges
-	{Name: "stopped-site", Package: "internal/driver/sitedir", Test: "TestStoppedIsNeverLate", Trials: 110, Chunk: 22},              // each command
+	{Name: "stopped-site", Package: "internal/driver/sitedir", Test: "TestStoppedIsNeverLate", Trials: 120, Chunk: 24},              // each command
 	{Name: "flags-links-raced", Package: "internal/driver/flags", Test: "TestChangesWhileLinksAreSwapped", Trials: 600, Chunk: 100}, // of each of three exchanges
 	{Name: "stopped-flags", Package: "internal/driver/flags", Test: "TestStoppedIsNeverLate", Trials: 60, Chunk: 20},                // each command
 	{Name: "full-root", Package: "internal/driver/hostservice", Test: "TestFullAnywhere", Trials: 19, Chunk: 5},                     // each page and file that it takes
 	{Name: "full-site", Package: "internal/driver/sitedir", Test: "TestFullAnywhere", Trials: 170, Chunk: 34},                       // the same
-	{Name: "full-flags", Package: "internal/driver/flags", Test: "TestFullAnywhere", Trials: 17, Chunk: 17},                         // the same
+	{Name: "full-flags", Package: "internal/driver/flags", Test: "TestFullAnywhere", Trials: 18, Chunk: 18},                         // the same
+	{Name: "full-audit", Package: "internal/audit", Test: "TestFullAnywhere", Trials: 27, Chunk: 27},                                // the same
 	{Name: "loud-commands", Package: "internal/driver/hostservice", Test: "TestGigabytes", Trials: 1024, Chunk: 1024},               // megabytes of each command
 	{Name: "loud-checks", Package: "internal/check", Test: "TestGigabytes", Trials: 1024, Chunk: 1024},                              // the same
 	{Name: "simulation", Package: "internal/engine", Test: "TestSimulation", Trials: 900_000, Chunk: 10_000},
