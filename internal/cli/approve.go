@@ -100,8 +100,5 @@ func (s *session) signWord(ctx context.Context, a *app.App, doc []byte, verdict 
 	if err != nil || f.out == "" || f.dryRun {
 		return word, err
 	}
-	if err := writeFile(f.out+signatureEnds, word.Signature, 0o600); err != nil {
-		return word, err
-	}
-	return word, writeFile(f.out, word.Document, 0o600)
+	return word, writeFiles(0o600, written{f.out + signatureEnds, word.Signature}, written{f.out, word.Document})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,20 +108,58 @@ func text(w io.Writer, lines ...string) error {
 }
 
 // writeFile writes a file as a whole or not at all, for its owner alone.
-func writeFile(name string, content []byte, mode os.FileMode) (err error) {
-	fail := func(err error) error {
-		return &astern.Error{Code: astern.Invalid, Doing: "writing " + name, Cause: err, Hint: "nothing was written; choose another place"}
+func writeFile(name string, content []byte, mode os.FileMode) error {
+	return writeFiles(mode, written{name, content})
+}
+
+// written is a file that is written together with others; without content it is taken away.
+type written struct {
+	name    string
+	content []byte
+}
+
+// writeFiles writes files in their order, each as a whole, and none of them where one finds no room.
+func writeFiles(mode os.FileMode, all ...written) error {
+	fail := func(w written, err error) error {
+		return &astern.Error{Code: astern.Invalid, Doing: "writing " + w.name, Cause: err, Hint: "nothing was written; choose another place"}
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".astern-*")
-	if err != nil {
-		return fail(err)
-	}
+	beside := make([]string, len(all))
 	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // the first error says more
+		for _, name := range beside {
+			if name != "" {
+				_ = os.Remove(name) // the first error says more
+			}
 		}
 	}()
-	_, err = f.Write(content)
+	for i, w := range all {
+		if w.content == nil {
+			continue
+		}
+		var err error
+		if beside[i], err = writeBeside(w, mode); err != nil {
+			return fail(w, err)
+		}
+	}
+	for i, w := range all {
+		if w.content == nil {
+			if err := os.Remove(w.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fail(w, err)
+			}
+		} else if err := os.Rename(beside[i], w.name); err != nil {
+			return fail(w, err)
+		}
+		beside[i] = ""
+	}
+	return nil
+}
+
+// writeBeside writes a file under another name, which it returns also where it is to be removed again.
+func writeBeside(w written, mode os.FileMode) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(w.name), ".astern-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(w.content)
 	if err == nil {
 		err = f.Chmod(mode)
 	}
@@ -130,11 +169,5 @@ func writeFile(name string, content []byte, mode os.FileMode) (err error) {
 	if e := f.Close(); err == nil {
 		err = e
 	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return fail(err)
-	}
-	return nil
+	return f.Name(), err
 }

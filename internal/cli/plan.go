@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -236,24 +234,20 @@ func (s *session) keep(ctx context.Context, p app.Planned) {
 	}
 }
 
-// writePlan writes the plan file, signed where that is asked for, and says so. An older signature is taken away first: it
-// is another plan's.
+// writePlan writes the plan file, signed where that is asked for, and says so. An older signature is taken away: it is
+// another plan's.
 func (s *session) writePlan(ctx context.Context, p app.Planned, file string, sign func([]byte) ([]byte, error)) error {
 	sig, err := sign(p.Doc)
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(file + signatureEnds); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return astern.Errorf(astern.Invalid, "taking away the older signature: %w", err).WithHint("nothing was written; choose another place")
-	}
 	s.keep(ctx, p)
-	if err := writeFile(file, p.Doc, 0o600); err != nil {
-		return err
-	}
+	all := []written{{name: file + signatureEnds}, {file, p.Doc}}
 	if sig != nil {
-		if err := writeFile(file+signatureEnds, sig, 0o600); err != nil {
-			return err
-		}
+		all = append(all, written{file + signatureEnds, sig})
+	}
+	if err := writeFiles(0o600, all...); err != nil {
+		return err
 	}
 	return s.say(done{What: fmt.Sprintf("%s: written to %s, hash %s", view.PlanTitle(p.Plan), file, p.Hash), Plan: p.Hash, File: file,
 		Next: planNext(p, file)})
