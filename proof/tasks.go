@@ -44,6 +44,7 @@ var tasks = []task{
 	{Name: "hostile-config", Package: "internal/config", Test: "TestMutatedDocuments", Trials: 100_000, Chunk: 10_000},
 	{Name: "flag-files", Package: "internal/driver/flags", Test: "TestConformsAsPublished", Trials: 50_000, Chunk: 2_000},
 	{Name: "tampering", Package: "internal/planner", Test: "TestTampering", Trials: 1_000, Chunk: 25},
+	{Name: "tampering-large", Package: "internal/planner", Test: "TestTamperingLarge", Trials: 1_000, Chunk: 40}, // thousandths of one plan
 	{Name: "injection", Package: "internal/driver/hostservice", Test: "TestInjection", Trials: 5_000, Chunk: 80},
 	{Name: "injection-host", Package: "internal/driver/hostservice", Test: "TestHostileTexts", Trials: 10_000, Chunk: 500},
 	{Name: "injection-site", Package: "internal/driver/sitedir", Test: "TestHostileTexts", Trials: 10_000, Chunk: 500},

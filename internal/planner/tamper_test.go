@@ -25,13 +25,28 @@ func TestTampering(t *testing.T) {
 	first, count := proof.Seeds(t, 2)
 	w := &tamperer{t: t}
 	for seed := first; seed < first+count && !t.Failed(); seed++ {
-		w.trial(seed)
-		if t.Failed() {
-			t.Logf("repeat it: ASTERN_PROOF_FIRST=%d ASTERN_PROOF_COUNT=1 go test -run '^TestTampering$' ./internal/planner", seed)
-		}
+		w.trial(planOf(t, seed), seed, 0, 1)
 	}
-	proof.Figures(t, map[string]float64{"bytes": float64(w.bytes), "fields": float64(w.fields),
-		"files_refused": float64(w.files), "resealed_with_another_hash": float64(w.resealed)})
+	w.figures()
+}
+
+// largeParts is in how many parts each byte and field of the largest plan is changed: a part is each so many-th of them.
+const largeParts = 1_000
+
+// TestTamperingLarge does the same to the largest plan that planfile keeps, that of a fleet. A trial is one part of it.
+func TestTamperingLarge(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../planfile/testdata/plans/" + largePlan)
+	if err != nil || len(doc) < 100_000 {
+		t.Fatalf("the largest plan has %d bytes: %v", len(doc), err)
+	}
+	proof.Covers(t, largeParts)
+	first, count := proof.Seeds(t, 1)
+	w := &tamperer{t: t}
+	for part := first; part < first+count && !t.Failed(); part++ {
+		w.trial(doc, part, int(part), largeParts)
+	}
+	w.figures()
 }
 
 // requests draws what random people ask of random systems.
@@ -39,6 +54,9 @@ var requests = rapid.Custom(func(t *rapid.T) planner.Request {
 	_, r := drawRequest(t)
 	return r
 })
+
+// largePlan is the one that planfile keeps whose size asks for many parts.
+const largePlan = "fleet.json"
 
 // smallPlan is how large a random plan is at most, in bytes. Those that planfile keeps are larger.
 const smallPlan = 4 << 10
@@ -52,7 +70,7 @@ func planOf(t *testing.T, seed uint64) []byte {
 		t.Fatalf("the plans of planfile: %d, %v", len(files), err)
 	}
 	// Seed 0 is a random one, so that a small share has both.
-	if k := int(seed) - 1; k >= 0 && k < len(files) {
+	if k := int(seed) - 1; k >= 0 && k < len(files) && filepath.Base(files[k]) != largePlan {
 		doc, err := os.ReadFile(files[k])
 		if err != nil {
 			t.Fatal(err)
@@ -83,21 +101,21 @@ type tamperer struct {
 	bytes, fields, files, resealed int
 }
 
-// everyByte is the size up to which each byte and field of a plan is changed; of a larger one each hundredth.
-const everyByte = 32 << 10
+// figures reports what was changed.
+func (w *tamperer) figures() {
+	w.t.Helper()
+	proof.Figures(w.t, map[string]float64{"bytes": float64(w.bytes), "fields": float64(w.fields),
+		"files_refused": float64(w.files), "resealed_with_another_hash": float64(w.resealed)})
+}
 
-func (w *tamperer) trial(seed uint64) {
-	w.rnd = rand.New(rand.NewPCG(seed, 0x7a3))
-	w.doc = planOf(w.t, seed)
+// trial changes each step-th byte and field of a plan, beginning with the part-th.
+func (w *tamperer) trial(doc []byte, seed uint64, part, step int) {
+	w.rnd, w.doc = rand.New(rand.NewPCG(seed, 0x7a3)), doc
 	var err error
 	if _, w.hash, err = planfile.Decode(w.doc); err != nil {
 		w.t.Fatalf("the plan of seed %d itself is refused: %v", seed, err)
 	}
-	step := 1
-	if len(w.doc) > everyByte {
-		step = 100
-	}
-	for i := 0; i < len(w.doc) && !w.t.Failed(); i += step {
+	for i := part; i < len(w.doc) && !w.t.Failed(); i += step {
 		w.bytes++
 		w.byte(i)
 	}
@@ -106,9 +124,12 @@ func (w *tamperer) trial(seed uint64) {
 	if end := collect(w.doc, 0, &spots); end != len(w.doc) {
 		w.t.Fatalf("the walk through the plan ended at byte %d of %d", end, len(w.doc))
 	}
-	for k := 0; k < len(spots) && !w.t.Failed(); k += step {
+	for k := part; k < len(spots) && !w.t.Failed(); k += step {
 		w.fields++
 		w.field(spots[k])
+	}
+	if w.t.Failed() {
+		w.t.Logf("repeat it: ASTERN_PROOF_FIRST=%d ASTERN_PROOF_COUNT=1 go test -run '^%s$' ./internal/planner", seed, w.t.Name())
 	}
 }
 
