@@ -22,6 +22,7 @@ var tasks = []task{
 	{Name: "full-flags", Package: "internal/driver/flags", Test: "TestFullAnywhere", Trials: 18, Chunk: 18},                         // the same
 	{Name: "full-audit", Package: "internal/audit", Test: "TestFullAnywhere", Trials: 27, Chunk: 27},                                // the same
 	{Name: "full-out", Package: "cmd/astern", Test: "TestFullOut", Trials: 16, Chunk: 16},                                           // the same
+	{Name: "full-state", Package: "cmd/astern", Test: "TestFullState", Trials: 240, Chunk: 40},                                      // the same
 	{Name: "loud-commands", Package: "internal/driver/hostservice", Test: "TestGigabytes", Trials: 1024, Chunk: 1024},               // megabytes of each command
 	{Name: "loud-checks", Package: "internal/check", Test: "TestGigabytes", Trials: 1024, Chunk: 1024},                              // the same
 	{Name: "simulation", Package: "internal/engine", Test: "TestSimulation", Trials: 900_000, Chunk: 10_000},

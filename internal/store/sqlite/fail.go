@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
+	"golang.org/x/sys/unix"
 
 	"github.com/astern-dev/astern"
 )
@@ -31,7 +32,7 @@ func failure(folder, doing string, err error) error {
 		e.Code, e.Hint = astern.Interrupted, "nothing was written"
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Hint = astern.Unavailable, "nothing was written; try again"
-	case full(err):
+	case full(err), (errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.IOERR)) && outOfRoom(folder):
 		e.Hint = "the disk that holds " + folder + " is full or at its quota: free space there, then run the command again"
 	case errors.Is(err, sqlite3.NOTADB):
 		return notDatabase(path, doing)
@@ -57,6 +58,19 @@ func failure(folder, doing string, err error) error {
 func full(err error) bool {
 	return errors.Is(err, sqlite3.FULL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) ||
 		errors.Is(err, syscall.EFBIG)
+}
+
+// A state folder that begins takes some hundred kilobytes and a dozen files. Below that a disk counts as full.
+const leastBytes, leastFiles = 512 << 10, 16
+
+// outOfRoom reports whether the disk of a folder that may be written to has next to no room. Of a file that can't be made, or not
+// made longer, SQLite does not say why, and what it had made of it until then is gone by now.
+func outOfRoom(folder string) bool {
+	var disk unix.Statfs_t
+	if unix.Access(folder, unix.W_OK) != nil || unix.Statfs(folder, &disk) != nil {
+		return false
+	}
+	return disk.Bavail*uint64(disk.Bsize) < leastBytes || disk.Files > 0 && disk.Ffree < leastFiles
 }
 
 func notDatabase(path, doing string) error {

@@ -243,7 +243,9 @@ func (m medium) create(ctx context.Context, folder string) error {
 		err = m.link(temp, path)
 	}
 	if err != nil {
-		os.Remove(temp) // as far as it was made
+		for _, suffix := range []string{"", "-wal", "-shm"} { // as far as it was made: a full disk has no room for what is left
+			_ = os.Remove(temp + suffix) // the first error says more
+		}
 		if there, _ := exists(path); there {
 			return nil // another process was faster
 		}
