@@ -2,7 +2,8 @@
 # Makes sure that what the tests and the build use is there, and says what it does.
 #   need.sh go       the Go toolchain that go.mod asks for; never installed, only looked for
 #   need.sh lab      also moto 5.2, which astern lab runs: on PATH, or installed into build/moto by uv or pip
-#   need.sh tests    also that, and gcc, git, python3, sshd and prometheus: installed by apt-get when root on a Debian-like machine, else named
+#   need.sh tests    also that, and gcc, git, python3, sshd and prometheus: installed by apt-get when root on a Debian-like machine, else named;
+#                    and whether this login may mount disks of its own
 # Exits 1 when something is missing that can't be done without. Under CI=true everything is needed: a test that is
 # skipped for want of a program would look like one that passed.
 set -euo pipefail
@@ -95,10 +96,25 @@ need_tests() {
 	say "tests that need them are skipped"
 }
 
+# Tests fill small disks that they mount in namespaces of their own. A kernel without any has nothing to allow.
+need_mounts() {
+	[ -e /proc/self/ns/user ] || return 0
+	! unshare -Urm mount -t tmpfs none . 2>/dev/null || return 0
+	say "this login may not mount disks of its own (unshare -Urm mount -t tmpfs none .), so full disks can't be tried"
+	say "allow it: sysctl user.max_user_namespaces=10000, and where there are these kernel.unprivileged_userns_clone=1 and"
+	say "kernel.apparmor_restrict_unprivileged_userns=0; in a container --security-opt seccomp=unconfined --cap-add SYS_ADMIN"
+	if [ "${CI:-}" = true ]; then
+		say "CI=true: nothing may be skipped for want of it"
+		exit 1
+	fi
+	say "tests that need it are skipped"
+}
+
 need_go
 case "${1:-go}" in
 tests)
 	need_tests
+	need_mounts
 	if ! (need_lab); then
 		[ "${CI:-}" != true ] || exit 1
 		say "tests of the lab are skipped"
