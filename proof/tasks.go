@@ -42,6 +42,9 @@ var tasks = []task{
 	{Name: "damaged-state", Package: "internal/store/sqlite", Test: "TestDamagedState", Trials: 5_000, Chunk: 250}, // each damages in seven ways
 	{Name: "failing-disk", Package: "internal/store/sqlite", Test: "TestEngineOnFailingDisk", Trials: 20_000, Chunk: 1_000},
 	{Name: "slow-disk", Package: "internal/store/sqlite", Test: "TestSlowDisk", Trials: 600, Chunk: 120},
+	{Name: "models-journal", Package: "internal/store/sqlite", Test: "TestModelOfJournalAndLeases", Trials: 100_000, Chunk: 4_000},
+	{Name: "models-targets", Package: "internal/ledger", Test: "TestModelOfTargets", Trials: 100_000, Chunk: 25_000},
+	{Name: "models-hash", Package: "internal/planfile", Test: "TestModelHash", Trials: 100_000, Chunk: 10_000},
 	{Name: "hostile-config", Package: "internal/config", Test: "TestMutatedDocuments", Trials: 100_000, Chunk: 10_000},
 	{Name: "flag-files", Package: "internal/driver/flags", Test: "TestConformsAsPublished", Trials: 50_000, Chunk: 2_000},
 	{Name: "tampering", Package: "internal/planner", Test: "TestTampering", Trials: 1_000, Chunk: 25},

@@ -9,13 +9,16 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/ledger"
+	"github.com/astern-dev/astern/internal/proof"
 	"github.com/astern-dev/astern/internal/readiness"
 )
 
 // TestModelOfTargets holds the folded ledger, and which revisions are ways back, against the model on random events.
 func TestModelOfTargets(t *testing.T) {
 	found := 0
+	ran := proof.Runs(t)
 	rapid.Check(t, func(t *rapid.T) {
+		ran()
 		start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 		kinds := []astern.EventKind{astern.EventDeployed, astern.EventDeployed, astern.EventImported, astern.EventKnownGood, astern.EventKnownGood,
 			astern.EventLatched, astern.EventReleased, astern.EventSeen}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/planfile"
+	"github.com/astern-dev/astern/internal/proof"
 )
 
 // TestModelHash holds id and hash against the model: on random plans and on those of the incidents.
@@ -22,7 +23,9 @@ func TestModelHash(t *testing.T) {
 	for _, p := range []astern.Plan{ecsPlan(), dynamodbPlan(), fleetPlan(), regionPlan(), stackPlan()} {
 		compare(t, p)
 	}
+	ran := proof.Runs(t)
 	rapid.Check(t, func(r *rapid.T) {
+		ran()
 		p := anyPlan(r)
 		p.Estimate.HighSeconds = rapid.Float64Range(0, 1e-4).Draw(r, "high")
 		compare(r, p)

@@ -4,6 +4,7 @@ package proof
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
 	"strconv"
 	"testing"
@@ -46,6 +47,33 @@ func Covers(t testing.TB, cases int) {
 	if all := variable(t, TrialsVariable, uint64(cases)); all < uint64(cases) {
 		t.Errorf("there are %d cases, and the proof makes %d trials: raise them in proof/tasks.go", cases, all)
 	}
+}
+
+// Runs has rapid make as many runs in this test as the runner asks for, from a seed that no other chunk comes to; where nobody asks, as
+// many as it makes by itself. What it returns is to be called in each run. The test fails when there were fewer: rapid stops
+// where the test's time is nearly over, and says nothing.
+func Runs(t testing.TB) (ran func()) {
+	t.Helper()
+	var asked, runs uint64
+	if os.Getenv(CountVariable) != "" {
+		var first uint64
+		first, asked = Seeds(t, 0)
+		// The n-th run has a seed that is n(n+1)/2 beyond that of the first.
+		for name, value := range map[string]uint64{"rapid.checks": asked, "rapid.seed": (first + 1) << 32} {
+			before := flag.Lookup(name).Value.String()
+			if err := flag.Set(name, strconv.FormatUint(value, 10)); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = flag.Set(name, before) }) // it was taken once
+		}
+	}
+	t.Cleanup(func() {
+		if runs < asked && !t.Failed() {
+			t.Errorf("%d runs of %d were made", runs, asked)
+		}
+		Figures(t, map[string]float64{"runs": float64(runs)})
+	})
+	return func() { runs++ }
 }
 
 func variable(t testing.TB, name string, otherwise uint64) uint64 {

@@ -19,7 +19,7 @@ import (
 // TestDamagedState damages a state folder at random and opens it in both ways. Whoever opens it must get a clear error, and
 // find no file changed, or read what was there.
 func TestDamagedState(t *testing.T) {
-	t.Setenv("TMPDIR", quickFolder())
+	t.Setenv("TMPDIR", QuickFolder())
 	first, count := proof.Seeds(t, 15)
 	clean, unmerged, foreign := damagedOriginals(t)
 	figures := map[string]float64{}

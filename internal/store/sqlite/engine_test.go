@@ -82,7 +82,7 @@ func engineLife(ctx context.Context, folder string, m medium, e *effects) (aster
 // TestEngineOnFailingDisk carries a plan out with the real engine while commits fail and the power is cut, again and again,
 // until it ends. No effect may be without its intent in what the disk kept, none may happen twice, and none be forgotten.
 func TestEngineOnFailingDisk(t *testing.T) {
-	t.Setenv("TMPDIR", quickFolder())
+	t.Setenv("TMPDIR", QuickFolder())
 	first, count := proof.Seeds(t, 40)
 	figures := map[string]float64{}
 	for seed := first; seed < first+count; seed++ {

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -9,16 +10,23 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/proof"
 	"github.com/astern-dev/astern/internal/store/sqlite"
 )
 
 // TestModelOfJournalAndLeases holds the store against the model: the same random calls to both, the same answers.
 func TestModelOfJournalAndLeases(t *testing.T) {
-	folder := t.TempDir()
-	runs := 0
+	t.Setenv("TMPDIR", sqlite.QuickFolder())
+	base := t.TempDir()
+	ran := proof.Runs(t)
 	rapid.Check(t, func(r *rapid.T) {
-		runs++
-		s, err := sqlite.Open(t.Context(), fmt.Sprintf("%s/%d", folder, runs))
+		ran()
+		folder, err := os.MkdirTemp(base, "")
+		if err != nil {
+			r.Fatal(err)
+		}
+		defer os.RemoveAll(folder) // a hundred thousand of them are much
+		s, err := sqlite.Open(t.Context(), folder)
 		if err != nil {
 			r.Fatal(err)
 		}

@@ -24,7 +24,7 @@ import (
 // full for a while; then the power is cut at a random call, and what the cut left must be a sound store which holds what
 // was acknowledged, and of what was not acknowledged all or nothing.
 func TestPowerCuts(t *testing.T) {
-	t.Setenv("TMPDIR", quickFolder())
+	t.Setenv("TMPDIR", QuickFolder())
 	figures := map[string]float64{}
 	// 181: opening anew after a failed commit left neither what was acknowledged nor what had failed. 6917: what the next one read from
 	// the page cache was not on the disk.
@@ -53,7 +53,7 @@ const cutsInTrial = 4
 
 func powerCuts(t *testing.T, seed uint64, count map[string]float64) {
 	random := rand.New(rand.NewPCG(seed, 1))
-	base, err := os.MkdirTemp(quickFolder(), "astern-power-")
+	base, err := os.MkdirTemp(QuickFolder(), "astern-power-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +89,8 @@ func powerCuts(t *testing.T, seed uint64, count map[string]float64) {
 	}
 }
 
-// quickFolder is where files cost the least; the disks of these tests are not what they are on.
-func quickFolder() string {
+// QuickFolder is where files cost the least; the disks of these tests are not what they are on.
+func QuickFolder() string {
 	const memory = "/dev/shm"
 	if info, err := os.Stat(memory); err == nil && info.IsDir() {
 		return memory

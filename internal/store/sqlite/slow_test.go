@@ -61,7 +61,7 @@ func (d *disk) durable() string {
 // own on the same files) pauses, resumes and cancels it. Nobody gets a busy error, nothing begins without its intent on
 // the disk, and what was said is obeyed at the next step within a second beyond the syncs that are under way.
 func TestSlowDisk(t *testing.T) {
-	t.Setenv("TMPDIR", quickFolder())
+	t.Setenv("TMPDIR", QuickFolder())
 	first, count := proof.Seeds(t, 12)
 	for seed := first; seed < first+count; seed++ {
 		folder := t.TempDir()
