@@ -18,7 +18,7 @@ var tasks = []task{
 	{Name: "flags-links-raced", Package: "internal/driver/flags", Test: "TestChangesWhileLinksAreSwapped", Trials: 600, Chunk: 100}, // of each of three exchanges
 	{Name: "stopped-flags", Package: "internal/driver/flags", Test: "TestStoppedIsNeverLate", Trials: 60, Chunk: 20},                // each command
 	{Name: "full-root", Package: "internal/driver/hostservice", Test: "TestFullAnywhere", Trials: 19, Chunk: 5},                     // each page and file that it takes
-	{Name: "full-site", Package: "internal/driver/sitedir", Test: "TestFullAnywhere", Trials: 170, Chunk: 34},                       // the same
+	{Name: "full-site", Package: "internal/driver/sitedir", Test: "TestFullAnywhere", Trials: 176, Chunk: 22},                       // the same
 	{Name: "full-flags", Package: "internal/driver/flags", Test: "TestFullAnywhere", Trials: 18, Chunk: 18},                         // the same
 	{Name: "full-audit", Package: "internal/audit", Test: "TestFullAnywhere", Trials: 27, Chunk: 27},                                // the same
 	{Name: "full-out", Package: "cmd/astern", Test: "TestFullOut", Trials: 16, Chunk: 16},                                           // the same
