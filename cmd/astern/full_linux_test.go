@@ -108,7 +108,7 @@ func (f *fullState) again(args []string) {
 	default:
 		f.held = true
 	}
-	f.Logf("%v: exit code %d: %s", args, code, out[strings.LastIndex(out, "error: "):])
+	f.Logf("%v: exit code %d: %s", args, code, out[max(0, strings.LastIndex(out, "error: ")):])
 	if code == held && !strings.Contains(out, "no space left on device") || code != held && (code != 1 || !strings.Contains(out, "is full or at its quota: free space there")) {
 		f.Errorf("that the disk is full is said thus: exit code %d:\n%s", code, out)
 	}
