@@ -62,6 +62,7 @@ func layOut(env *testscript.Env) error {
 	env.Defer(func() { endProcesses(env.WorkDir) }) // before the search, which comes after all
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("TZ", "UTC")
+	env.Setenv("OWN_MOUNTS", ownMounts())
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // else each program that is built with -race waits for a second at its end
 	from, err := filepath.Abs(filepath.Join("testdata", "system"))
 	if err != nil {
@@ -125,13 +126,21 @@ func endProcesses(folder string) {
 	}
 }
 
+// ownMounts is the option of unshare(1) that gives a script mounts of its own. Root needs no namespace of users for that.
+func ownMounts() string {
+	if os.Getuid() == 0 {
+		return "-m"
+	}
+	return "-Urm"
+}
+
 // condition adds [root] and [namespaces]: the script may have mounts of its own. Under CI=true it has to, unless the kernel has none.
 func condition(cond string) (bool, error) {
 	switch cond {
 	case "root":
 		return os.Getuid() == 0, nil
 	case "namespaces":
-		cmd := exec.Command("unshare", "-Urm", "mount", "-t", "tmpfs", "none", ".")
+		cmd := exec.Command("unshare", ownMounts(), "mount", "-t", "tmpfs", "none", ".")
 		cmd.Dir = os.TempDir()
 		out, err := cmd.CombinedOutput()
 		if _, none := os.Stat("/proc/self/ns/user"); err != nil && none == nil && os.Getenv("CI") == "true" {

@@ -34,7 +34,11 @@ func TestOwnMountsRefused(t *testing.T) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, AmbientCaps: []uintptr{mayLimit},
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: someone, HostID: os.Getuid(), Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: someone, HostID: os.Getgid(), Size: 1}}}
-		if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), ends) || !strings.Contains(string(out), "this login may not mount disks of its own") {
+		out, err := cmd.CombinedOutput()
+		if err != nil && cmd.ProcessState == nil {
+			t.Skipf("this system gives root mounts and no namespace of users, in which none could be refused: %v", err)
+		}
+		if !strings.Contains(string(out), ends) || !strings.Contains(string(out), "this login may not mount disks of its own") {
 			t.Errorf("with CI=%s: %s", ci, out)
 		}
 	}
