@@ -5,7 +5,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"reflect"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -344,12 +344,7 @@ func (f *Fold) applySets(s *step) {
 
 // overLimit returns the first output that is outside its limit, as a sentence.
 func overLimit(s *astern.Step, outputs map[string]astern.Arg) string {
-	names := make([]string, 0, len(s.Limits))
-	for n := range s.Limits {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(s.Limits)) {
 		switch got := outputs[n]; {
 		case got.IsZero():
 			return "output " + n + " is missing, the plan allows " + s.Limits[n]

@@ -88,11 +88,10 @@ type stage struct {
 	plan    *astern.Stage
 	lanes   []*lane
 	count   [laneStates]int
-	active  []*lane         // in the order of the stage
-	queue   int             // no lane before this one is queued
-	needs   map[string]bool // ids without @MEMBER of the steps that its own name as guards or use outputs of
-	checks  [2]checks       // of stop_when and of the gate
-	begun   bool            // it became the current stage
+	active  []*lane   // in the order of the stage
+	queue   int       // no lane before this one is queued
+	checks  [2]checks // of stop_when and of the gate
+	begun   bool      // it became the current stage
 	begunAt time.Time
 	entered time.Time // when its lanes were over and its gate began to count, zero while they are not
 
@@ -149,10 +148,7 @@ func NewFold(p astern.Plan) (*Fold, error) {
 		if err != nil {
 			return nil, err
 		}
-		st := &stage{plan: &p.Stages[i], needs: map[string]bool{}}
-		for k := range st.plan.Steps {
-			needs(&st.plan.Steps[k], st.needs)
-		}
+		st := &stage{plan: &p.Stages[i]}
 		for n, l := range lanes {
 			ln := &lane{index: n, member: l.Member}
 			for _, ls := range l.Steps {

@@ -328,6 +328,8 @@ func TestHoldsNameTheirStage(t *testing.T) {
 		"no plan to undo it": {[]astern.Record{call("2.b"), of("2.b", rec(0, astern.RecordOp, with(fails(astern.Denied)))), noPlan}, engine.HoldPlan, undo},
 		"no plan goes on":    {then(second, noPlan), engine.HoldPlan, more},
 		"paused at its end":  {then(second, pause), engine.HoldPaused, more},
+		"a gate that failed": {then(second, gateRound(1, 2, astern.Fail, 0), astern.Record{At: after(1), Kind: astern.RecordTicked}), engine.HoldGate,
+			func(p *astern.Plan) { p.Stages[1].Gate = &astern.Gate{Checks: []string{"ok"}, TimeoutSeconds: 30} }},
 	} {
 		p := planOf(stepsOf("1.a"), stepsOf("2.b"))
 		c.more(&p)

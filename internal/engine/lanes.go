@@ -7,18 +7,11 @@ import (
 	"github.com/astern-dev/astern"
 )
 
-// changed looks again at what a record about the step may have changed: its own lane, or every lane of the current stage
-// when they need the step and it is not of a lane of its own.
+// changed looks again at what a record about the step may have changed: its own lane. What a step needs is before it in its lane or in
+// an earlier stage, where nothing becomes done any more.
 func (f *Fold) changed(s *step) {
-	if f.current == len(f.stages) {
-		return
-	}
-	st := f.stages[f.current]
-	own := s.stage == f.current
-	if st.needs[s.plan.ID] && !(own && st.plan.Each != nil) {
-		f.judgeAll(st)
-	} else if own {
-		f.judge(st, s.lane)
+	if s.stage == f.current {
+		f.judge(f.stages[f.current], s.lane)
 	}
 }
 
@@ -40,7 +33,6 @@ func (f *Fold) advance() {
 		if st.plan.Gate != nil && !st.passed {
 			return
 		}
-		st.passed = true
 		f.current++
 	}
 }
@@ -48,7 +40,6 @@ func (f *Fold) advance() {
 // begin makes the stage the current one.
 func (f *Fold) begin(st *stage) {
 	st.begun, st.begunAt, st.look = true, f.lastAt, 1
-	st.count[laneQueued] = len(st.lanes)
 	f.judgeAll(st)
 	st.checks[0] = f.bind(st, st.plan.StopWhen)
 	if st.plan.Gate != nil {
@@ -66,7 +57,6 @@ func (st *stage) enter(f *Fold) {
 func (st *stage) leave() {
 	if !st.entered.IsZero() {
 		st.entered, st.baked = noTime, 0
-		st.lookAgain()
 	}
 }
 
@@ -88,7 +78,6 @@ func (f *Fold) judge(st *stage, ln *lane) {
 		ln.next++
 	}
 	state := laneOver
-	ln.reason = ""
 	if ln.next < len(ln.steps) {
 		s := ln.steps[ln.next]
 		ln.reason = f.blocked(s)

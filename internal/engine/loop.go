@@ -161,7 +161,7 @@ func (l *loop) pause(wake time.Time) time.Duration {
 // collect takes the answer and all others that wait, so that they are written at once.
 func (l *loop) collect(a answer) []astern.Record {
 	records := l.answered(a)
-	for len(l.busy) > 0 {
+	for {
 		select {
 		case a = <-l.answers:
 			records = append(records, l.answered(a)...)
@@ -169,7 +169,6 @@ func (l *loop) collect(a answer) []astern.Record {
 			return records
 		}
 	}
-	return records
 }
 
 func (l *loop) answered(a answer) []astern.Record {
@@ -209,9 +208,6 @@ func (l *loop) next(ctx context.Context) (n next, err error) {
 				return n, nil
 			}
 		case End:
-			if len(l.busy) > 0 {
-				continue
-			}
 			l.take([]astern.Record{{Kind: astern.RecordEnded, Outcome: a.Outcome}})
 			if err := l.flush(ctx); err != nil {
 				return n, err

@@ -47,8 +47,8 @@ func (s *step) status(stage int) StepStatus {
 	switch {
 	case s.phase == waiting && s.tries+s.unread > 0:
 		v.Status, v.NextAt = "retrying", s.wait.at
-	case s.phase == running && s.op != nil && !s.stuck:
-		v.Progress, v.Error = s.op.Progress, ""
+	case s.phase == running && !s.stuck:
+		v.Progress = s.op.Progress
 	case s.overLimit != "":
 		v.Error = s.overLimit
 	}

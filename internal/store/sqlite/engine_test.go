@@ -83,7 +83,8 @@ func engineLife(ctx context.Context, folder string, m medium, e *effects) (aster
 // until it ends. No effect may be without its intent in what the disk kept, none may happen twice, and none be forgotten.
 func TestEngineOnFailingDisk(t *testing.T) {
 	t.Setenv("TMPDIR", QuickFolder())
-	first, count := proof.Seeds(t, 40)
+	const share = 40
+	first, count := proof.Seeds(t, share)
 	figures := map[string]float64{}
 	for seed := first; seed < first+count; seed++ {
 		engineOnFailingDisk(t, seed, figures)
@@ -91,7 +92,7 @@ func TestEngineOnFailingDisk(t *testing.T) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	if figures["results_found_again"] == 0 {
+	if figures["results_found_again"] == 0 && count >= share { // of a few trials none may come to that
 		t.Errorf("the trials prove nothing: %v", figures)
 	}
 	proof.Figures(t, figures)
