@@ -234,19 +234,23 @@ func (s *session) keep(ctx context.Context, p app.Planned) {
 	}
 }
 
-// writePlan writes the plan file, signed where that is asked for, and says so. An older signature is taken away: it is
-// another plan's.
+// planFiles are those that a plan is written as, without a signature or with one. An older signature is taken away: it is another plan's.
+func planFiles(file string, doc, sig []byte) []written {
+	all := []written{{name: file + signatureEnds}, {file, doc}}
+	if sig != nil {
+		all = append(all, written{file + signatureEnds, sig})
+	}
+	return all
+}
+
+// writePlan writes the plan file, signed where that is asked for, and says so.
 func (s *session) writePlan(ctx context.Context, p app.Planned, file string, sign func([]byte) ([]byte, error)) error {
 	sig, err := sign(p.Doc)
 	if err != nil {
 		return err
 	}
 	s.keep(ctx, p)
-	all := []written{{name: file + signatureEnds}, {file, p.Doc}}
-	if sig != nil {
-		all = append(all, written{file + signatureEnds, sig})
-	}
-	if err := writeFiles(0o600, all...); err != nil {
+	if err := writeFiles(0o600, planFiles(file, p.Doc, sig)...); err != nil {
 		return err
 	}
 	return s.say(done{What: fmt.Sprintf("%s: written to %s, hash %s", view.PlanTitle(p.Plan), file, p.Hash), Plan: p.Hash, File: file,

@@ -45,7 +45,7 @@ func (s *session) planAndApply(ctx context.Context, a *app.App, in intent, f *as
 		return err
 	}
 	if f.out != "" {
-		if err := writeFile(f.out, p.Doc, 0o600); err != nil {
+		if err := writeFiles(0o600, planFiles(f.out, p.Doc, nil)...); err != nil {
 			return err
 		}
 	}
