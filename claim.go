@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Claim is what a place (a host's release root) says of the execution that acts there: nobody else may until it ends.
-// It keeps operators apart who have no state folder in common.
+// Claim is what a place (a host's release root, a site, a file of flags) says of the execution that acts there: nobody else may
+// until it ends. It keeps operators apart who have no state folder in common.
 type Claim struct {
 	Fence     int64     `json:"fence"`
 	Execution string    `json:"execution"`
@@ -21,7 +21,8 @@ type Claim struct {
 }
 
 // Claimer keeps executions of different state folders apart, for kinds whose components are in places that can remember.
-// What a place remembers is observed at MEMBER/claim, as JSON.
+// What a place remembers is observed at MEMBER/claim, as JSON. A component without members is one place itself: its one key
+// below is "", and what it remembers is observed at claim.
 type Claimer interface {
 	// Claim claims the places of the members for an execution, all or none. Seen holds what each member's place said when
 	// the facts were read, the zero Claim where it said nothing: a place that says another thing now is refused as a

@@ -235,13 +235,18 @@ type operator struct {
 // race lets both apply at the same instant, give or take what the seed says.
 func (c contest) race(rnd *rand.Rand, both []*operator) {
 	c.Helper()
+	c.raceWhile(both, time.Duration(rnd.IntN(40))*time.Millisecond*time.Duration(rnd.IntN(2)), func() {})
+}
+
+// raceWhile lets both apply, the second so much later than the first, and does something while they do.
+func (c contest) raceWhile(both []*operator, pause time.Duration, meanwhile func()) {
+	c.Helper()
 	outs := make([]bytes.Buffer, len(both))
 	cmds := make([]*exec.Cmd, len(both))
 	for i, o := range both {
 		cmds[i] = c.command(o.state, "apply", o.file)
 		cmds[i].Stdout, cmds[i].Stderr = &outs[i], &outs[i]
 	}
-	pause := time.Duration(rnd.IntN(40)) * time.Millisecond * time.Duration(rnd.IntN(2))
 	for i, cmd := range cmds {
 		if err := cmd.Start(); err != nil {
 			c.Fatal(err)
@@ -250,6 +255,7 @@ func (c contest) race(rnd *rand.Rand, both []*operator) {
 			time.Sleep(pause) // how far the first is when the second begins is what is tried
 		}
 	}
+	meanwhile()
 	errs := make([]error, len(both))
 	var waiting sync.WaitGroup
 	for i, o := range both {
@@ -291,21 +297,21 @@ func twoOperators(t *testing.T, share uint64, far bool) {
 		if both[0].code != 0 {
 			both[0], both[1] = both[1], both[0]
 		}
-		c.judge(seed, both[0], both[1])
+		c.judge(seed, both[0], both[1], c.whole)
 		won[fmt.Sprintf("refused_with_%d_state_folders", 1+seed%2)]++
 		won["trials"]++
 	}
 	proof.Figures(t, won)
 }
 
-// judge looks at how a race ended.
-func (c contest) judge(seed uint64, winner, loser *operator) {
+// judge looks at how a race ended. Whole demands that a plan was carried out, and nothing else.
+func (c contest) judge(seed uint64, winner, loser *operator, whole func(revision string)) {
 	c.Helper()
 	if winner.code != 0 || loser.code != 3 {
 		c.Errorf("seed %d: exit codes %d and %d, want 0 and 3:\n%s\n%s", seed, winner.code, loser.code, winner.said, loser.said)
 		return
 	}
-	c.whole(winner.revision)
+	whole(winner.revision)
 	if why := c.toldWho(winner, loser); why != "" {
 		c.Errorf("seed %d: the one who was refused is not told who has it: %s:\n%s", seed, why, loser.said)
 	}
@@ -317,11 +323,11 @@ func (c contest) judge(seed uint64, winner, loser *operator) {
 	if code, out := c.run(loser.state, again...); code != 3 || !strings.Contains(out, "the world changed") {
 		c.Errorf("seed %d: tried again after the other has ended: exit code %d:\n%s", seed, code, out)
 	}
-	c.whole(winner.revision)
+	whole(winner.revision)
 	for _, id := range c.open(loser.state) {
 		c.must(0, loser.state, "cancel", id, "--reason", "the other was first")
 	}
-	c.whole(winner.revision)
+	whole(winner.revision)
 	if c.Failed() {
 		c.Logf("seed %d: the winner said:\n%s\nthe loser said:\n%s", seed, winner.said, loser.said)
 	}

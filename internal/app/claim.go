@@ -15,60 +15,101 @@ import (
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/driver/awss3site"
-	"github.com/astern-dev/astern/internal/driver/flags"
-	"github.com/astern-dev/astern/internal/driver/sitedir"
 )
 
-// claims is what the places of a plan's members say of who acts there: by address and member.
+// claims is what a plan's places say of who acts there: by address and member.
 type claims map[string]map[string]astern.Claim
 
 // lives reports whether a process may still carry out its execution.
 func (a *App) lives(r astern.Runner) bool { return !a.TakeOver && a.Alive(r) }
 
+// meeting is a component that a plan acts on, and those of its members whose places remember who acts there. What has no members
+// is one place itself, of the empty name.
+type meeting struct {
+	address string
+	members []string
+}
+
+// meetings returns where a plan's execution can meet others.
+func (a *App) meetings(p astern.Plan) (out []meeting) {
+	for _, f := range p.Fleets {
+		out = append(out, meeting{f.Address, f.Members})
+	}
+	for _, address := range p.Addresses() {
+		if slices.ContainsFunc(out, func(m meeting) bool { return m.address == address }) {
+			continue
+		}
+		if _, d := a.claimer(address); d != nil {
+			out = append(out, meeting{address, []string{""}})
+		}
+	}
+	return out
+}
+
 // look reads what the places say, and the highest fence there.
 func (a *App) look(ctx context.Context, p astern.Plan) (claims, int64, error) {
 	seen, highest := claims{}, int64(0)
-	for _, f := range p.Fleets {
+	for _, at := range a.meetings(p) {
 		var paths []string
-		for _, m := range f.Members {
-			paths = append(paths, m+"/fence", m+"/claim")
+		for _, m := range at.members {
+			paths = append(paths, below(m, "fence"), below(m, "claim"))
 		}
-		s, err := a.observe(ctx, f.Address, paths)
+		s, err := a.observe(ctx, at.address, paths)
 		if err != nil {
 			return nil, 0, err
 		}
 		there := map[string]astern.Claim{}
-		for _, m := range f.Members {
-			if v, ok := s.Get(m + "/fence"); ok && v.Known() {
+		for _, m := range at.members {
+			if v, ok := s.Get(below(m, "fence")); ok && v.Known() {
 				if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
 					highest = max(highest, n)
 				}
 			}
+			if highest > mostFence {
+				return nil, 0, astern.Errorf(astern.Conflict, "%s: its lock says fence %d, which no execution has", placeOf(at.address, m), highest).
+					WithHint("somebody wrote it by hand: look at the lock, and take it away")
+			}
 			var c astern.Claim
-			if v, ok := s.Get(m + "/claim"); ok && v.Known() {
+			if v, ok := s.Get(below(m, "claim")); ok && v.Known() {
 				if err := json.Unmarshal([]byte(v.Text), &c); err != nil {
-					return nil, 0, astern.Errorf(astern.Internal, "reading what %s of %s says of who acts there: %w", m, f.Address, err)
+					return nil, 0, astern.Errorf(astern.Internal, "reading what %s says of who acts there: %w", placeOf(at.address, m), err)
 				}
 			}
 			c.By, c.Execution = plain(c.By), plain(c.Execution)
 			there[m] = c
 		}
-		seen[f.Address] = there
+		seen[at.address] = there
 	}
 	return seen, highest, nil
+}
+
+// placeOf names a member's place, or that of a component without members.
+func placeOf(address, member string) string {
+	if member == "" {
+		return address
+	}
+	return member + " of " + address
+}
+
+// below is the path at which what a member's place says is observed.
+func below(member, name string) string {
+	if member == "" {
+		return name
+	}
+	return member + "/" + name
 }
 
 // mostFence is the largest number that is taken for a fence: nobody begins so many executions, and one that somebody wrote there by
 // hand must not use up those of this state folder.
 const mostFence = 1 << 40
 
-// lastThere returns who changed components without members last, as their lock files, and markers in a bucket, say, and the highest
-// fence there. Whoever has another state folder counts for itself: without this, one that acted less often could never act there.
+// lastThere returns who changed sites in buckets last, as the markers there say, and the highest fence there: they are not claimed.
+// Whoever has another state folder counts for itself: without this, one that acted less often could never act there.
 func (a *App) lastThere(ctx context.Context, p astern.Plan) (last map[string]astern.Claim, highest int64, err error) {
 	last = map[string]astern.Claim{}
 	for _, address := range p.Addresses() {
 		c, ok := a.System.Component(address)
-		if !ok || !slices.Contains([]string{sitedir.Kind, flags.Kind, awss3site.Kind}, c.Kind) {
+		if !ok || c.Kind != awss3site.Kind {
 			continue
 		}
 		s, err := a.observe(ctx, address, []string{"claim"})
@@ -81,8 +122,8 @@ func (a *App) lastThere(ctx context.Context, p astern.Plan) (last map[string]ast
 			continue // who acts there says so better: the driver refuses what it can't read
 		}
 		if there.Fence > mostFence {
-			return nil, 0, astern.Errorf(astern.Conflict, "%s: its lock says fence %d, which no execution has", address, there.Fence).
-				WithHint("somebody wrote it by hand: look at the lock, and take it away")
+			return nil, 0, astern.Errorf(astern.Conflict, "%s: its marker says fence %d, which no execution has", address, there.Fence).
+				WithHint("somebody wrote it by hand: look at the marker, and take it away")
 		}
 		last[address], highest = there, max(highest, there.Fence)
 	}
@@ -126,7 +167,7 @@ func (a *App) passed(ctx context.Context, seen claims, mine, elder string) ([]st
 				if here {
 					whose = "of this state folder"
 				}
-				return nil, astern.Errorf(astern.Conflict, "%s of %s is held by %s, %s, since %s: %s has not ended", member, address, c.By, whose,
+				return nil, astern.Errorf(astern.Conflict, "%s is held by %s, %s, since %s: %s has not ended", placeOf(address, member), c.By, whose,
 					c.At.UTC().Format("2006-01-02 15:04:05Z"), c.Execution).
 					WithHint("see how it goes where it was started; if it will not go on: the same command with --take-over, and it can't act here any more")
 			}
@@ -196,7 +237,7 @@ func (a *App) mayGoOn(ctx context.Context, s loaded) (claims, error) {
 	for _, address := range slices.Sorted(maps.Keys(seen)) {
 		for _, member := range slices.Sorted(maps.Keys(seen[address])) {
 			if c := seen[address][member]; c.Owner != "" && c.Owner != mine {
-				return nil, astern.Errorf(astern.Conflict, "%s of %s: another execution was there since: %s at %s by %s", member, address,
+				return nil, astern.Errorf(astern.Conflict, "%s: another execution was there since: %s at %s by %s", placeOf(address, member),
 					c.Execution, c.At.UTC().Format("2006-01-02 15:04:05Z"), c.By).
 					WithHint("look at what it did; then astern cancel %s, and make a new plan", s.execution.ID)
 			}
@@ -233,7 +274,7 @@ func (l loaded) cancelled() bool {
 	return slices.ContainsFunc(l.records, func(r astern.Record) bool { return r.Kind == astern.RecordCancelled })
 }
 
-// claim claims the places of the plan's members for an execution that was taken. The release that it returns gives them
+// claim claims the plan's places for an execution that was taken. The release that it returns gives them
 // back when the execution has ended; a child plan takes them over.
 func (a *App) claim(ctx context.Context, s loaded, fence int64, seen claims) (release func(context.Context, astern.Outcome), err error) {
 	records, err := a.Store.Read(ctx, s.execution.ID, 0)
@@ -287,13 +328,13 @@ func (a *App) claimer(address string) (astern.Component, astern.Claimer) {
 	return c, d.Claimer
 }
 
-// release gives back what the plan's members' places say to be the execution's. A place that can't be told goes on saying
-// so, and the next operator of another state folder takes over: nothing that was done depends on it.
+// release gives back what the plan's places say to be the execution's. A place that can't be told goes on saying so, and the
+// next operator of another state folder takes over: nothing that was done depends on it.
 func (a *App) release(ctx context.Context, p astern.Plan, mine astern.Claim) {
-	for _, f := range p.Fleets {
-		if c, d := a.claimer(f.Address); d != nil {
-			mine.Address = f.Address
-			_ = d.Release(ctx, c, mine, f.Members)
+	for _, at := range a.meetings(p) {
+		if c, d := a.claimer(at.address); d != nil {
+			mine.Address = at.address
+			_ = d.Release(ctx, c, mine, at.members)
 		}
 	}
 }

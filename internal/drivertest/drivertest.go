@@ -35,6 +35,8 @@ package drivertest
 
 import (
 	"context"
+	"encoding/json"
+	"path"
 	"testing"
 	"time"
 
@@ -307,31 +309,58 @@ func (r *run) leads(what string, s astern.State, t astern.Target, o astern.Optio
 	}
 }
 
-// claimed looks at what a claim says, also to somebody else who comes second.
+// claimed looks at what a claim says, also to somebody else who comes second. What has no members is one place itself.
 func (r *run) claimed() {
 	r.Helper()
-	route := r.route(astern.VerbRollback, r.world.Old)
-	if route.Fleet == nil {
-		r.Fatalf("the kind has a Claimer, and the route no members whose places could be claimed")
+	members := []string{""}
+	if route := r.route(astern.VerbRollback, r.world.Old); route.Fleet != nil {
+		members = route.Fleet.Members
 	}
-	seen := map[string]astern.Claim{}
-	for _, name := range route.Fleet.Members {
-		seen[name] = astern.Claim{}
-	}
+	seen, fence := r.lastThere(members)
 	claim := func(owner string) (astern.Claim, error) {
-		mine := astern.Claim{Fence: 1, Execution: "ex-" + owner, Address: r.world.Component.Address(), At: time.Now().UTC().Truncate(time.Second), Owner: owner, By: owner, Open: true}
+		mine := astern.Claim{Fence: fence + 1, Execution: "ex-" + owner, Address: r.world.Component.Address(), At: time.Now().UTC().Truncate(time.Second), Owner: owner, By: owner, Open: true}
 		return mine, r.driver.Claimer.Claim(r.ctx, r.world.Component, mine, seen, nil)
 	}
-	first, err := claim("ana")
+	first, err := claim("a1a")
 	if err != nil {
 		r.Errorf("claiming places that nobody has failed: %s", astern.CodeOf(err))
 	}
-	if _, err := claim("ben"); astern.CodeOf(err) != astern.Conflict {
+	if _, err := claim("be2"); astern.CodeOf(err) != astern.Conflict {
 		r.Errorf("claiming the places of somebody else says %q instead of a conflict", astern.CodeOf(err))
 	}
-	r.observe() // what a claimed place says is a part of the state
-	if err := r.driver.Claimer.Release(r.ctx, r.world.Component, first, route.Fleet.Members); err != nil {
+	r.says(members, first)
+	if err := r.driver.Claimer.Release(r.ctx, r.world.Component, first, members); err != nil {
 		r.Errorf("releasing the places failed: %s", astern.CodeOf(err))
+	}
+	first.Open = false
+	r.says(members, first)
+}
+
+// lastThere returns what the members' places say of who was there, and the highest fence of them.
+func (r *run) lastThere(members []string) (said map[string]astern.Claim, fence int64) {
+	r.Helper()
+	said = map[string]astern.Claim{}
+	s := r.observe() // what a place says is a part of the state
+	for _, m := range members {
+		var c astern.Claim
+		if v, ok := s.Get(path.Join(m, "claim")); ok && v.Known() {
+			if err := json.Unmarshal([]byte(v.Text), &c); err != nil {
+				r.Errorf("what the place %q says of who acts there is no claim: %v", m, err)
+			}
+		}
+		said[m], fence = c, max(fence, c.Fence)
+	}
+	return said, fence
+}
+
+// says requires that every place says who acts there.
+func (r *run) says(members []string, want astern.Claim) {
+	r.Helper()
+	said, _ := r.lastThere(members)
+	for _, m := range members {
+		if got := said[m]; got.Owner != want.Owner || got.Fence != want.Fence || got.Execution != want.Execution || got.Open != want.Open {
+			r.Errorf("the place %q says that %+v acts there, and it is %+v", m, got, want)
+		}
 	}
 }
 

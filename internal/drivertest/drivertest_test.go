@@ -40,6 +40,8 @@ func TestFaultsAreFound(t *testing.T) {
 		"finds nothing":                 "Discover finds 0",
 		"switches nothing":              "switching f failed",
 		"claims for anybody":            "instead of a conflict",
+		"claims unseen":                 "acts there, and it is",
+		"never releases":                "acts there, and it is",
 		"impure targets":                "different results",
 		"trusts":                        `is "ready", want "broken"`,
 		"routes anywhere":               "is not refused",

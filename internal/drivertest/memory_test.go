@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os/exec"
@@ -33,7 +34,8 @@ type memory struct {
 	asked    int               // calls so far
 	told     string            // what a member was last told
 	sent     []Asked
-	owner    string // of the claim
+	owner    string            // of the claim
+	said     map[string]string // by path, what was claimed
 }
 
 // memorySecret lies in every world of memory.
@@ -124,6 +126,9 @@ func (d *memoryDriver) Observe(ctx context.Context, c astern.Component, scope as
 	for rev, hash := range m.releases {
 		values["release/"+rev] = hash
 	}
+	if !m.is("claims unseen") {
+		maps.Copy(values, m.said)
+	}
 	if leak := m.leak("a state"); leak != "" {
 		values["password"] = leak
 	}
@@ -168,7 +173,7 @@ func (d *memoryDriver) Pick(c astern.Component, _ astern.State, change astern.Ob
 	return astern.Target{Address: c.Address(), Revision: "v1", Hash: (*d.world).leak("what is picked")}, nil
 }
 
-func (d *memoryDriver) Claim(_ context.Context, _ astern.Component, mine astern.Claim, _ map[string]astern.Claim, _ []string) error {
+func (d *memoryDriver) Claim(_ context.Context, _ astern.Component, mine astern.Claim, seen map[string]astern.Claim, _ []string) error {
 	m := *d.world
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -176,13 +181,26 @@ func (d *memoryDriver) Claim(_ context.Context, _ astern.Component, mine astern.
 		return astern.Errorf(astern.Conflict, "%s was there%s", m.owner, m.leak("a conflict"))
 	}
 	m.owner = mine.Owner
-	return nil
+	return m.say(mine, slices.Collect(maps.Keys(seen)))
 }
 
-func (d *memoryDriver) Release(context.Context, astern.Component, astern.Claim, []string) error {
+// say remembers what the members' places say of who acts there.
+func (m *memory) say(c astern.Claim, members []string) error {
+	m.said = map[string]string{}
+	text, err := json.Marshal(c)
+	for _, name := range members {
+		m.said[name+"/claim"] = string(text)
+	}
+	return err
+}
+
+func (d *memoryDriver) Release(_ context.Context, _ astern.Component, mine astern.Claim, members []string) error {
 	m := *d.world
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if mine.Open = m.is("never releases"); m.say(mine, members) != nil {
+		return astern.Errorf(astern.Internal, "encoding the claim")
+	}
 	if m.owner = ""; m.is("secret in a release") {
 		return astern.Errorf(astern.Denied, "releasing with %s", m.leak("a release"))
 	}

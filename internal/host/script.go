@@ -19,6 +19,7 @@ const (
 	ExitMissing = 84 // the folder does not exist
 	ExitNoWrite = 86 // nothing could be written; nothing was done
 	ExitHalf    = 87 // the last part failed; nothing is left of it
+	exitClaimed = 89 // an execution that has not ended is there
 	ExitOutside = 90 // a path leads elsewhere
 	ExitNotOurs = 91 // the lock file belongs to another login
 )

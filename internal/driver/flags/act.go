@@ -210,6 +210,8 @@ func (o order) outcome(r host.Result) astern.Op {
 		return failed(astern.Errorf(astern.Refused, "%s: %s", o.doing(), who).WithHint("nothing was changed"))
 	case host.ExitNoLock:
 		return failed(astern.Errorf(astern.Invalid, "%s: %s", o.doing(), who).WithHint("install util-linux on %s", o.place.host))
+	case host.ExitNotOurs:
+		return failed(host.NotOurs(o.doing(), who, o.place.file(), false, o.place.host))
 	case host.ExitNoWrite, 2: // 2 is a shell that could not open a file
 		return failed(astern.Errorf(astern.Denied, "%s: nothing could be written: %s", o.doing(), orCode(r)).
 			WithHint("is the disk of %s full, and may the login write in %s?", o.place.host, o.place.folder))

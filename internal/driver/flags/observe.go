@@ -1,7 +1,6 @@
 package flags
 
 import (
-	"bytes"
 	"context"
 	"embed"
 	"encoding/base64"
@@ -120,7 +119,7 @@ func seen(what, content string) copyOf {
 //	content                    the file as it is written
 //	problem                    why the file is no valid flag file; absent when it is one
 //	hindered                   what is in the way of a change, a line each
-//	fence, claim               fence and execution in the lock
+//	fence, claim               fence in the lock, and who acts there, or did last, as JSON (see astern.Claim)
 //	release/REV                content hash of a state of the file: of the present one, and of those that are kept
 //	release-time/REV           when the file got that state
 //	release-problem/REV        why that state is no valid flag file
@@ -200,7 +199,7 @@ func (d *driver) note(state *astern.State, s sight, at time.Time, known func(pat
 	}
 	if s.lock != "" {
 		var claim astern.Claim
-		if err := json.NewDecoder(bytes.NewReader([]byte(s.lock))).Decode(&claim); err == nil {
+		if json.Unmarshal([]byte(s.lock), &claim) == nil {
 			known("fence", strconv.FormatInt(claim.Fence, 10))
 			known("claim", s.lock)
 		}

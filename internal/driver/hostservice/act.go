@@ -278,10 +278,10 @@ func (o *order) refusal(r host.Result) (err error, ok bool) {
 	who := oneLine(r.LastLines(1))
 	switch r.ExitCode {
 	case host.ExitFence:
-		return astern.Errorf(astern.Conflict, "%s: a newer execution was there: %s", o.doing(), holder(who)).
+		return astern.Errorf(astern.Conflict, "%s: a newer execution was there: %s", o.doing(), host.Holder(who)).
 			WithHint("astern executions shows it; %s holds the lock of %s", o.root+"/.astern.lock", o.who[0].host), true
 	case host.ExitBusy:
-		return astern.Errorf(astern.Unavailable, "%s: the lock of %s is held: %s", o.doing(), o.root, holder(who)), true
+		return astern.Errorf(astern.Unavailable, "%s: the lock of %s is held: %s", o.doing(), o.root, host.Holder(who)), true
 	case exitInFlight:
 		return astern.Errorf(astern.Conflict, "%s: another command of it is still running: %s", o.doing(), who), true
 	case host.ExitNoLock:
@@ -290,7 +290,7 @@ func (o *order) refusal(r host.Result) (err error, ok bool) {
 		return astern.Errorf(astern.Refused, "%s: %s", o.doing(), who).
 			WithHint("astern changes nothing outside of the release root: make it a real folder or file, or declare another root"), true
 	case host.ExitNotOurs:
-		return notOurs(o.doing(), who, o.root, o.who[0].host), true
+		return host.NotOurs(o.doing(), who, o.root, true, o.who[0].host), true
 	case host.ExitNoWrite, 2: // 2 is a shell that could not open a file
 		return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", o.doing(), orCode(r)).
 			WithHint("%s", o.writable()), true
@@ -301,25 +301,6 @@ func (o *order) refusal(r host.Result) (err error, ok bool) {
 // writable is what to look at where something could not be written.
 func (o *order) writable() string {
 	return fmt.Sprintf("is the disk of %s full, and may the login write below %s?", o.who[0].host, o.root)
-}
-
-// notOurs says that another login made the lock file.
-func notOurs(doing, who, root, name string) error {
-	return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", doing, who).
-		WithHint("use one login for %s on %s, or let its owner open what astern keeps there to a group of both: chmod -R g+rwX %s/.astern*", root, name, root)
-}
-
-// holder words the content of a lock file.
-func holder(content string) string {
-	var there astern.Claim
-	if json.Unmarshal([]byte(content), &there) != nil {
-		return content
-	}
-	by := ""
-	if there.By != "" {
-		by = " by " + there.By
-	}
-	return fmt.Sprintf("%s of %s with fence %d at %s%s", there.Execution, there.Address, there.Fence, there.At.Format(time.RFC3339), by)
 }
 
 func (o *order) fence() string { return strconv.FormatInt(o.call.Fence, 10) }

@@ -2,10 +2,7 @@ package hostservice
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,15 +20,13 @@ func (d *driver) Claim(ctx context.Context, c astern.Component, mine astern.Clai
 	if err != nil {
 		return err
 	}
-	line, err := claimLine(mine)
-	if err != nil {
-		return err
-	}
 	names, saw := claimed(sp, seen)
 	one := func(ctx context.Context, name string) error {
-		there := saw[name]
-		return d.claimHost(ctx, sp, name, script("claim", append([]string{sp.Root, strconv.FormatInt(mine.Fence, 10), line,
-			mine.Owner, fmt.Sprintf("%d %s", there.Fence, there.Owner)}, over...)...))
+		lock, err := d.lock(sp, name)
+		if err != nil {
+			return err
+		}
+		return lock.Claim(ctx, mine, saw[name], over)
 	}
 	if len(names) == 0 {
 		return nil
@@ -80,70 +75,25 @@ func (d *driver) Release(ctx context.Context, c astern.Component, mine astern.Cl
 }
 
 func (d *driver) release(ctx context.Context, sp spec, mine astern.Claim, names []string) error {
-	mine.Open = false
-	line, err := claimLine(mine)
-	if err != nil {
-		return err
-	}
 	var group errgroup.Group
 	group.SetLimit(claimWidth)
 	for _, name := range names {
 		group.Go(func() error {
-			return d.claimHost(ctx, sp, name, script("release", sp.Root, strconv.FormatInt(mine.Fence, 10), line, mine.Owner))
+			lock, err := d.lock(sp, name)
+			if err != nil {
+				return err
+			}
+			return lock.Release(ctx, mine)
 		})
 	}
 	return group.Wait()
 }
 
-// claimHost runs a script that claims or releases a release root, and words its refusal.
-func (d *driver) claimHost(ctx context.Context, sp spec, name string, c host.Command) error {
-	doing := fmt.Sprintf("claiming %s on %s", sp.Root, name)
+// lock returns the lock file of the release root on a host.
+func (d *driver) lock(sp spec, name string) (host.Lock, error) {
 	m, err := d.machine(sp.component, name)
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return host.Lock{}, fmt.Errorf("claiming %s on %s: %w", sp.Root, name, err)
 	}
-	c.Timeout = readTimeout
-	r, err := m.Run(ctx, c)
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	who := oneLine(r.LastLines(1))
-	switch r.ExitCode {
-	case 0:
-		return nil
-	case exitClaimed:
-		return astern.Errorf(astern.Conflict, "%s: it is held by %s, of another state folder, which has not ended", doing, holder(who)).
-			WithHint("see how it goes where it was started; if it will not go on: the same command with --take-over, and it can't act here any more")
-	case host.ExitFence:
-		return astern.Errorf(astern.Conflict, "%s: another execution was there since: %s", doing, holder(who)).
-			WithHint("make a new plan")
-	case host.ExitBusy:
-		return astern.Errorf(astern.Unavailable, "%s: its lock is held, and it says: %s", doing, holder(who))
-	case host.ExitNoLock:
-		return astern.Errorf(astern.Invalid, "%s: %s", doing, who).WithHint("install util-linux on %s", name)
-	case host.ExitOutside:
-		return astern.Errorf(astern.Refused, "%s: %s", doing, who).WithHint("remove the link: astern writes nowhere but below %s", sp.Root)
-	case host.ExitNotOurs:
-		return notOurs(doing, who, sp.Root, name)
-	case host.ExitNoWrite, 2: // 2 is a shell that could not open a file
-		return astern.Errorf(astern.Denied, "%s: nothing could be written: %s", doing, orCode(r)).
-			WithHint("is the disk of %s full, and may the login write below %s?", name, sp.Root)
-	}
-	return astern.Errorf(astern.Internal, "%s: %s", doing, orCode(r))
-}
-
-// claimLine is the claim as one line of the lock file, which has room for 511 bytes.
-func claimLine(c astern.Claim) (string, error) {
-	c.By = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '?'
-		}
-		return r
-	}, c.By)
-	c.By = c.By[:min(len(c.By), 100)]
-	line, err := json.Marshal(c)
-	if err != nil {
-		return "", astern.Errorf(astern.Internal, "encoding the claim: %w", err)
-	}
-	return string(line), nil
+	return host.Lock{Machine: m, Host: name, Folder: sp.Root}, nil
 }

@@ -1,6 +1,8 @@
 package hostservice
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -44,7 +46,7 @@ func TestClaimsWhileLinksAreSwapped(t *testing.T) {
 			case 0:
 				note("claim", l.driver.Claimer.Claim(t.Context(), l.c, mine, map[string]astern.Claim{"a": {}}, nil))
 			case 1:
-				line, err := claimLine(mine)
+				line, err := json.Marshal(mine)
 				mk(t, err)
 				racing.Still(func() { l.write(".astern.lock", fmt.Sprintf("%-511s\n", line), 0o644) })
 				note("release", l.driver.Claimer.Release(t.Context(), l.c, mine, []string{"a"}))
@@ -111,6 +113,18 @@ func TestLooksWhileLinksAreSwapped(t *testing.T) {
 	proof.Figures(t, figures)
 }
 
+// nobody runs commands as a login that owns nothing, and keeps what they said.
+type nobody struct {
+	host.Machine
+	result host.Result
+}
+
+func (n *nobody) Run(ctx context.Context, c host.Command) (r host.Result, err error) {
+	c.Argv = append([]string{"setpriv", "--reuid=65534", "--clear-groups"}, c.Argv...)
+	n.result, err = n.Machine.Run(ctx, c)
+	return n.result, err
+}
+
 // TestLockOfAnotherLogin: a login that may not write the lock file is told whose it is, and what opens it to both.
 func TestLockOfAnotherLogin(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -121,18 +135,16 @@ func TestLockOfAnotherLogin(t *testing.T) {
 	for dir := l.root; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
 		mk(t, os.Chmod(dir, 0o777))
 	}
-	c := script("claim", l.root, "1", "{}", "feed", "0 ")
-	c.Argv = append([]string{"setpriv", "--reuid=65534", "--clear-groups"}, c.Argv...)
-	r, err := host.Here().Run(t.Context(), c)
-	mk(t, err)
-	if r.ExitCode != host.ExitNotOurs || !strings.Contains(r.LastLines(1), "belongs to root") {
-		t.Fatalf("%+v", r)
+	m := &nobody{Machine: host.Here()}
+	err := host.Lock{Machine: m, Host: "web-1", Folder: l.root}.Claim(t.Context(), astern.Claim{Fence: 1, Owner: "feed"}, astern.Claim{}, nil)
+	if m.result.ExitCode != host.ExitNotOurs || !strings.Contains(m.result.LastLines(1), "belongs to root") || astern.CodeOf(err) != astern.Denied {
+		t.Fatalf("%+v: %v", m.result, err)
 	}
 	if got := l.read(".astern.lock"); got != "" {
 		t.Errorf("the lock file holds %q", got)
 	}
 	o := order{layout: layout{root: l.root}, who: []place{{host: "web-1"}}, call: astern.Call{Verb: verbRestart}}
-	refused, ok := o.refusal(r)
+	refused, ok := o.refusal(m.result)
 	if !ok || astern.CodeOf(refused) != astern.Denied || !strings.Contains(astern.HintOf(refused), "chmod -R g+rwX "+l.root+"/.astern") {
 		t.Errorf("%v (%s)", refused, astern.HintOf(refused))
 	}

@@ -18,7 +18,6 @@ var scriptFiles embed.FS
 const (
 	exitNotALink = 85 // something else is where the link should be
 	exitInFlight = 88 // another command of the instance is running
-	exitClaimed  = 89 // an execution that has not ended is there
 )
 
 // script returns the command that runs the script of that name with the arguments.

@@ -1,7 +1,6 @@
 package sitedir
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +32,7 @@ const readWidth = 4
 //	held                       that somebody else has the lock
 //	closed                     why no manifest can be written
 //	releases                   why the releases can't be listed; absent when they can
-//	fence, claim               fence and execution in the lock
+//	fence, claim               fence in the lock, and who acts there, or did last, as JSON (see astern.Claim)
 //	release/REV                content hash of a release
 //	release-time/REV           when its folder was changed last
 //	release-problem/REV        why it can't be served
@@ -201,7 +200,7 @@ func (v *viewing) plain(s sight) {
 	}
 	if s.lock != "" {
 		var claim astern.Claim
-		if json.NewDecoder(bytes.NewReader([]byte(s.lock))).Decode(&claim) == nil {
+		if json.Unmarshal([]byte(s.lock), &claim) == nil {
 			v.known("fence", strconv.FormatInt(claim.Fence, 10))
 			v.known("claim", s.lock)
 		}

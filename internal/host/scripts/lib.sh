@@ -103,21 +103,50 @@ opened() {
 
 # take_lock ROOT takes the lock of the release root on file descriptor 8. From then on lockfile is what is open, wherever
 # its name may lead.
-take_lock() {
-	lockfile=$1/.astern.lock
-	plain "$lockfile"
+take_lock() { lock_file "$1" "$1/.astern.lock" .astern.lock; }
+
+# take_lock_of FOLDER NAME takes the lock of a file of the folder, in which we are. It lies in NAME.astern, which is made, and
+# which is kept from then on as what is open, wherever its name may lead.
+take_lock_of() {
+	kept=./$2.astern
+	plain "$kept"
+	[ -d "$kept" ] || mkdir -- "$kept" || exit 86
+	exec 7<"$kept" || exit 86
+	opened "$1" 7 "$2.astern"
+	[ -e /proc/self/fd/7 ] && kept=/proc/self/fd/7
+	lock_file "$1" "$kept/lock" "$2.astern/lock"
+}
+
+# lock_file ROOT FILE NAME takes the lock of the file, which has that name below the root.
+lock_file() {
+	lockfile=$2
+	if [ -L "$lockfile" ]; then
+		echo "$1/$3 is a symbolic link" >&2
+		exit 90
+	fi
 	if [ -e "$lockfile" ] && ! [ -f "$lockfile" ]; then # such as a FIFO, which holds up whoever reads it
-		echo "$lockfile is no file" >&2
+		echo "$1/$3 is no file" >&2
 		exit 90
 	fi
 	if [ -f "$lockfile" ] && ! [ -w "$lockfile" ]; then
-		echo "$lockfile belongs to $(stat -c %U -- "$lockfile" 2>/dev/null || stat -f %Su -- "$lockfile"), and $(id -un) may not write it" >&2
+		echo "$1/$3 belongs to $(stat -c %U -- "$lockfile" 2>/dev/null || stat -f %Su -- "$lockfile"), and $(id -un) may not write it" >&2
 		exit 91
 	fi
 	exec 8<>"$lockfile" || exit 86
-	opened "$1" 8 .astern.lock
+	opened "$1" 8 "$3"
 	[ -e /proc/self/fd/8 ] && lockfile=/proc/self/fd/8
 	wait_lock 8 || { head -n 1 "$lockfile" >&2; exit 83; }
+}
+
+# take_place FOLDER NAME takes the lock of the folder, or that of its file of that name. There is none where there is no folder.
+take_place() {
+	[ -d "$1" ] || return 1
+	if [ -z "$2" ]; then
+		take_lock "$1"
+	else
+		cd -P -- "$1" || exit 86
+		take_lock_of "$1" "$2"
+	fi
 }
 
 # noted reads the lock file: claimed is its first line, and there the fence in it, "" where there is none.
@@ -142,12 +171,20 @@ newer() {
 # ours: one line, padded so that it overwrites the last one in place. A claim under our fence says more and stays.
 guard() {
 	take_lock "$1"
-	if newer "$2"; then
+	pass "$2"
+	note "$2" "$3"
+}
+
+# pass FENCE refuses when a newer fence was here.
+pass() {
+	if newer "$1"; then
 		head -n 1 "$lockfile" >&2
 		exit 81
 	fi
-	[ "${there:-0}" -eq "$2" ] || printf '%-511s\n' "$3" 1<>"$lockfile" || exit 86
 }
+
+# note FENCE CONTENT notes ours where an older fence was here.
+note() { [ "${there:-0}" -eq "$1" ] || printf '%-511s\n' "$2" 1<>"$lockfile" || exit 86; }
 
 # flush FILE… writes files or folders through to the disk.
 flush() { sync "$@" 2>/dev/null || sync; }

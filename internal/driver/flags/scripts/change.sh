@@ -6,22 +6,9 @@ owner() { ls -ldn -- "$1" | awk '{ print $1, $3, $4 }'; }
 
 dir=$1 name=$2 fence=$3 content=$4 from=$5 to=$6 old=$7 new=$8 token=$9
 cd -P -- "$dir" || exit 86
-file=./$name kept=./$name.astern
-
-if [ -L "$kept" ]; then echo "$name.astern is a symbolic link" >&2; exit 90; fi
-[ -d "$kept" ] || mkdir -- "$kept" || exit 86
-# From here on the folder is what is open, wherever its name may lead: whoever exchanges it for a link has nothing done elsewhere.
-exec 7<"$kept" || exit 86
-opened . 7 "$name.astern"
-[ -e /proc/self/fd/7 ] && kept=/proc/self/fd/7
-lockfile=$kept/lock
-if [ -L "$lockfile" ]; then echo "$name.astern/lock is a symbolic link" >&2; exit 90; fi
-if [ -e "$lockfile" ] && [ ! -f "$lockfile" ]; then echo "$name.astern/lock is no file" >&2; exit 90; fi
-exec 8>>"$lockfile" || exit 86
-opened . 8 "$name.astern/lock"
-[ -e /proc/self/fd/8 ] && lockfile=/proc/self/fd/8
-wait_lock 8 || { head -n 1 "$lockfile" >&2; exit 83; }
-if newer "$fence"; then head -n 1 "$lockfile" >&2; exit 81; fi
+file=./$name
+take_lock_of "$dir" "$name"
+pass "$fence"
 if [ -L "$file" ] || [ ! -f "$file" ]; then exit 85; fi
 
 tmp=$kept/tmp-$token
@@ -37,7 +24,7 @@ cmp -s "$file" "$tmp-old" || exit 82
 cp -p -- "$file" "$tmp-file" && cat "$tmp-new" >"$tmp-file" && cmp -s "$tmp-file" "$tmp-new" || exit 86
 if [ "$(owner "$file")" != "$(owner "$tmp-file")" ]; then echo "its owner could not be kept" >&2; exit 92; fi
 
-printf '%-511s\n' "$content" 1<>"$lockfile" || exit 86
+note "$fence" "$content"
 touch -r "$file" "$tmp-old" 2>/dev/null
 for one in "old $from" "new $to"; do
 	into=$kept/${one#* }.json

@@ -1,10 +1,10 @@
-# claim ROOT FENCE CONTENT OWNER SEEN OVER…: claims the release root for an execution. Refused when the root says another
-# owner than the one who was SEEN there ("FENCE OWNER", "0 " for nobody) or a newer fence (81), and when an open claim of
-# another holds it who is not among OVER (89); the line is then on the standard error.
-root=$1 fence=$2 content=$3 owner=$4 seen=$5
-shift 5
-[ -d "$root" ] || exit 0 # nothing can be done there, and the steps say so
-take_lock "$root"
+# claim FOLDER NAME FENCE CONTENT OWNER SEEN OVER…: claims a release root or a site, or the file of that name there, for an
+# execution. Refused when the lock file says another owner than the one who was SEEN there ("FENCE OWNER", "0 " for nobody)
+# or a newer fence (81), and when an open claim of another holds it who is not among OVER (89); the line is then on the
+# standard error.
+folder=$1 name=$2 fence=$3 content=$4 owner=$5 seen=$6
+shift 6
+take_place "$folder" "$name" || exit 0 # nothing can be done there, and the steps say so
 noted
 holder=
 case $claimed in
