@@ -170,6 +170,9 @@ func operatorsMeet(t *testing.T, at func(testing.TB) meeting) {
 			both[0], both[1] = both[1], both[0]
 		}
 		m.judge(seed, both[0], both[1], m.whole)
+		if text, err := os.ReadFile(m.lock); err != nil || !strings.Contains(string(text), `"owner":"`) || strings.Contains(string(text), `"open":true`) {
+			t.Errorf("seed %d: the lock says %q (%v), and it should say who was there and has ended", seed, strings.TrimSpace(string(text)), err)
+		}
 		won[how]++
 		won["trials"]++
 	}
