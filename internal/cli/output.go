@@ -132,6 +132,9 @@ func writeFiles(mode os.FileMode, all ...written) error {
 		}
 	}()
 	for i, w := range all {
+		if info, err := os.Lstat(w.name); err == nil && info.IsDir() {
+			return fail(w, errors.New("it is a folder"))
+		}
 		if w.content == nil {
 			continue
 		}

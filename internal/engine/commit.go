@@ -55,7 +55,7 @@ func (l *loop) prepareAhead() (n next, wait bool) {
 		return n, false
 	}
 	for _, a := range l.fold.Decide(now) {
-		if a.Kind == Prepare && !l.busy[a.Key()] {
+		if _, busy := l.busy[a.Key()]; a.Kind == Prepare && !busy {
 			n.due = append(n.due, a)
 		}
 	}

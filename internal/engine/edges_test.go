@@ -171,6 +171,27 @@ func TestCancelDoesNotWaitForChecks(t *testing.T) {
 	})
 }
 
+// TestCancelWaitsForAPlan that is being made: it begins an execution, of which the journal must tell.
+func TestCancelWaitsForAPlan(t *testing.T) {
+	p := planOf(stepsOf("1.a"))
+	p.Stages[0].OnFailure = astern.OnFailureUndo
+	play(t, p, func(s *scene) {
+		s.world.start["1.a"] = does(fails(astern.Denied))
+		s.world.plan = func(context.Context, bool) (string, error) {
+			time.Sleep(5 * time.Second)
+			return "child", nil
+		}
+		go func() {
+			time.Sleep(2 * time.Second)
+			s.says(astern.RecordCancelled, "")
+		}()
+		s.ends(astern.OutcomeCancelled)
+		if n := s.records(astern.RecordChild); n != 1 {
+			t.Errorf("%d children are told of", n)
+		}
+	})
+}
+
 // TestBlockedAsks: what can't run, because a person skipped what it needs, is a person's question and nothing to undo. Of several outputs that
 // are missing the first by name is told.
 func TestBlockedAsks(t *testing.T) {

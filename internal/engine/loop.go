@@ -37,7 +37,7 @@ type Result struct {
 type loop struct {
 	*Engine
 	fold    *Fold
-	busy    map[string]bool // keys of actions under way
+	busy    map[string]bool // keys of actions under way; true for rounds of checks, which only look
 	answers chan answer
 	owner   sync.WaitGroup
 	look    time.Time // when the journal is read next
@@ -208,6 +208,9 @@ func (l *loop) next(ctx context.Context) (n next, err error) {
 				return n, nil
 			}
 		case End:
+			if l.acts() {
+				continue // such as a plan that is being made: what came of it belongs into the journal
+			}
 			l.take([]astern.Record{{Kind: astern.RecordEnded, Outcome: a.Outcome}})
 			if err := l.flush(ctx); err != nil {
 				return n, err
@@ -217,12 +220,22 @@ func (l *loop) next(ctx context.Context) (n next, err error) {
 			}
 			return next{end: l.result()}, nil
 		default:
-			if !l.busy[a.Key()] {
+			if _, busy := l.busy[a.Key()]; !busy {
 				n.due = append(n.due, a)
 			}
 		}
 	}
 	return n, nil
+}
+
+// acts reports whether anything but rounds of checks is under way.
+func (l *loop) acts() bool {
+	for _, looks := range l.busy {
+		if !looks {
+			return true
+		}
+	}
+	return false
 }
 
 // result is that of an execution that has ended. One that was cancelled is not continued, even where its child plan was
@@ -244,7 +257,7 @@ func (l *loop) launch(ctx context.Context, a Action, ahead bool) {
 // begin notes that an action is under way.
 func (l *loop) begin(a Action, ahead bool) (key string) {
 	key = a.Key()
-	l.busy[key] = true
+	l.busy[key] = a.Kind == CheckRound
 	if ahead {
 		l.ahead++
 	}

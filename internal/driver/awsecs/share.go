@@ -184,6 +184,8 @@ func (o order) findEnd(ctx context.Context) astern.Found {
 	switch {
 	case err != nil:
 		return cantTell(err)
+	case p.share != nil && !p.foreign && o.another(p): // ours may have gone before that one came: another attempt would end theirs
+		return astern.Found{Answer: astern.FoundUnknown, Because: o.beside() + " is another one than this step was to end: somebody else put it there in the meantime"}
 	case p.foreign || p.share != nil && aws.ToString(p.share.Status) == "ACTIVE":
 		return astern.Found{Answer: astern.FoundNo, Because: o.beside() + " is ACTIVE"}
 	}

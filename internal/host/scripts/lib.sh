@@ -73,9 +73,11 @@ enter() {
 	done
 }
 
-# rename FROM TO gives a file or folder the name of another, which it never goes into.
+# rename FROM TO gives a file or folder the name of another, which it never goes into. A mv that can't (macOS, old BusyBox) has done
+# nothing.
 rename() {
-	if ! [ -d /proc/self ] && command -v perl >/dev/null 2>&1 && ! mv --version >/dev/null 2>&1; then # every mv of Linux has -T
+	mv -T -- "$1" "$2" 2>/dev/null && return
+	if command -v perl >/dev/null 2>&1 && ! mv --version >/dev/null 2>&1; then
 		perl -e 'rename($ARGV[0], $ARGV[1]) or die "rename: $!\n"' "$1" "$2"
 	else
 		mv -T -- "$1" "$2"

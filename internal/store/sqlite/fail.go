@@ -67,10 +67,13 @@ const leastBytes, leastFiles = 512 << 10, 16
 // made longer, SQLite does not say why, and what it had made of it until then is gone by now.
 func outOfRoom(folder string) bool {
 	var disk unix.Statfs_t
-	if unix.Access(folder, unix.W_OK) != nil || unix.Statfs(folder, &disk) != nil {
-		return false
-	}
-	return disk.Bavail*uint64(disk.Bsize) < leastBytes || disk.Files > 0 && disk.Ffree < leastFiles
+	return unix.Access(folder, unix.W_OK) == nil && unix.Statfs(folder, &disk) == nil &&
+		scarce(disk.Bavail*uint64(disk.Bsize), disk.Files, disk.Ffree)
+}
+
+// scarce reports whether so many free bytes, or free files of so many, are next to no room. Some file systems don't count files.
+func scarce(bytes, files, free uint64) bool {
+	return bytes < leastBytes || files > 0 && free < leastFiles
 }
 
 func notDatabase(path, doing string) error {
