@@ -250,7 +250,7 @@ func TestCommandThatHangs(t *testing.T) {
 	both(t, func(t *testing.T, l *lab) {
 		l.write("hang-drain", "", 0o644)
 		c := l.first("restart")
-		c.Verb, c.Args["command"], c.Args["timeout_ms"] = verbDrain, astern.List("./ctl", "drain", "{instance}"), astern.Int(300)
+		c.Verb, c.Args["command"], c.Args["timeout_ms"] = verbDrain, astern.List("./ctl", "drain", "{instance}"), astern.Int(2000)
 		op := l.driver.Actor.Start(t.Context(), l.before(c))
 		if op.Status != astern.OpUnsure || op.Code != astern.Unavailable {
 			t.Errorf("got %+v", op)
