@@ -50,6 +50,27 @@ func (l Lock) Release(ctx context.Context, mine astern.Claim) error {
 	return l.run(ctx, "release", l.Folder, l.File, strconv.FormatInt(mine.Fence, 10), line, mine.Owner)
 }
 
+// OnePlace claims components that have no members, each of which is one place with the lock file that it returns: an astern.Claimer.
+type OnePlace func(c astern.Component) (Lock, error)
+
+// Claim claims the place, which is that of the empty name.
+func (lock OnePlace) Claim(ctx context.Context, c astern.Component, mine astern.Claim, seen map[string]astern.Claim, over []string) error {
+	l, err := lock(c)
+	if err != nil {
+		return err
+	}
+	return l.Claim(ctx, mine, seen[""], over)
+}
+
+// Release writes into the lock file that the execution has ended.
+func (lock OnePlace) Release(ctx context.Context, c astern.Component, mine astern.Claim, _ []string) error {
+	l, err := lock(c)
+	if err != nil {
+		return err
+	}
+	return l.Release(ctx, mine)
+}
+
 // place is what is claimed, for a person.
 func (l Lock) place() string {
 	if l.File == "" {

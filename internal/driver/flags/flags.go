@@ -71,6 +71,6 @@ func New(machines Machines, lookup func(address string) (astern.Component, bool)
 		Actor:     &actor{d},
 		Validator: validator{},
 		Occupier:  validator{},
-		Claimer:   d,
+		Claimer:   host.OnePlace(d.lock),
 	}
 }

@@ -85,6 +85,6 @@ func New(machines Machines, lookup func(address string) (astern.Component, bool)
 		Validator:  validator{},
 		Occupier:   validator{},
 		Discoverer: discoverer{},
-		Claimer:    d,
+		Claimer:    host.OnePlace(d.lock),
 	}
 }

@@ -6,13 +6,6 @@ folder=$1 name=$2 fence=$3 content=$4 owner=$5 seen=$6
 shift 6
 take_place "$folder" "$name" || exit 0 # nothing can be done there, and the steps say so
 noted
-holder=
-case $claimed in
-*'"owner":"'*)
-	holder=${claimed##*\"owner\":\"}
-	holder=${holder%%\"*}
-	;;
-esac
 refuse() {
 	printf '%s\n' "$claimed" >&2
 	exit "$1"

@@ -151,14 +151,20 @@ take_place() {
 	fi
 }
 
-# noted reads the lock file: claimed is its first line, and there the fence in it, "" where there is none.
+# noted reads the lock file: claimed is its first line, there the fence in it and holder the owner, "" where there is none.
 noted() {
-	claimed= there=
+	claimed= there= holder=
 	read -r claimed <"$lockfile" 2>/dev/null || : # an empty file has no line
 	case $claimed in
 	*'"fence":'[0-9]*)
 		there=${claimed##*\"fence\":}
 		there=${there%%[!0-9]*}
+		;;
+	esac
+	case $claimed in
+	*'"owner":"'*)
+		holder=${claimed##*\"owner\":\"}
+		holder=${holder%%\"*}
 		;;
 	esac
 }

@@ -3,6 +3,5 @@ folder=$1 name=$2 fence=$3 content=$4 owner=$5
 if [ -z "$name" ]; then at=$folder/.astern.lock; else at=$folder/$name.astern/lock; fi
 [ -e "$at" ] || exit 0
 take_place "$folder" "$name" || exit 0
-[ "$(sed -n '1s/.*"owner":"\([0-9a-f]*\)".*/\1/p' "$lockfile")" = "$owner" ] || exit 0
-[ "$(sed -n '1s/.*"fence":\([0-9][0-9]*\).*/\1/p' "$lockfile")" -le "$fence" ] || exit 0
+if newer "$fence" || [ "$holder" != "$owner" ]; then exit 0; fi
 printf '%-511s\n' "$content" 1<>"$lockfile" || exit 86
