@@ -18,6 +18,8 @@ type Call struct {
 	Token string `json:"token"`
 	// Fence rises with each engine that takes the execution, and from one execution of a component to the next.
 	Fence int64 `json:"fence"`
+	// Owner identifies the execution among those of all state folders, as Claim's does; "" where that is not known.
+	Owner string `json:"owner,omitempty"`
 	// Deadline is when the step's time is over: a driver that can tell that nothing is in flight then answers failed;
 	// one that can't goes on answering running, and the engine asks a person.
 	Deadline time.Time `json:"deadline"`

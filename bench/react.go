@@ -40,7 +40,7 @@ func (b *bench) react() ([]figure, error) {
 
 // inWorld measures in a new world with a plan in plan.json.
 func (b *bench) inWorld(name string, measure func(applyWorld) (float64, error)) (float64, error) {
-	w := applyWorld{b, filepath.Join(b.folder, name)}
+	w := applyWorld{b, filepath.Join(b.folder, name), hardly}
 	if err := w.make(); err != nil {
 		return 0, err
 	}

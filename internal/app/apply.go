@@ -171,11 +171,7 @@ func (a *App) mayAct(ctx context.Context, p astern.Plan) (claims, int64, error) 
 	if _, err := a.passed(ctx, seen, "", elder.ID); err != nil {
 		return nil, 0, err
 	}
-	_, beside, err := a.lastThere(ctx, p)
-	if err != nil {
-		return nil, 0, err
-	}
-	return seen, max(fence, beside), a.unchanged(ctx, p)
+	return seen, fence, a.unchanged(ctx, p)
 }
 
 // allowed reports whether the plan continues an execution of this state folder within the limits that were approved with
@@ -279,12 +275,18 @@ func (a *App) engine(ctx context.Context, id string) (eng taken, outcome astern.
 	if err := a.adopt(ctx, s, fence); err != nil {
 		return eng, "", err
 	}
-	release, err := a.claim(ctx, s, fence, seen)
+	records, err := a.Store.Read(ctx, id, 0)
+	if err != nil {
+		return eng, "", fmt.Errorf("reading the journal of %s: %w", id, err)
+	}
+	mine := owner(s.execution, records)
+	release, err := a.claim(ctx, s, mine, fence, seen)
 	if err != nil {
 		return eng, "", fmt.Errorf("running %s: %w", id, err)
 	}
-	return taken{release: release, Engine: engine.Engine{Journal: a.Store, Clock: a.Clock, Execution: id, Fence: fence, Plan: s.plan,
-		World: a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })}}, "", nil
+	w := a.world(s.plan, func(ctx context.Context, undo bool) (string, error) { return a.child(ctx, id, undo) })
+	w.Owner = mine
+	return taken{release: release, Engine: engine.Engine{Journal: a.Store, Clock: a.Clock, Execution: id, Fence: fence, Plan: s.plan, World: w}}, "", nil
 }
 
 // adopt writes down a child plan that was made when the engine before could not: the child has the leases, and what it

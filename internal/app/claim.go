@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,7 +15,6 @@ import (
 	"unicode"
 
 	"github.com/astern-dev/astern"
-	"github.com/astern-dev/astern/internal/driver/awss3site"
 )
 
 // claims is what a plan's places say of who acts there: by address and member.
@@ -103,33 +103,6 @@ func below(member, name string) string {
 // hand must not use up those of this state folder.
 const mostFence = 1 << 40
 
-// lastThere returns who changed sites in buckets last, as the markers there say, and the highest fence there: they are not claimed.
-// Whoever has another state folder counts for itself: without this, one that acted less often could never act there.
-func (a *App) lastThere(ctx context.Context, p astern.Plan) (last map[string]astern.Claim, highest int64, err error) {
-	last = map[string]astern.Claim{}
-	for _, address := range p.Addresses() {
-		c, ok := a.System.Component(address)
-		if !ok || c.Kind != awss3site.Kind {
-			continue
-		}
-		s, err := a.observe(ctx, address, []string{"claim"})
-		if err != nil {
-			return nil, 0, err
-		}
-		v, ok := s.Get("claim")
-		var there astern.Claim
-		if !ok || !v.Known() || json.Unmarshal([]byte(v.Text), &there) != nil {
-			continue // who acts there says so better: the driver refuses what it can't read
-		}
-		if there.Fence > mostFence {
-			return nil, 0, astern.Errorf(astern.Conflict, "%s: its marker says fence %d, which no execution has", address, there.Fence).
-				WithHint("somebody wrote it by hand: look at the marker, and take it away")
-		}
-		last[address], highest = there, max(highest, there.Fence)
-	}
-	return last, highest, nil
-}
-
 // plain makes what a host says fit for a terminal.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -167,7 +140,7 @@ func (a *App) passed(ctx context.Context, seen claims, mine, elder string) ([]st
 				if here {
 					whose = "of this state folder"
 				}
-				return nil, astern.Errorf(astern.Conflict, "%s is held by %s, %s, since %s: %s has not ended", placeOf(address, member), c.By, whose,
+				return nil, astern.Errorf(astern.Conflict, "%s is held by %s, %s, since %s: %s has not ended", placeOf(address, member), cmp.Or(c.By, "somebody"), whose,
 					c.At.UTC().Format("2006-01-02 15:04:05Z"), c.Execution).
 					WithHint("see how it goes where it was started; if it will not go on: the same command with --take-over, and it can't act here any more")
 			}
@@ -243,26 +216,7 @@ func (a *App) mayGoOn(ctx context.Context, s loaded) (claims, error) {
 			}
 		}
 	}
-	last, _, err := a.lastThere(ctx, s.plan)
-	if err != nil {
-		return nil, err
-	}
-	for _, address := range slices.Sorted(maps.Keys(last)) {
-		if c := last[address]; c.Address == address && c.Fence > s.fence() {
-			return nil, astern.Errorf(astern.Conflict, "%s: another execution was there since, of another state folder: %s at %s", address,
-				plain(c.Execution), c.At.UTC().Format("2006-01-02 15:04:05Z")).
-				WithHint("look at what it did; then astern cancel %s, and make a new plan", s.execution.ID)
-		}
-	}
 	return seen, nil
-}
-
-// fence returns the newest that the execution was taken under.
-func (l loaded) fence() (newest int64) {
-	for _, r := range l.records {
-		newest = max(newest, r.Fence)
-	}
-	return newest
 }
 
 // begun reports whether a step was ever about to act.
@@ -274,14 +228,10 @@ func (l loaded) cancelled() bool {
 	return slices.ContainsFunc(l.records, func(r astern.Record) bool { return r.Kind == astern.RecordCancelled })
 }
 
-// claim claims the plan's places for an execution that was taken. The release that it returns gives them
+// claim claims the plan's places for an execution that was taken, and whose owner that is. The release that it returns gives them
 // back when the execution has ended; a child plan takes them over.
-func (a *App) claim(ctx context.Context, s loaded, fence int64, seen claims) (release func(context.Context, astern.Outcome), err error) {
-	records, err := a.Store.Read(ctx, s.execution.ID, 0)
-	if err != nil {
-		return nil, fmt.Errorf("reading the journal of %s: %w", s.execution.ID, err)
-	}
-	mine := astern.Claim{Fence: fence, Execution: s.execution.ID, At: a.Now().UTC().Truncate(time.Second), Owner: owner(s.execution, records),
+func (a *App) claim(ctx context.Context, s loaded, owner string, fence int64, seen claims) (release func(context.Context, astern.Outcome), err error) {
+	mine := astern.Claim{Fence: fence, Execution: s.execution.ID, At: a.Now().UTC().Truncate(time.Second), Owner: owner,
 		By: fmt.Sprintf("%s on %s, process %d", a.By, a.Runner.Host, a.Runner.PID), Open: true}
 	var over []string
 	if !s.begun() {

@@ -152,24 +152,61 @@ func lawFence(r *run) {
 	})
 	r.carry(r.route(astern.VerbDeploy, r.world.New), 8, func(step astern.Step, call astern.Call) astern.Op {
 		image, met := older[step.Verb]
-		info, _ := r.verb(step.Verb)
-		refuses := info.Exclusion == astern.Conditional || slices.Contains(r.suite.Fenced, step.Verb)
-		if refuses && (met || !r.suite.ImageIsCondition) {
+		if r.asksWho(step) && (met || !r.suite.ImageIsCondition) {
 			late := call
 			late.Fence, late.Token = 3, newToken()
 			if r.suite.ImageIsCondition {
 				late.Image = image
 			}
-			r.unchanged("a call under an older fence", func() {
-				op := r.driver.Actor.Start(r.ctx, late)
-				if op.Status != astern.OpFailed || (op.Code != astern.Refused && op.Code != astern.Conflict) {
-					r.Errorf("step %s under an older fence is not refused: %+v", call.Step, op)
-				}
-			})
+			r.refusedLate("under an older fence", late)
 		}
 		return r.plainly(step, call)
 	})
 	r.runs(r.world.New)
+}
+
+// lawOwner claims the places, and goes back as their owner, under a newer fence than the claim says: so does who could not claim when it
+// went on. Every step that asks who was there is first offered as another's, under a fence that is newer still.
+func lawOwner(r *run) {
+	if r.driver.Claimer == nil {
+		return
+	}
+	r.claims("a1a")
+	members := r.places()
+	_, fence := r.lastThere(members)
+	r.carry(r.route(astern.VerbRollback, r.world.Old), fence+1, func(step astern.Step, call astern.Call) astern.Op {
+		if r.asksWho(step) {
+			theirs := call
+			theirs.Owner, theirs.Fence, theirs.Token = "be2", fence+9, newToken()
+			r.refusedLate("where another execution's claim is", theirs)
+		}
+		call.Owner = "a1a"
+		return r.plainly(step, call)
+	})
+	r.runs(r.world.Old)
+	said, _ := r.lastThere(members)
+	for _, m := range members {
+		if got := said[m]; got.Owner != "a1a" || !got.Open {
+			r.Errorf("the place %q says after the steps of its claim's owner that %+v acts there", m, got)
+		}
+	}
+}
+
+// asksWho reports whether a step asks who was there.
+func (r *run) asksWho(step astern.Step) bool {
+	info, _ := r.verb(step.Verb)
+	return info.Exclusion == astern.Conditional || slices.Contains(r.suite.Fenced, step.Verb)
+}
+
+// refusedLate requires that a call is refused, and changes nothing.
+func (r *run) refusedLate(why string, late astern.Call) {
+	r.Helper()
+	r.unchanged("a call "+why, func() {
+		op := r.driver.Actor.Start(r.ctx, late)
+		if op.Status != astern.OpFailed || (op.Code != astern.Refused && op.Code != astern.Conflict) {
+			r.Errorf("step %s %s is not refused: %+v", late.Step, why, op)
+		}
+	})
 }
 
 // lawUndo reverses what was done, the last step first, and requires the state of before wherever a value was set. A

@@ -132,6 +132,7 @@ var laws = []law{
 	{"reading before a step changes nothing", lawBeforeReads},
 	{"a cancelled start tells the truth", lawStartCancelled},
 	{"an older fence is refused", lawFence},
+	{"a step of another owner is refused", lawOwner},
 	{"undo brings the world back", lawUndo},
 	{"hostile revision names never reach the world", lawHostile},
 	{"hostile texts are refused or are data", lawInjection},
@@ -312,20 +313,12 @@ func (r *run) leads(what string, s astern.State, t astern.Target, o astern.Optio
 // claimed looks at what a claim says, also to somebody else who comes second. What has no members is one place itself.
 func (r *run) claimed() {
 	r.Helper()
-	members := []string{""}
-	if route := r.route(astern.VerbRollback, r.world.Old); route.Fleet != nil {
-		members = route.Fleet.Members
-	}
-	seen, fence := r.lastThere(members)
-	claim := func(owner string) (astern.Claim, error) {
-		mine := astern.Claim{Fence: fence + 1, Execution: "ex-" + owner, Address: r.world.Component.Address(), At: time.Now().UTC().Truncate(time.Second), Owner: owner, By: owner, Open: true}
-		return mine, r.driver.Claimer.Claim(r.ctx, r.world.Component, mine, seen, nil)
-	}
-	first, err := claim("a1a")
-	if err != nil {
-		r.Errorf("claiming places that nobody has failed: %s", astern.CodeOf(err))
-	}
-	if _, err := claim("be2"); astern.CodeOf(err) != astern.Conflict {
+	members := r.places()
+	seen, _ := r.lastThere(members)
+	first := r.claims("a1a")
+	second := first
+	second.Owner, second.Execution, second.By = "be2", "ex-be2", "be2"
+	if err := r.driver.Claimer.Claim(r.ctx, r.world.Component, second, seen, nil); astern.CodeOf(err) != astern.Conflict {
 		r.Errorf("claiming the places of somebody else says %q instead of a conflict", astern.CodeOf(err))
 	}
 	r.says(members, first)
@@ -334,6 +327,26 @@ func (r *run) claimed() {
 	}
 	first.Open = false
 	r.says(members, first)
+}
+
+// places returns the members whose places can be claimed.
+func (r *run) places() []string {
+	r.Helper()
+	if route := r.route(astern.VerbRollback, r.world.Old); route.Fleet != nil {
+		return route.Fleet.Members
+	}
+	return []string{""}
+}
+
+// claims claims the places, which nobody has, for an owner.
+func (r *run) claims(owner string) astern.Claim {
+	r.Helper()
+	seen, fence := r.lastThere(r.places())
+	mine := astern.Claim{Fence: fence + 1, Execution: "ex-" + owner, Address: r.world.Component.Address(), At: time.Now().UTC().Truncate(time.Second), Owner: owner, By: owner, Open: true}
+	if err := r.driver.Claimer.Claim(r.ctx, r.world.Component, mine, seen, nil); err != nil {
+		r.Errorf("claiming places that nobody has failed: %s", astern.CodeOf(err))
+	}
+	return mine
 }
 
 // lastThere returns what the members' places say of who was there, and the highest fence of them.

@@ -55,6 +55,7 @@ func TestFaultsAreFound(t *testing.T) {
 		"before writes":                 "changed the world",
 		"acts on any name":              "is not refused",
 		"ignores fences":                "older fence is not refused",
+		"minds fences alone":            "another execution's claim is is not refused",
 		"forgets to act":                "after the whole route",
 		"lies about failing":            "failed without effect, but the world changed",
 		"never finds":                   "start it a second time",

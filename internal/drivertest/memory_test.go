@@ -336,6 +336,8 @@ func (d *memoryDriver) Start(ctx context.Context, call astern.Call) astern.Op {
 		return astern.Op{Status: astern.OpFailed, Code: astern.Refused, Error: "no such release"}
 	case call.Fence < m.fences[memberOf(call)] && !m.is("ignores fences"):
 		return astern.Op{Status: astern.OpFailed, Code: astern.Refused, Error: "an older fence"}
+	case m.owner != "" && call.Owner != "" && m.owner != call.Owner && !m.is("minds fences alone"):
+		return astern.Op{Status: astern.OpFailed, Code: astern.Conflict, Error: "another was there"}
 	case m.is("forgets to act"):
 		m.acts[call.Token] = m.links[memberOf(call)]
 	default:

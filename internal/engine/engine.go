@@ -33,6 +33,8 @@ var ErrBehind = errors.New("the journal has gone on")
 
 // World is everything outside that a plan touches or asks.
 type World struct {
+	// Owner identifies the execution among those of all state folders, "" for none; it goes into each call.
+	Owner string
 	// Observe reads the paths of a component's state.
 	Observe func(ctx context.Context, address string, paths []string) (astern.State, error)
 	// Actor acts for every kind of step.

@@ -79,7 +79,7 @@ func panicked(a Action, r astern.Record, p any) astern.Record {
 // condition. The other way round, what came between the two would be taken for what the plan has seen.
 func prepare(ctx context.Context, w World, execution string, a Action, r astern.Record) astern.Record {
 	call := *a.Call
-	call.Execution = execution
+	call.Execution, call.Owner = execution, w.Owner
 	image, unread := w.Actor.Before(ctx, call)
 	diffs, err := ReadFacts(ctx, w.Observe, a.Facts)
 	if err == nil && len(diffs) > 0 { // which tells more than why there is no image

@@ -71,6 +71,12 @@ func (lock OnePlace) Release(ctx context.Context, c astern.Component, mine aster
 	return l.Release(ctx, mine)
 }
 
+// CallLine is what a step writes into the lock file of its place where no claim of its execution stands, at that time.
+func CallLine(call astern.Call, now time.Time) (string, error) {
+	return claimLine(astern.Claim{Fence: call.Fence, Execution: call.Execution, Address: call.Address, At: now.UTC().Truncate(time.Second),
+		Owner: call.Owner, Open: call.Owner != ""})
+}
+
 // place is what is claimed, for a person.
 func (l Lock) place() string {
 	if l.File == "" {

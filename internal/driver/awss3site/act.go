@@ -2,7 +2,6 @@ package awss3site
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -125,20 +124,22 @@ func (a *actor) Before(ctx context.Context, call astern.Call) (astern.Image, err
 	return astern.Image{imageRevision: o.from, imageHash: m.Hash}, nil
 }
 
-// acquire writes our fence into the marker, and refuses when a newer one was there. It returns the marker with its ETag:
-// whoever writes it next does so on the condition that it still is that.
+// acquire sees to it that the marker says that we act there, and refuses when another execution was there. It returns the marker with
+// its ETag: whoever writes it next does so on the condition that it still is that.
 func (o *order) acquire(ctx context.Context, now time.Time) (marker, string, error) {
 	m, etag, err := o.marker(ctx)
+	ours := o.ours(m)
 	switch {
 	case err != nil:
 		return m, "", fmt.Errorf("%s: %w", o.doing(), err)
-	case m.Fence > o.call.Fence:
+	case m.Fence > o.call.Fence || !ours && o.call.Owner != "" && m.Owner != "":
 		return m, "", fmt.Errorf("%s: %w", o.doing(), o.newer(m))
-	case m.Fence == o.call.Fence && m.Execution == o.call.Execution:
+	case m.Fence == o.call.Fence && ours && (m.Revision != "" || o.from == ""):
 		return m, etag, nil
+	case !ours:
+		m.By, m.Done = "", ""
 	}
-	m.Kind, m.Version, m.Fence, m.Execution, m.Address, m.Done = markerKind, 1, o.call.Fence, o.call.Execution, o.call.Address, ""
-	m.At = now.UTC().Format(time.RFC3339)
+	m = m.of(astern.Claim{Fence: o.call.Fence, Execution: o.call.Execution, Address: o.call.Address, At: now, Owner: o.call.Owner, By: m.By, Open: o.call.Owner != ""})
 	if m.Revision == "" {
 		m.Revision = o.from
 	}
@@ -146,13 +147,20 @@ func (o *order) acquire(ctx context.Context, now time.Time) (marker, string, err
 	return m, etag, err
 }
 
-// newer says who was there.
-func (o *order) newer(m marker) error {
-	if m.Kind == "" {
-		return astern.Errorf(astern.Conflict, "somebody took %s away, which says who acts there", o.p.url(o.p.markerKey())).WithHint("look at it, then plan again")
+// ours reports whether the call's execution was the last that wrote the marker.
+func (o *order) ours(m marker) bool {
+	if o.call.Owner != "" && m.Owner != "" {
+		return m.Owner == o.call.Owner
 	}
-	return astern.Errorf(astern.Conflict, "a newer execution was there: %s of %s with fence %d at %s", oneLine(m.Execution), oneLine(m.Address), m.Fence, oneLine(m.At)).
-		WithHint("%s says so", o.p.url(o.p.markerKey()))
+	return m.Execution == o.call.Execution && m.Fence == o.call.Fence
+}
+
+// newer says who was there.
+func (c clients) newer(m marker) error {
+	if m.Kind == "" {
+		return astern.Errorf(astern.Conflict, "somebody took %s away, which says who acts there", c.p.url(c.p.markerKey())).WithHint("look at it, then plan again")
+	}
+	return astern.Errorf(astern.Conflict, "another execution was there: %s", m.who()).WithHint("%s says so", c.p.url(c.p.markerKey()))
 }
 
 // still refuses when the marker is not the one that acquire returned. No two have the same ETag, for fences only rise. It is asked for
@@ -171,11 +179,7 @@ func (o *order) still(ctx context.Context, etag string) error {
 
 // mark writes the marker.
 func (o *order) mark(ctx context.Context, m marker, was string) (string, error) {
-	text, err := json.Marshal(m)
-	if err != nil {
-		return "", astern.Errorf(astern.Internal, "encoding the marker: %w", err)
-	}
-	etag, err := o.put(ctx, o.p.markerKey(), text, was)
+	etag, err := o.clients.mark(ctx, m, was)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", o.doing(), err)
 	}
@@ -250,7 +254,7 @@ func (a *actor) Find(ctx context.Context, call astern.Call) astern.Found {
 		return unknown(err)
 	}
 	if m.Done != call.Token || call.Token == "" {
-		if call.Verb == verbSwitch && m.Execution == call.Execution && m.Fence == call.Fence {
+		if call.Verb == verbSwitch && o.ours(m) && (m.Revision != "" || o.from == "") { // else it is claimed alone
 			return o.findEntries(ctx, m)
 		}
 		return absent("it did not come to its end")

@@ -110,7 +110,7 @@ func TestPruneOvertaken(t *testing.T) {
 		x.carry(astern.VerbDeploy, "v2", nil)
 	}})
 	call, op := x.do(calls[prune:])
-	if !taken || call.Verb != verbPrune || op.Status == astern.OpDone || op.Code != astern.Conflict || !strings.Contains(op.Error, "a newer execution was there: ex-") {
+	if !taken || call.Verb != verbPrune || op.Status == astern.OpDone || op.Code != astern.Conflict || !strings.Contains(op.Error, "another execution was there: ex-") {
 		t.Errorf("taken over %t; %s: %+v", taken, call.Step, op)
 	}
 	for path, text := range two {

@@ -12,7 +12,7 @@
 //
 // Going back never breaks pages that are open: first the objects are put that the release has and the bucket has not, or has
 // otherwise (CopyObject of a version onto its own key, headers and all), then the entry points, each on the condition that
-// it still is what was seen (If-Match) and right after the marker was asked whether a newer execution was there: who went elsewhere
+// it still is what was seen (If-Match) and right after the marker was asked whether another execution was there: who went elsewhere
 // and came back leaves the ETags as they were, and a condition on the marker itself S3 does not have. Then CloudFront forgets what it holds, and the edge is asked until it answers the
 // release. Objects of other releases stay reachable until a redeployment of what runs takes them away (verb prune); what no
 // release has is never touched. One object goes back as a release of its own, BASE-oHASH.
@@ -100,6 +100,7 @@ func newAt(accounts *awsapi.Accounts, lookup func(address string) (astern.Compon
 		Occupier:   validator{},
 		Discoverer: found,
 		Pager:      found,
+		Claimer:    d,
 		Permitter:  validator{},
 	}
 }

@@ -170,6 +170,9 @@ type marker struct {
 	Execution string `json:"execution"`
 	Address   string `json:"address"`
 	At        string `json:"at"`
+	Owner     string `json:"owner,omitempty"` // these three as in astern.Claim
+	By        string `json:"by,omitempty"`
+	Open      bool   `json:"open,omitempty"`
 	// Same are the ETags of copies that are not those of what was copied.
 	Same copies `json:"same,omitempty"`
 	// Done is the token of the last step that came to its end.

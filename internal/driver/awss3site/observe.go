@@ -94,8 +94,7 @@ func (v *viewing) look(ctx context.Context) error {
 	}
 	if last.Fence > 0 {
 		v.known("fence", strconv.FormatInt(last.Fence, 10))
-		at, _ := time.Parse(time.RFC3339, last.At) // it is what astern wrote
-		claim, err := json.Marshal(astern.Claim{Fence: last.Fence, Execution: last.Execution, Address: last.Address, At: at})
+		claim, err := json.Marshal(last.claim())
 		if err != nil {
 			return astern.Errorf(astern.Internal, "encoding the claim: %w", err)
 		}

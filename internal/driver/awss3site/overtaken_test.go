@@ -97,7 +97,7 @@ func TestPutAndSwitchOvertaken(t *testing.T) {
 			for _, attempt := range []string{"", "-2"} {
 				call.Token += attempt
 				op := x.driver.Actor.Start(t.Context(), call)
-				if op.Status == astern.OpDone || op.Code != astern.Conflict || !strings.Contains(op.Error, "a newer execution was there: ex-") {
+				if op.Status == astern.OpDone || op.Code != astern.Conflict || !strings.Contains(op.Error, "another execution was there: ex-") {
 					t.Errorf("overtaken it says %+v", op)
 				}
 				if op.Status != astern.OpFailed && (attempt != "" || c.once == "") {

@@ -162,6 +162,15 @@ func (c clients) marker(ctx context.Context) (m marker, etag string, err error) 
 	return m, etag, nil
 }
 
+// mark writes the marker if what is there still has the ETag, "" for nothing.
+func (c clients) mark(ctx context.Context, m marker, was string) (etag string, err error) {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return "", astern.Errorf(astern.Internal, "encoding the marker: %w", err)
+	}
+	return c.put(ctx, c.p.markerKey(), text, was)
+}
+
 // recorded is a release that has a manifest.
 type recorded struct {
 	revision string

@@ -3,12 +3,10 @@ package flags
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/host"
@@ -174,12 +172,12 @@ func (a *actor) replace(ctx context.Context, o order, old, text []byte) astern.O
 	if err != nil {
 		return failed(fmt.Errorf("%s: %w", o.doing(), err))
 	}
-	lock, err := json.Marshal(astern.Claim{Fence: o.call.Fence, Execution: o.call.Execution, Address: o.call.Address, At: a.now().UTC().Truncate(time.Second)})
+	line, err := host.CallLine(o.call, a.now())
 	if err != nil {
-		return failed(astern.Errorf(astern.Internal, "encoding the lock: %w", err))
+		return failed(fmt.Errorf("%s: %w", o.doing(), err))
 	}
 	digits := func(hash string) string { return strings.TrimPrefix(hash, "sha256:") }
-	c := script("change", o.place.folder, o.place.name, strconv.FormatInt(o.call.Fence, 10), string(lock),
+	c := script("change", o.place.folder, o.place.name, strconv.FormatInt(o.call.Fence, 10), line,
 		digits(hashOf(old)), digits(o.to), strconv.Itoa(len(old)), strconv.Itoa(len(text)), o.call.Token)
 	c.Stdin, c.Timeout = bytes.NewReader(append(bytes.Clone(old), text...)), readTimeout
 	r, err := m.Run(ctx, c)
@@ -199,7 +197,7 @@ func (o order) outcome(r host.Result) astern.Op {
 	case 0:
 		return astern.Op{Status: astern.OpDone, Progress: o.place.name + " is in the state " + revisionOf(o.to)}
 	case host.ExitFence:
-		return failed(astern.Errorf(astern.Conflict, "%s: a newer execution was there: %s", o.doing(), who).WithHint("%s/lock says so", o.place.history()))
+		return failed(astern.Errorf(astern.Conflict, "%s: another execution was there: %s", o.doing(), who).WithHint("%s/lock says so", o.place.history()))
 	case host.ExitBusy:
 		return failed(astern.Errorf(astern.Unavailable, "%s: its lock is held: %s", o.doing(), who))
 	case host.ExitChanged:

@@ -2,7 +2,6 @@ package hostservice
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -157,12 +156,10 @@ func (a *actor) order(call astern.Call) (*order, error) {
 	if o.machine, err = a.machine(c, o.who[0].host); err != nil {
 		return nil, fmt.Errorf("step %s: %w", call.Step, err)
 	}
-	lock, err := json.Marshal(astern.Claim{Fence: call.Fence, Execution: call.Execution, Address: call.Address,
-		At: a.now().UTC().Truncate(time.Second)})
-	if err != nil {
-		return nil, astern.Errorf(astern.Internal, "encoding the lock: %w", err)
+	o.marker = o.who[0].name
+	if o.executionFence, err = host.CallLine(call, a.now()); err != nil {
+		return nil, fmt.Errorf("step %s: %w", call.Step, err)
 	}
-	o.executionFence, o.marker = string(lock), o.who[0].name
 	return o, nil
 }
 
@@ -278,7 +275,7 @@ func (o *order) refusal(r host.Result) (err error, ok bool) {
 	who := oneLine(r.LastLines(1))
 	switch r.ExitCode {
 	case host.ExitFence:
-		return astern.Errorf(astern.Conflict, "%s: a newer execution was there: %s", o.doing(), host.Holder(who)).
+		return astern.Errorf(astern.Conflict, "%s: another execution was there: %s", o.doing(), host.Holder(who)).
 			WithHint("astern executions shows it; %s holds the lock of %s", o.root+"/.astern.lock", o.who[0].host), true
 	case host.ExitBusy:
 		return astern.Errorf(astern.Unavailable, "%s: the lock of %s is held: %s", o.doing(), o.root, host.Holder(who)), true

@@ -41,7 +41,7 @@ func statusHere(ctx context.Context, m host.Machine, w way) (process, bool) {
 		env = map[string]string{}
 	}
 	env["LC_ALL"] = "C"
-	r, err := m.Run(ctx, host.Command{Argv: append([]string{"sh", "-c", `"$@" 2>&1`, "astern"}, w.status...), Dir: w.dir, Env: env,
+	r, err := m.Run(ctx, host.Command{Argv: append([]string{"sh", "-c", `exec "$@" 2>&1`, "astern"}, w.status...), Dir: w.dir, Env: env,
 		Timeout: readTimeout, Keep: 2 * mostStatus})
 	if err != nil {
 		return process{unknown: true, why: oneLine(err.Error())}, true

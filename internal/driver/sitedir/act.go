@@ -3,13 +3,11 @@ package sitedir
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/host"
@@ -73,11 +71,9 @@ func (a *actor) order(call astern.Call) (*order, error) {
 		return nil, astern.Errorf(astern.Refused, "step %s is for the site %s, and astern.yaml now declares %s", call.Step,
 			oneLine(call.Text("root")), o.place.root).WithHint("plan again")
 	}
-	lock, err := json.Marshal(astern.Claim{Fence: call.Fence, Execution: call.Execution, Address: call.Address, At: a.now().UTC().Truncate(time.Second)})
-	if err != nil {
-		return nil, astern.Errorf(astern.Internal, "encoding the lock: %w", err)
+	if o.line, err = host.CallLine(call, a.now()); err != nil {
+		return nil, fmt.Errorf("step %s: %w", call.Step, err)
 	}
-	o.line = string(lock)
 	if o.machine, err = a.machine(o.place); err != nil {
 		return nil, fmt.Errorf("step %s: %w", call.Step, err)
 	}
@@ -181,7 +177,7 @@ func (o *order) refusal(r host.Result) error {
 	case 0:
 		return nil
 	case host.ExitFence:
-		return astern.Errorf(astern.Conflict, "%s: a newer execution was there: %s", o.doing(), who).WithHint("%s/.astern.lock says so", o.place.root)
+		return astern.Errorf(astern.Conflict, "%s: another execution was there: %s", o.doing(), who).WithHint("%s/.astern.lock says so", o.place.root)
 	case host.ExitBusy:
 		return astern.Errorf(astern.Unavailable, "%s: its lock is held: %s", o.doing(), who)
 	case host.ExitChanged:

@@ -151,9 +151,20 @@ take_place() {
 	fi
 }
 
+# owner_in LINE sets said to the owner that a line of a lock file names, "" for none.
+owner_in() {
+	said=
+	case $1 in
+	*'"owner":"'*)
+		said=${1##*\"owner\":\"}
+		said=${said%%\"*}
+		;;
+	esac
+}
+
 # noted reads the lock file: claimed is its first line, there the fence in it and holder the owner, "" where there is none.
 noted() {
-	claimed= there= holder=
+	claimed= there=
 	read -r claimed <"$lockfile" 2>/dev/null || : # an empty file has no line
 	case $claimed in
 	*'"fence":'[0-9]*)
@@ -161,31 +172,31 @@ noted() {
 		there=${there%%[!0-9]*}
 		;;
 	esac
-	case $claimed in
-	*'"owner":"'*)
-		holder=${claimed##*\"owner\":\"}
-		holder=${holder%%\"*}
-		;;
-	esac
+	owner_in "$claimed"
+	holder=$said
 }
 
-# newer FENCE reports whether a newer fence was here than that one. What is no number counts as newer.
-newer() {
+# overtaken FENCE OWNER reports whether another execution was here: one with a newer fence, what is no number counts as newer, or
+# one of another owner, whatever its fence: state folders count for themselves, and whoever may go over a claim has claimed.
+overtaken() {
 	noted
-	! [ "${there:-0}" -le "$1" ]
+	[ "${there:-0}" -le "$1" ] || return 0
+	[ -n "$2" ] && [ -n "$holder" ] && [ "$holder" != "$2" ]
 }
 
-# guard ROOT FENCE CONTENT takes the lock and refuses (81) when a newer fence was here. Where an older one was, it notes
-# ours: one line, padded so that it overwrites the last one in place. A claim under our fence says more and stays.
+# guard ROOT FENCE CONTENT takes the lock and refuses (81) when another execution was here. Where ours was with an older fence, or
+# nobody, it notes ours: one line, padded so that it overwrites the last one in place. A claim under our fence says more and stays.
 guard() {
 	take_lock "$1"
-	pass "$2"
+	pass "$2" "$3"
 	note "$2" "$3"
 }
 
-# pass FENCE refuses when a newer fence was here.
+# pass FENCE CONTENT refuses when another execution was here. From then on ours is the owner in our line.
 pass() {
-	if newer "$1"; then
+	owner_in "$2"
+	ours=$said
+	if overtaken "$1" "$ours"; then
 		head -n 1 "$lockfile" >&2
 		exit 81
 	fi

@@ -8,7 +8,7 @@ dir=$1 name=$2 fence=$3 content=$4 from=$5 to=$6 old=$7 new=$8 token=$9
 cd -P -- "$dir" || exit 86
 file=./$name
 take_lock_of "$dir" "$name"
-pass "$fence"
+pass "$fence" "$content"
 if [ -L "$file" ] || [ ! -f "$file" ]; then exit 85; fi
 
 tmp=$kept/tmp-$token

@@ -14,7 +14,7 @@ exec 9>>"$run" || exit 86
 opened "$root" 9 ".astern/$name.run"
 [ -e /proc/self/fd/9 ] && run=/proc/self/fd/9 # wherever its name may lead
 try_lock 9 || { head -n 1 "$run" >&2; exit 88; }
-large() { size=$(wc -c <"$1") && [ "$size" -gt 8388608 ]; }
+large() { [ -s "$1" ] && size=$(wc -c <"$1") && [ "$size" -gt 8388608 ]; }
 # trim FILE cuts a file that grew too long to its end. Whoever writes to it appends, and goes on behind that.
 trim() {
 	large "$1" || return 0
@@ -55,7 +55,7 @@ while kill -0 "$self" && read -r _ state <"$note" && [ "${state%% *}" = started 
 done >/dev/null 2>&1 7<&- 9>&- </dev/null &
 watcher=$!
 # The lock can't be held while the command runs, so what is left is a window: as small as can be.
-if newer "$fence"; then
+if overtaken "$fence" "$ours"; then
 	kill "$watcher" 2>/dev/null
 	printf '%-255s\n' "$token 81" 1<>"$run"
 	head -n 1 "$lockfile" >&2
@@ -70,5 +70,5 @@ kill "$watcher" 2>/dev/null
 wait "$watcher"
 trim "$out"
 printf '%s\n' "$code"
-tail -c 4000 -- "$out"
+[ ! -s "$out" ] || tail -c 4000 -- "$out"
 exit 0
