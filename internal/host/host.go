@@ -53,6 +53,8 @@ type Command struct {
 	Dir string
 	// Stdin is read to its end; nil means an empty input.
 	Stdin io.Reader
+	// Joined has its error output go where its output goes, in the order in which it writes.
+	Joined bool
 	// Timeout bounds it; 0 means DefaultTimeout.
 	Timeout time.Duration
 	// Keep is how many bytes of each output are kept, of its beginning and its end; what is between them is read and

@@ -108,6 +108,38 @@ func TestExitCodesAndInput(t *testing.T) {
 	})
 }
 
+func TestJoinedOutputsKeepTheirOrder(t *testing.T) {
+	both(t, func(t *testing.T, m Machine) {
+		loop := `i=0; while [ $i -lt 100 ]; do echo out $i; echo error $i >&2; i=$((i + 1)); done`
+		var want strings.Builder
+		for i := range 100 {
+			fmt.Fprintf(&want, "out %d\nerror %d\n", i, i)
+		}
+		r := run(t, m, Command{Argv: []string{"sh", "-c", loop}, Joined: true})
+		if r.Stdout != want.String() || r.Stderr != "" {
+			t.Errorf("joined: %q and %q", r.Stdout, r.Stderr)
+		}
+		_, err := m.Run(t.Context(), Command{Argv: []string{"pwd"}, Dir: "/no/such/folder", Joined: true})
+		if astern.CodeOf(err) != astern.NotFound || errors.Is(err, ErrMayHaveRun) {
+			t.Errorf("a missing folder gives %v", err)
+		}
+	})
+}
+
+// A script that does not begin with #! is read by a shell, as from a person's terminal.
+func TestScriptWithoutInterpreter(t *testing.T) {
+	both(t, func(t *testing.T, m Machine) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "ctl"), []byte("echo \"$1\" \"$A\"; pwd; exit 4\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r := run(t, m, Command{Argv: []string{"./ctl", "a  b"}, Dir: dir, Env: map[string]string{"A": "c"}})
+		if r.ExitCode != 4 || r.Stdout != "a  b c\n"+dir+"\n" || r.Stderr != "" {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
 func TestOutputIsBounded(t *testing.T) {
 	both(t, func(t *testing.T, m Machine) {
 		r := run(t, m, Command{Argv: []string{"sh", "-c", "echo first; yes | head -c 3000000; echo last"}})

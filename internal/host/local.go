@@ -34,22 +34,18 @@ func (local) Run(ctx context.Context, c Command) (Result, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout())
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
-	cmd.Dir = c.Dir
-	if cmd.Dir == "" {
-		cmd.Dir = "/"
-	}
-	cmd.Env = append(inherited(), c.assignments()...)
-	cmd.Stdin = c.Stdin
 	out, errs := &kept{limit: c.keep()}, &kept{limit: c.keep()}
-	cmd.Stdout, cmd.Stderr = out, errs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = grace
-	if err := cmd.Start(); err != nil {
+	cmd := c.child(ctx, out, errs)
+	err := cmd.Start()
+	if errors.Is(err, syscall.ENOEXEC) { // a script that does not say by what it is read; a shell reads it, as env does over SSH
+		c.Argv = append([]string{"sh", cmd.Path}, c.Argv[1:]...)
+		cmd = c.child(ctx, out, errs)
+		err = cmd.Start()
+	}
+	if err != nil {
 		return Result{}, cannotStart(c, err)
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	if ctx.Err() != nil && !cmd.ProcessState.Success() {
 		return Result{}, MayHaveRun(overdue(ctx, doing, c.timeout()))
 	}
@@ -59,6 +55,24 @@ func (local) Run(ctx context.Context, c Command) (Result, error) {
 	}
 	return Result{ExitCode: exitCode(cmd.ProcessState), Stdout: out.text(), Stderr: errs.text(),
 		Truncated: out.truncated() || errs.truncated()}, nil
+}
+
+// child is the process of the command, to be started in a session of its own.
+func (c Command) child(ctx context.Context, out, errs *kept) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
+	cmd.Dir = c.Dir
+	if cmd.Dir == "" {
+		cmd.Dir = "/"
+	}
+	cmd.Env = append(inherited(), c.assignments()...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, out, errs
+	if c.Joined {
+		cmd.Stderr = out
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = grace
+	return cmd
 }
 
 func inherited() []string {

@@ -65,8 +65,7 @@ func (m *sshMachine) finish(ctx context.Context, conn *connection, s session, c 
 	var parts sync.WaitGroup
 	ended := make(chan ending, 1)
 	parts.Go(func() { s.watch(ended) })
-	words := append([]string{"sh", "-c", remote, "sh", c.Dir}, append(c.assignments(), c.Argv...)...)
-	accepted, err := s.start(ctx, conn, QuoteAll(words...))
+	accepted, err := s.start(ctx, conn, remote(c))
 	if err != nil || !accepted {
 		s.channel.Close() // as above
 		m.probe(conn)

@@ -25,10 +25,16 @@ const (
 	opening = 3 * time.Second
 )
 
-// remote is run by the login shell of the other side, with every further word quoted: it goes to the folder and runs the
+// remote is run by the login shell of the other side, with every further word of the command quoted: it goes to the folder and runs the
 // rest with a small environment. Words of the form NAME=VALUE before the command are read by env.
-const remote = `cd -- "${1:-$HOME}" || exit 97; shift; ` +
-	`exec env -i PATH="$PATH" HOME="$HOME" ${LANG:+"LANG=$LANG"} "$@"`
+func remote(c Command) string {
+	script := `cd -- "${1:-$HOME}" || exit 97; shift; `
+	if c.Joined {
+		script += `exec 2>&1; `
+	}
+	script += `exec env -i PATH="$PATH" HOME="$HOME" ${LANG:+"LANG=$LANG"} "$@"`
+	return QuoteAll(append([]string{"sh", "-c", script, "sh", c.Dir}, append(c.assignments(), c.Argv...)...)...)
+}
 
 // exitNoFolder is the exit code of remote when the folder does not exist.
 const exitNoFolder = 97

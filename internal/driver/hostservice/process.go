@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/host"
 	"github.com/astern-dev/astern/internal/secret"
 )
@@ -17,6 +18,9 @@ import (
 
 // mostStatus is how much a status command may print.
 const mostStatus = 65000
+
+// notRun is the exit code from which on a shell says that a command was not found, not run, or ended by a signal.
+const notRun = 126
 
 // processHere is what process.sh does, on the machine that astern runs on. It reports false where only the script can tell.
 func processHere(ctx context.Context, m host.Machine, w way) (process, bool) {
@@ -34,15 +38,17 @@ func processHere(ctx context.Context, m host.Machine, w way) (process, bool) {
 	return process{}, false
 }
 
-// statusHere runs the status command. A shell joins its two outputs in their order.
+// statusHere runs the status command.
 func statusHere(ctx context.Context, m host.Machine, w way) (process, bool) {
 	env := maps.Clone(w.env)
 	if env == nil {
 		env = map[string]string{}
 	}
 	env["LC_ALL"] = "C"
-	r, err := m.Run(ctx, host.Command{Argv: append([]string{"sh", "-c", `exec "$@" 2>&1`, "astern"}, w.status...), Dir: w.dir, Env: env,
-		Timeout: readTimeout, Keep: 2 * mostStatus})
+	r, err := m.Run(ctx, host.Command{Argv: w.status, Dir: w.dir, Env: env, Joined: true, Timeout: readTimeout, Keep: 2 * mostStatus})
+	if code := astern.CodeOf(err); code == astern.NotFound || code == astern.Denied || r.ExitCode >= notRun {
+		return process{}, false // a shell says it in the words that people know
+	}
 	if err != nil {
 		return process{unknown: true, why: oneLine(err.Error())}, true
 	}
