@@ -153,8 +153,8 @@ func changed(result sql.Result, err error) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := result.RowsAffected()
-	return n > 0, err
+	n, _ := result.RowsAffected() // SQLite always knows
+	return n > 0, nil
 }
 
 // sorted is a time as text of a fixed width, exact to the nanosecond, that sorts as the times do; the zero time is "".

@@ -93,8 +93,8 @@ func openOn(ctx context.Context, folder string, m medium) (*Store, error) {
 func (s *Store) abandon(ctx context.Context) {
 	if conn, err := s.db.Conn(context.WithoutCancel(ctx)); err == nil {
 		_ = conn.Raw(func(c any) error {
-			_, err := c.(driver.Conn).Raw().Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true)
-			return err
+			_, _ = c.(driver.Conn).Raw().Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true) // why it could not be opened says more
+			return nil
 		})
 		conn.Close()
 	}

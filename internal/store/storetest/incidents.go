@@ -61,7 +61,7 @@ func incidents(t *testing.T, s Store) {
 	same(t, []string{all[0].ID, all[1].ID}, []string{two, one})
 	same(t, all[1], log)
 
-	for _, id := range []string{"inc-3", "inc-03", "inc-", "ex-1", "", "inc-9999999999999999999"} {
+	for _, id := range []string{"inc-3", "inc-01", "inc-+1", "1", "inc-", "ex-1", "", "inc-9999999999999999999"} {
 		_, err = s.Incident(ctx, id)
 		wants(t, err, astern.NotFound, id)
 		_, err = s.AddIncidentEvent(ctx, id, noted)

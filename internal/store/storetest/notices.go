@@ -119,6 +119,8 @@ func toldTogether(t *testing.T, s Store) {
 	same(t, []int{after[0].Tries, after[1].Tries, after[3].Tries}, []int{1, 0, 0}) // what failed left nothing
 	same(t, try(n(3)), true)
 	same(t, try(n(4), n(3)), false) // it was tried by itself
+	same(t, try(n(3), n(4)), false) // taken before, and so takes nothing more
+	same(t, left(t, s, start)[4].With, 0)
 	must(t, s.SettleDispatch(ctx, n(0), astern.DispatchSent, "", time.Time{}, start))
 	same(t, len(left(t, s, never)), 2)
 }
@@ -151,6 +153,9 @@ func subscribe(t *testing.T, s Store) {
 	since, err := s.Subscribe(ctx, []string{"duty", "team"}, later)
 	must(t, err)
 	same(t, since, map[string]time.Time{"team": start, "duty": later})
+	since, err = s.Subscribe(ctx, []string{"mail"}, later)
+	must(t, err)
+	same(t, since, map[string]time.Time{"team": start, "duty": later, "mail": later}) // those of before, too
 }
 
 func recentPlans(t *testing.T, s Store) {
