@@ -83,7 +83,8 @@ func deniedStore(t *testing.T) *Store {
 	_, _, err6 := s.OpenIncident(ctx, astern.IncidentEvent{At: at, Token: "fault-one"})
 	err7 := s.QueueNotice(ctx, astern.Notice{Token: "told-one"}, []string{"a", "b"}, at)
 	_, err8 := s.Subscribe(ctx, []string{"a"}, at)
-	if err := errors.Join(err, err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
+	err9 := s.AddOverride(ctx, astern.Override{PlanHash: "plan-one", By: "ann", At: at})
+	if err := errors.Join(err, err1, err2, err3, err4, err5, err6, err7, err8, err9); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -118,6 +119,11 @@ func TestEveryStatementFails(t *testing.T) {
 		"approve": func(ctx context.Context, s *Store) error {
 			return s.AddApproval(ctx, "plan-one", "ann", Approve, "", at)
 		},
+		"sign": func(ctx context.Context, s *Store) error { return s.AddSigned(ctx, signedOf("plan-one")) },
+		"break the glass": func(ctx context.Context, s *Store) error {
+			return s.AddOverride(ctx, astern.Override{PlanHash: "plan-two", At: at})
+		},
+		"review": func(ctx context.Context, s *Store) error { return s.AddReview(ctx, "plan-one", "ben", "fine", at) },
 		"add an event": func(ctx context.Context, s *Store) error {
 			_, err := s.AddEventUnder(ctx, 2, astern.Event{At: at, Token: "event-two", Execution: "ex-2"})
 			return err

@@ -105,17 +105,11 @@ func (s *Store) Documents(ctx context.Context) ([][]byte, error) {
 
 // RecentPlans returns the plans that were stored since a moment, to the second, by their hashes.
 func (s *Store) RecentPlans(ctx context.Context, since time.Time) (map[string][]byte, error) {
-	type plan struct {
-		hash string
-		doc  []byte
-	}
-	found, err := rows(ctx, s, "reading the plans since "+seconds(since), func(r row) (p plan, err error) {
-		err = r.Scan(&p.hash, &p.doc)
-		return p, err
-	}, `SELECT hash, doc FROM plans WHERE at >= ?`, strings.TrimSuffix(seconds(since), "Z"))
+	found, err := rows(ctx, s, "reading the plans since "+seconds(since), scanPlan, `SELECT hash, doc, at FROM plans WHERE at >= ?`,
+		strings.TrimSuffix(seconds(since), "Z"))
 	out := map[string][]byte{}
 	for _, p := range found {
-		out[p.hash] = p.doc
+		out[p.Hash] = p.Doc
 	}
 	return out, err
 }

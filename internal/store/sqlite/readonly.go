@@ -158,10 +158,7 @@ func (f files) merge(ctx context.Context) (merged []byte, err error) {
 		err = cmp.Or(err, inTemp(os.RemoveAll(temp)))
 	}()
 	path := filepath.Join(temp, fileName)
-	for suffix, b := range map[string][]byte{"": f.db, "-wal": f.wal, "-journal": f.journal} {
-		if len(b) == 0 && suffix != "" {
-			continue
-		}
+	for suffix, b := range map[string][]byte{"": f.db, "-wal": f.wal, "-journal": f.journal} { // of nothing SQLite takes no notice
 		if err := os.WriteFile(path+suffix, b, 0o600); err != nil {
 			return nil, inTemp(err)
 		}
