@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -221,6 +222,17 @@ func TestMembersUseWhatIsNoMembers(t *testing.T) {
 	})
 }
 
+// waitsFor is a clock with which the engine waits only once something has happened.
+type waitsFor struct {
+	skewed
+	until func()
+}
+
+func (c *waitsFor) After(d time.Duration) <-chan time.Time {
+	c.until()
+	return c.skewed.After(d)
+}
+
 // TestStoppedWhileTwoArePrepared: whichever is noticed first, the answer or that it is to stop, no intent is written any more.
 func TestStoppedWhileTwoArePrepared(t *testing.T) {
 	st := stepsOf("1.a")
@@ -229,10 +241,10 @@ func TestStoppedWhileTwoArePrepared(t *testing.T) {
 		play(t, fleetOf(2, st), func(s *scene) {
 			ctx, stop := context.WithCancel(context.Background())
 			defer stop()
-			s.world.before = func(context.Context, astern.Call) (astern.Image, error) {
+			s.clock = &waitsFor{until: func() {
+				synctest.Wait() // both are prepared, and nobody has taken their answers
 				stop()
-				return nil, nil
-			}
+			}}
 			if _, err := s.life(ctx); astern.CodeOf(err) != astern.Interrupted {
 				t.Error(err)
 			}
