@@ -350,7 +350,7 @@ func rollbackOf(s *Store) error {
 	return conn.Raw(func(c any) error { return rollback(c.(sqlitedriver.Conn).Raw()) })
 }
 
-// TestDeniedProofOfAReader: a reader that can't keep its proof says nothing, and leaves the one before.
+// TestDeniedProofOfAReader: a reader that can't keep its proof leaves the one before, and only whoever looks aside is told.
 func TestDeniedProofOfAReader(t *testing.T) {
 	deny(0, func() error { return nil })
 	ctx := t.Context()
@@ -361,12 +361,15 @@ func TestDeniedProofOfAReader(t *testing.T) {
 	}
 	defer r.Close()
 	for n := int64(1); n < 200; n++ {
-		fired, err := deny(n, func() error { return r.KeepProof(ctx, "key", []byte("x"), at) })
-		if err != nil {
-			t.Fatal(err)
+		fired, err := deny(n, func() error { return r.keepAside(ctx, "key", []byte("x"), at) })
+		if fired != (err != nil) {
+			t.Fatalf("question %d, denied %t: %v", n, fired, err)
 		}
 		if got, ok, err := s.Proof(ctx, "key"); err != nil || ok != !fired {
 			t.Fatalf("question %d, denied %t: %q, %t, %v", n, fired, got, ok, err)
+		}
+		if _, err := deny(n, func() error { return r.KeepProof(ctx, "another key", []byte("x"), at) }); err != nil {
+			t.Fatal(err)
 		}
 		if !fired {
 			return

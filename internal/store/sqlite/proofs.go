@@ -33,6 +33,8 @@ func (s *Store) KeepProof(ctx context.Context, key string, proof []byte, at time
 		return s.write(ctx, "keeping a proof", func(tx *sql.Tx) error { return keepProof(ctx, tx, key, proof, at) })
 	}
 	if !s.missing && s.own() {
+		ctx, cancel := context.WithTimeout(ctx, asideWait)
+		defer cancel()
 		_ = s.keepAside(ctx, key, proof, at) // see above
 	}
 	return nil
@@ -65,8 +67,6 @@ const asideWait = time.Second
 
 // keepAside writes a proof into the state folder without bringing it up to date.
 func (s *Store) keepAside(ctx context.Context, key string, proof []byte, at time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, asideWait)
-	defer cancel()
 	head, err := header(filepath.Join(s.folder, fileName))
 	if err != nil {
 		return err
