@@ -24,10 +24,11 @@ type Claim struct {
 // What a place remembers is observed at MEMBER/claim, as JSON. A component without members is one place itself: its one key
 // below is "", and what it remembers is observed at claim.
 type Claimer interface {
-	// Claim claims the places of the members for an execution, all or none. Seen holds what each member's place said when
+	// Claim claims the places of the members for an execution. Seen holds what each member's place said when
 	// the facts were read, the zero Claim where it said nothing: a place that says another thing now is refused as a
 	// Conflict that names who was there, and so is one that an open claim holds, unless its owner is among over. A place
-	// that says that it is ours is given the new fence. Places that can't be asked are an Unavailable error.
+	// that says that it is ours is given the new fence. Places that can't be asked are an Unavailable error. After an error
+	// nothing is under way any more, and some places may be claimed: Release gives them back.
 	Claim(ctx context.Context, c Component, mine Claim, seen map[string]Claim, over []string) error
 	// Release writes into the places of the members that the execution has ended, where the claim is still its own.
 	Release(ctx context.Context, c Component, mine Claim, members []string) error

@@ -209,7 +209,8 @@ func (a *App) mayGoOn(ctx context.Context, s loaded) (claims, error) {
 	}
 	for _, address := range slices.Sorted(maps.Keys(seen)) {
 		for _, member := range slices.Sorted(maps.Keys(seen[address])) {
-			if c := seen[address][member]; c.Owner != "" && c.Owner != mine {
+			// An astern of before there were owners says its fence alone.
+			if c := seen[address][member]; c.Owner != "" && c.Owner != mine || c.Owner == "" && c.Fence > s.fence() {
 				return nil, astern.Errorf(astern.Conflict, "%s: another execution was there since: %s at %s by %s", placeOf(address, member),
 					c.Execution, c.At.UTC().Format("2006-01-02 15:04:05Z"), c.By).
 					WithHint("look at what it did; then astern cancel %s, and make a new plan", s.execution.ID)
@@ -217,6 +218,14 @@ func (a *App) mayGoOn(ctx context.Context, s loaded) (claims, error) {
 		}
 	}
 	return seen, nil
+}
+
+// fence returns the newest that the execution was taken under.
+func (l loaded) fence() (newest int64) {
+	for _, r := range l.records {
+		newest = max(newest, r.Fence)
+	}
+	return newest
 }
 
 // begun reports whether a step was ever about to act.
@@ -247,8 +256,7 @@ func (a *App) claim(ctx context.Context, s loaded, owner string, fence int64, se
 			}
 			if !s.begun() {
 				a.release(context.WithoutCancel(ctx), s.plan, mine)
-				err = astern.Errorf(astern.CodeOf(err), "%w", err).WithHint("nothing was done; %s; or astern resume %s when the other has ended, or astern cancel %s",
-					astern.HintOf(err), s.execution.ID, s.execution.ID)
+				err = notClaimed(err, s.execution.ID)
 			}
 			return nil, err
 		}
@@ -258,6 +266,18 @@ func (a *App) claim(ctx context.Context, s loaded, owner string, fence int64, se
 			a.release(ctx, s.plan, mine)
 		}
 	}, nil
+}
+
+// notClaimed words why an execution that has done nothing could not claim its places.
+func notClaimed(err error, id string) error {
+	hint, when := "nothing was done", "later"
+	if own := astern.HintOf(err); own != "" {
+		hint += "; " + own
+	}
+	if astern.CodeOf(err) == astern.Conflict {
+		when = "when the other has ended"
+	}
+	return astern.Errorf(astern.CodeOf(err), "%w", err).WithHint("%s; or astern resume %s %s, or astern cancel %s", hint, id, when, id)
 }
 
 func (a *App) claimOne(ctx context.Context, mine astern.Claim, seen map[string]astern.Claim, over []string) error {

@@ -152,7 +152,8 @@ func (o *order) ours(m marker) bool {
 	if o.call.Owner != "" && m.Owner != "" {
 		return m.Owner == o.call.Owner
 	}
-	return m.Execution == o.call.Execution && m.Fence == o.call.Fence
+	// One of the two is from before there were owners; the marker may have been claimed under a newer fence since.
+	return m.Execution == o.call.Execution && m.Address == o.call.Address && m.Fence >= o.call.Fence
 }
 
 // newer says who was there.

@@ -7,18 +7,35 @@ import (
 	"time"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/awsapi"
 )
 
-// Claim writes into the site's marker that the execution acts there, on the condition that it still says what was seen: see
-// astern.Claimer. A bucket that does not exist has no place for a claim, and nothing can be done in it. What failed for a moment is
-// tried again: a claim of which only the reply was lost is ours.
-func (d *driver) Claim(ctx context.Context, c astern.Component, mine astern.Claim, seen map[string]astern.Claim, over []string) (err error) {
-	for range insists {
-		if err = d.claim(ctx, c, mine, seen[""], over); !momentary(err) {
-			break
+// patience is how long a claim, or what gives it back, is tried again where the cloud can't take it for a moment: as long as a host is given.
+const patience = 30 * time.Second
+
+// patiently does something again, after longer and longer pauses, for as long as its error may be gone a moment later. So may one which
+// says that somebody wrote in between: the next try reads who that was.
+func patiently(ctx context.Context, do func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := do()
+		if !momentary(err) && !awsapi.Is(err, "PreconditionFailed", "ConditionalRequestConflict") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
 		}
 	}
-	return err
+}
+
+// Claim writes into the site's marker that the execution acts there, on the condition that it still says what was seen: see
+// astern.Claimer. A bucket that does not exist has no place for a claim, and nothing can be done in it. A claim of which only the
+// reply was lost is ours.
+func (d *driver) Claim(ctx context.Context, c astern.Component, mine astern.Claim, seen map[string]astern.Claim, over []string) error {
+	return patiently(ctx, func() error { return d.claim(ctx, c, mine, seen[""], over) })
 }
 
 func (d *driver) claim(ctx context.Context, c astern.Component, mine, seen astern.Claim, over []string) error {
@@ -34,9 +51,8 @@ func (d *driver) claim(ctx context.Context, c astern.Component, mine, seen aster
 			WithHint("see how it goes where it was started; if it will not go on: the same command with --take-over, and it can't act here any more")
 	case !ours && (m.Fence != seen.Fence || m.Owner != seen.Owner || m.Fence == mine.Fence), m.Fence > mine.Fence:
 		return astern.Errorf(astern.Conflict, "%s: another execution was there since: %s", doing, m.who()).WithHint("make a new plan")
-	case !ours:
-		m.Done = ""
 	}
+	// What the last step has done stays in the marker: its token is nobody else's.
 	if _, err = at.mark(ctx, m.of(mine), etag); err != nil && !notFound(err) {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -45,15 +61,17 @@ func (d *driver) claim(ctx context.Context, c astern.Component, mine, seen aster
 
 // Release writes into the marker that the execution has ended, where the claim is still its own.
 func (d *driver) Release(ctx context.Context, c astern.Component, mine astern.Claim, _ []string) error {
-	at, m, etag, err := d.claimed(ctx, c)
-	if err != nil || m.Owner != mine.Owner || m.Fence > mine.Fence {
-		return err
-	}
 	mine.Open = false
-	if _, err = at.mark(ctx, m.of(mine), etag); err != nil {
-		return fmt.Errorf("giving %s back: %w", at.p.url(at.p.Prefix), err)
-	}
-	return nil
+	return patiently(ctx, func() error {
+		at, m, etag, err := d.claimed(ctx, c)
+		if err != nil || m.Owner != mine.Owner || m.Fence > mine.Fence {
+			return err
+		}
+		if _, err = at.mark(ctx, m.of(mine), etag); err != nil {
+			return fmt.Errorf("giving %s back: %w", at.p.url(at.p.Prefix), err)
+		}
+		return nil
+	})
 }
 
 // claimed reads a site's marker for a claim.

@@ -73,8 +73,9 @@ func TestClaimsAtTheSameMoment(t *testing.T) {
 	x.cloud.Inject(t, awstest.Fault{Operation: "PutObject", About: x.clients.p.Bucket + "/" + x.clients.p.markerKey(), Times: 1, Before: func() {
 		x.must(x.claim(x.by("aa", last.Fence+1), last))
 	}})
-	if err := x.claim(x.by("bb", last.Fence+1), last); err == nil {
-		t.Error("both have claimed the site")
+	err := x.claim(x.by("bb", last.Fence+1), last)
+	if astern.CodeOf(err) != astern.Conflict || !strings.Contains(err.Error(), "it is held by ex-aa of ") {
+		t.Errorf("the second is told %v", err)
 	}
 	if got := x.said(); got.Owner != "aa" || !got.Open {
 		t.Errorf("the second left %+v", got)
@@ -86,7 +87,8 @@ func TestClaimIsRepeated(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]awstest.Fault{
 		"the reply is lost": {LoseReply: true, Times: 1},
-		"slow down":         {Status: 503, Code: "SlowDown", Message: "Please reduce your request rate.", Times: 2},
+		"slow down":         {Status: 503, Code: "SlowDown", Message: "Please reduce your request rate.", Times: 5},
+		"at the same time":  {Status: 409, Code: "ConditionalRequestConflict", Message: "A conflicting conditional operation is currently in progress.", Times: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,6 +106,11 @@ func TestClaimIsRepeated(t *testing.T) {
 			x.must(x.claim(a, astern.Claim{}))
 			if m, _, err = x.clients.marker(t.Context()); err != nil || m.claim() != a || m.Done != "token" {
 				t.Errorf("claimed: %+v %v", m, err)
+			}
+			x.cloud.Inject(t, f)
+			x.must(x.driver.Claimer.Release(t.Context(), x.c, a, nil))
+			if a.Open = false; x.said() != a {
+				t.Errorf("given back: %+v", x.said())
 			}
 		})
 	}

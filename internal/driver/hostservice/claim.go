@@ -14,7 +14,8 @@ import (
 const claimWidth = 16
 
 // Claim claims the release roots of the members' hosts. The first host, in the order of the instances, is claimed before
-// all others: of two who come at once to the same hosts, one gets them all and the other nothing.
+// all others: of two who come at once to the same hosts, one gets them all and the other nothing. What fails on one host stops
+// no claim that is under way on another: nobody would know what becomes of it.
 func (d *driver) Claim(ctx context.Context, c astern.Component, mine astern.Claim, seen map[string]astern.Claim, over []string) error {
 	sp, err := resolve(c)
 	if err != nil {
@@ -34,17 +35,12 @@ func (d *driver) Claim(ctx context.Context, c astern.Component, mine astern.Clai
 	if err := one(ctx, names[0]); err != nil {
 		return err
 	}
-	group, groupCtx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.SetLimit(claimWidth)
 	for _, name := range names[1:] {
-		group.Go(func() error { return one(groupCtx, name) })
+		group.Go(func() error { return one(ctx, name) })
 	}
-	if err := group.Wait(); err != nil {
-		// All or none; a host that can't be told stays claimed, and says by whom.
-		_ = d.release(context.WithoutCancel(ctx), sp, mine, names)
-		return err
-	}
-	return nil
+	return group.Wait()
 }
 
 // claimed returns the hosts of the members, and what was seen on each.
@@ -71,10 +67,6 @@ func (d *driver) Release(ctx context.Context, c astern.Component, mine astern.Cl
 		seen[m] = astern.Claim{}
 	}
 	names, _ := claimed(sp, seen)
-	return d.release(ctx, sp, mine, names)
-}
-
-func (d *driver) release(ctx context.Context, sp spec, mine astern.Claim, names []string) error {
 	var group errgroup.Group
 	group.SetLimit(claimWidth)
 	for _, name := range names {

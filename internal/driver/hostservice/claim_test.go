@@ -149,3 +149,29 @@ func TestClaimsAreLinearizable(t *testing.T) {
 		proof.Figures(t, figures)
 	})
 }
+
+// A host that can't be reached fails a claim, and closes none: whoever goes on without it holds the others.
+func TestUnreachableHostClosesNoClaim(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	var s Settings
+	if err := json.Unmarshal(l.c.Settings, &s); err != nil {
+		t.Fatal(err)
+	}
+	gone := astern.SSH{Address: "127.0.0.1:1", User: "u", KnownHosts: "/dev/null", KeyFile: "/dev/null"}
+	l.c.Hosts = []astern.Host{{Name: "gone", SSH: &gone}}
+	s.Instances[1].Host = "gone"
+	l.c.Settings, _ = json.Marshal(s) // it was read before
+	mine := astern.Claim{Fence: 1, Execution: "ex-1", Address: l.c.Address(), Open: true, By: "operator", Owner: "0a0b"}
+	for mine.Fence < 4 {
+		err := l.driver.Claimer.Claim(t.Context(), l.c, mine, map[string]astern.Claim{"a": {}, "b": {}}, nil)
+		if astern.CodeOf(err) == astern.Conflict || err == nil {
+			t.Fatalf("claiming a host that is not there says %v", err)
+		}
+		var got astern.Claim
+		if err := json.Unmarshal([]byte(l.read(".astern.lock")), &got); err != nil || got != mine {
+			t.Errorf("the host that is there says %+v, %v", got, err)
+		}
+		mine.Fence++
+	}
+}
