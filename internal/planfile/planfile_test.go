@@ -258,6 +258,7 @@ func TestEncodeAtItsEdges(t *testing.T) {
 		"the year 0":              func(p *astern.Plan) { p.CreatedAt = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"the year 9999":           func(p *astern.Plan) { p.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) },
 		"the largest integer":     func(p *astern.Plan) { p.Intent.BakeSeconds = 1<<53 - 1 },
+		"the least integer":       func(p *astern.Plan) { p.Stages[0].Steps[0].Args["n"] = astern.Int(1 - 1<<53) },
 		"brackets in text":        func(p *astern.Plan) { p.Intent.Reason = strings.Repeat("[", 100) },
 		"brackets behind a quote": func(p *astern.Plan) { p.Intent.Reason = `"` + strings.Repeat("{", 100) },
 	} {

@@ -1,8 +1,11 @@
 package planfile_test
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/planfile"
@@ -119,5 +122,87 @@ func TestDecodeKeepsTheLaws(t *testing.T) {
 	_, _, err = planfile.Decode(doc)
 	if astern.CodeOf(err) != astern.Invalid || !strings.Contains(err.Error(), "percent is 0") || !strings.Contains(err.Error(), "attempts is 0") {
 		t.Error(err)
+	}
+}
+
+// TestLawsOfParts: of a law that asks for several things at once each is asked for.
+func TestLawsOfParts(t *testing.T) {
+	object := func(change func(*astern.Intent)) astern.Plan {
+		p := ecsPlan()
+		p.Intent.Revision, p.Intent.Object = "", &astern.ObjectChange{Object: "index.html", Revision: "v1"}
+		change(&p.Intent)
+		return p
+	}
+	check := func(change func(*astern.Check)) astern.Plan {
+		p := ecsPlan()
+		p.Checks[0].HTTP = nil
+		change(&p.Checks[0])
+		return p
+	}
+	judges := func(change func(*astern.Check)) astern.Plan {
+		return check(func(c *astern.Check) {
+			c.Judge = &astern.JudgeCheck{Revision: "v2", Baseline: "v1", Trial: "x"}
+			change(c)
+		})
+	}
+	proves := func(change func(*astern.Check)) astern.Plan {
+		return check(func(c *astern.Check) {
+			c.Proven = &astern.ProvenCheck{Revision: "v1", Since: ecsPlan().CreatedAt}
+			change(c)
+		})
+	}
+	const one, name = "one object is named", "the object's revision is not"
+	for _, c := range []struct {
+		plan astern.Plan
+		says string // where the law is broken
+		law  string
+	}{
+		{object(func(*astern.Intent) {}), "", one},
+		{object(func(in *astern.Intent) { in.Verb = astern.VerbRedeploy }), one, one},
+		{object(func(in *astern.Intent) { in.Object.Object = "" }), one, one},
+		{object(func(in *astern.Intent) { in.Addresses = append(in.Addresses, "production/web") }), one, one},
+		{object(func(in *astern.Intent) { in.Revision = "v1" }), one, one},
+		{object(func(in *astern.Intent) { in.Moment = ago("01:00:00") }), one, one},
+		{object(func(*astern.Intent) {}), "", name},
+		{object(func(in *astern.Intent) { in.Object.Revision = "" }), "", name},
+		{object(func(in *astern.Intent) { in.Object.Revision = "../v1" }), name, name},
+		{judges(func(*astern.Check) {}), "", "it judges as no signal"},
+		{judges(func(c *astern.Check) { c.Effects = astern.EffectsSome }), "it judges as no signal", "it judges as no signal"},
+		{judges(func(c *astern.Check) { c.Member = "one" }), "it judges as no signal", "it judges as no signal"},
+		{judges(func(c *astern.Check) { c.Each = true }), "it judges as no signal", "it judges as no signal"},
+		{judges(func(c *astern.Check) { c.Judge.Trial = "" }), "it judges as no signal", "it judges as no signal"},
+		{proves(func(*astern.Check) {}), "", "proven"},
+		{proves(func(c *astern.Check) { c.Effects = astern.EffectsSome }), "it proves as nothing", "proven"},
+		{proves(func(c *astern.Check) { c.Member = "one" }), "it proves as nothing", "proven"},
+		{proves(func(c *astern.Check) { c.Each = true }), "it proves as nothing", "proven"},
+		{proves(func(c *astern.Check) { c.Proven.Revision = "../v1" }), "it asks whether", "proven"},
+		{proves(func(c *astern.Check) { c.Proven.Since = time.Time{} }), "it asks whether", "proven"},
+	} {
+		said := fmt.Sprint(planfile.Validate(c.plan))
+		if c.says == "" && strings.Contains(said, c.law) || !strings.Contains(said, c.says) {
+			t.Errorf("%q of %q: %s", c.says, c.law, said)
+		}
+	}
+}
+
+// TestEditedPlanNamesBothSeals: the id of a plan that was edited, and the one that its content makes.
+func TestEditedPlanNamesBothSeals(t *testing.T) {
+	edited, sealed := ecsPlan(), func(p astern.Plan) astern.Plan {
+		p, err := planfile.Seal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	edited.Intent.Percent++
+	fits := sealed(edited).ID
+	doc, _, err := planfile.Encode(ecsPlan())
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc = bytes.Replace(doc, []byte(`"percent":50`), []byte(`"percent":51`), 1)
+	says := sealed(ecsPlan()).ID
+	if _, _, err := planfile.Decode(doc); err == nil || !strings.Contains(err.Error(), `(says "`+says+`", the content makes it "`+fits+`")`) {
+		t.Errorf("%v, want %s and %s", err, says, fits)
 	}
 }
