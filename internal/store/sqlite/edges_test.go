@@ -82,12 +82,13 @@ func TestFailedOpeningLeavesNoConnection(t *testing.T) {
 // TestConnectionsStayOpen, as many as may be open; after a failure other ones, that of the engine too.
 func TestConnectionsStayOpen(t *testing.T) {
 	s := deniedStore(t)
-	if err := s.Append(t.Context(), "ex-2", 2, astern.Record{At: at, Kind: astern.RecordRound, Seq: 2}); err != nil || s.appender == nil {
-		t.Fatalf("the engine has no connection of its own: %v", err)
-	}
-	for _, fails := range []bool{true, false} {
-		if s.doubtful = fails; s.renew(t.Context()) != nil || s.doubtful || fails && s.appender != nil {
-			t.Fatal("the files were not opened anew")
+	for n, fails := range []bool{false, true} {
+		err := s.Append(t.Context(), "ex-2", 2, astern.Record{At: at, Kind: astern.RecordRound, Seq: int64(2 + n)})
+		if err != nil || s.appender == nil {
+			t.Fatalf("the engine has no connection of its own: %v", err)
+		}
+		if s.doubtful = fails; s.renew(t.Context()) != nil || s.doubtful || fails != (s.appender == nil) {
+			t.Fatal("the files were not opened anew, or for no reason")
 		}
 		s.closeAppender()
 		var busy []*sql.Conn
