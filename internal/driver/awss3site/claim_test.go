@@ -124,3 +124,25 @@ func TestClaimWithoutABucket(t *testing.T) {
 	x.must(x.claim(x.by("aa", 1), astern.Claim{}))
 	x.must(x.driver.Claimer.Release(t.Context(), x.c, x.by("aa", 1), nil))
 }
+
+// What a program of before there were owners had under way is found after it was claimed: its last answer was lost, and another one goes on.
+func TestClaimKeepsWhatIsDone(t *testing.T) {
+	t.Parallel()
+	x := newSite(t, true, nil)
+	call := x.about(x.steps(astern.VerbRollback, "v1", nil), verbSwitch)
+	if op := x.driver.Actor.Start(t.Context(), call); op.Status != astern.OpDone {
+		t.Fatalf("%+v", op)
+	}
+	last := x.said()
+	mine := x.by("aa", call.Fence+1)
+	mine.Execution = call.Execution
+	x.must(x.claim(mine, last))
+	if f := x.driver.Actor.Find(t.Context(), call); f.Answer != astern.FoundYes {
+		t.Errorf("found: %+v", f)
+	}
+	again := call
+	again.Token, again.Fence, again.Owner = call.Token+"-2", mine.Fence, "aa"
+	if op := x.driver.Actor.Start(t.Context(), again); op.Status != astern.OpDone {
+		t.Errorf("once more, as the owner: %+v", op)
+	}
+}
