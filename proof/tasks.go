@@ -6,6 +6,8 @@ var tasks = []task{
 	{Name: "overtaken", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertaken", Trials: 300, Chunk: 6},
 	{Name: "overtaken-minutes", Package: "cmd/astern", Test: "TestPausedForMinutes", Trials: 4, Chunk: 4},
 	{Name: "operators-ssh", Package: "cmd/astern", Test: "TestTwoOperatorsAtOnceOverSSH", Trials: 200, Chunk: 15},
+	{Name: "operators-site", Package: "cmd/astern", Test: "TestTwoOperatorsOfASite", Trials: 200, Chunk: 20},
+	{Name: "operators-flag", Package: "cmd/astern", Test: "TestTwoOperatorsOfAFlag", Trials: 200, Chunk: 20},
 	{Name: "overtaken-ssh", Package: "cmd/astern", Test: "TestPausedOperatorIsOvertakenOverSSH", Trials: 60, Chunk: 4},
 	{Name: "claims", Package: "internal/driver/hostservice", Test: "TestClaimsAreLinearizable", Trials: 500, Chunk: 15},
 	{Name: "windows", Package: "internal/driver/hostservice", Test: "TestWindowIsMeasured", Trials: 300, Chunk: 60},

@@ -36,5 +36,8 @@ func Hostile(rnd *rand.Rand, canary string) string {
 	case 2:
 		s += "v2"
 	}
+	if s == "v1" || s == "v2" { // of nothing and a name of the world: that is no hostile text
+		return ""
+	}
 	return s
 }
