@@ -84,18 +84,27 @@ func parse(call astern.Call) (*order, error) {
 	return o, nil
 }
 
+// placeIn reads the place of an instance as a plan writes it: its name, its host and, where it has one, its address.
+func placeIn(line string) (p place, ok bool) {
+	words := strings.Split(line, " ")
+	if len(words) < 2 || len(words) > 3 || !goodName(words[0]) || !goodName(words[1]) || len(words) == 3 && !addressShape.MatchString(words[2]) {
+		return p, false
+	}
+	p.name, p.host = words[0], words[1]
+	if len(words) == 3 {
+		p.address = words[2]
+	}
+	return p, true
+}
+
 // parseWho finds whom the call is for: all instances of a host, the instance named, or the member of the lane.
 func (o *order) parseWho(invalid func(what, value string) error) error {
 	list, _ := o.call.Args["places"].Literal.([]string)
 	var all []place
 	for _, line := range list {
-		words := strings.Split(line, " ")
-		if len(words) < 2 || len(words) > 3 || !goodName(words[0]) || !goodName(words[1]) || len(words) == 3 && !addressShape.MatchString(words[2]) {
+		p, ok := placeIn(line)
+		if !ok {
 			return invalid("place of an instance", line)
-		}
-		p := place{name: words[0], host: words[1]}
-		if len(words) == 3 {
-			p.address = words[2]
 		}
 		all = append(all, p)
 	}

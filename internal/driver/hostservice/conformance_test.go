@@ -66,7 +66,7 @@ func conformance(t *testing.T, change func(t testing.TB) func(string, *astern.Co
 				}}
 		},
 		Data:  hostileData(labs),
-		Legal: map[string]func(string) bool{"token": tokenShape.MatchString},
+		Legal: legal(),
 		Breaks: []drivertest.Break{
 			{Name: "the release is gone", Want: astern.Broken, Do: func(t testing.TB, w drivertest.World) {
 				os.RemoveAll(filepath.Join(labs[w.Component.Address()].root, "releases/v1"))
@@ -82,4 +82,14 @@ func conformance(t *testing.T, change func(t testing.TB) func(string, *astern.Co
 			}},
 		},
 	}
+}
+
+// legal are the places of a call at which a text may be one that there could be: beside the instance that a step is for, others
+// may be named.
+func legal() map[string]func(string) bool {
+	out := map[string]func(string) bool{"token": tokenShape.MatchString}
+	for _, verb := range New(nil, nil).Verbs {
+		out[verb.Verb+".places"] = func(text string) bool { _, ok := placeIn(text); return ok }
+	}
+	return out
 }

@@ -49,6 +49,9 @@ wait_lock() {
 	done
 }
 
+# folder NAME makes a folder where there is none. Somebody else may make it at the same moment.
+folder() { [ -d "$1" ] || mkdir -- "$1" 2>/dev/null || [ -d "$1" ] || mkdir -- "$1"; }
+
 # enter ROOT FOLDER [make] goes into a folder below the root, made if asked for, and stays there, wherever its path leads
 # from then on: whoever exchanges a folder for a link can't have anything done elsewhere by names of this folder. A way that
 # leads out of the root is refused (90).
@@ -61,7 +64,7 @@ enter() {
 		part=${way%%/*}
 		way=${way#"$part"}
 		[ -n "$part" ] || continue
-		[ -d "./$part" ] || [ -z "${3-}" ] || mkdir -- "./$part" || exit 86
+		[ -z "${3-}" ] || folder "./$part" || exit 86
 		cd -P -- "./$part" || exit 86
 		case $(pwd -P) in
 		"$base"/*) ;;
@@ -112,7 +115,7 @@ take_lock() { lock_file "$1" "$1/.astern.lock" .astern.lock; }
 take_lock_of() {
 	kept=./$2.astern
 	plain "$kept"
-	[ -d "$kept" ] || mkdir -- "$kept" || exit 86
+	folder "$kept" || exit 86
 	exec 7<"$kept" || exit 86
 	opened "$1" 7 "$2.astern"
 	[ -e /proc/self/fd/7 ] && kept=/proc/self/fd/7
