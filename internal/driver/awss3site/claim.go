@@ -20,7 +20,7 @@ func patiently(ctx context.Context, do func() error) error {
 	defer cancel()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := do()
-		if !momentary(err) && !awsapi.Is(err, "PreconditionFailed", "ConditionalRequestConflict") {
+		if !astern.CodeOf(err).Transient() && !awsapi.Is(err, "PreconditionFailed", "ConditionalRequestConflict") {
 			return err
 		}
 		select {

@@ -223,16 +223,11 @@ func (o *order) replace(ctx context.Context, f file, w way, was, marker string) 
 // insists is how often one of several entry points is tried.
 const insists = 3
 
-// momentary reports whether an error may be gone a moment later.
-func momentary(err error) bool {
-	return slices.Contains([]astern.Code{astern.Unavailable, astern.Throttled}, astern.CodeOf(err))
-}
-
 // insist is replace for what must not stay behind: visitors are served entry points of two releases meanwhile. A call that failed for
 // a moment is made again, on the same conditions, unless what is there says that it had its effect.
 func (o *order) insist(ctx context.Context, f file, w way, was, marker string) (etag string, err error) {
 	for range insists {
-		if etag, err = o.replace(ctx, f, w, was, marker); !momentary(err) {
+		if etag, err = o.replace(ctx, f, w, was, marker); !astern.CodeOf(err).Transient() {
 			return etag, err
 		}
 		if is, h, ok, seen := o.head(ctx, o.p.Prefix+f.Path); seen == nil && ok && is.etag == f.ETag && f.unlike(h) == "" {
