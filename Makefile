@@ -14,7 +14,7 @@ export CGO_ENABLED := 0
 
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := bin/tools/staticcheck-v0.8.2
-BUILD       := go build -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+BUILD       := go build -buildvcs=false -ldflags '-s -w -X github.com/astern-dev/astern/internal/version.Astern=$(VERSION)'
 
 # What every promise rests on: each statement is run by tests of its own package.
 COVERED     := ./internal/engine ./internal/planfile ./internal/store/sqlite ./internal/ledger

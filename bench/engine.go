@@ -91,7 +91,7 @@ func carryOut(ctx context.Context, store *sqlite.Store, p astern.Plan) (time.Dur
 	if err != nil {
 		return 0, err
 	}
-	fence, err := store.Take(ctx, e.ID, proc.Self(), proc.Alive, time.Now())
+	fence, err := store.Take(ctx, e.ID, proc.Self(), proc.Alive, 0, time.Now())
 	if err != nil {
 		return 0, err
 	}

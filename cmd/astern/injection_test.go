@@ -77,7 +77,7 @@ var untold = map[string]string{
 // TestEveryTextIsHostile requires that each command which takes a text, and each flag with a value, is among the lines, so that
 // what is added to the program is given hostile texts as well.
 func TestEveryTextIsHostile(t *testing.T) {
-	root := cli.Program{Version: "test", Open: open}.Commands()
+	root := cli.Program{Open: open}.Commands()
 	told, flags, untold := map[*cobra.Command]bool{}, map[*pflag.Flag]bool{}, maps.Clone(untold)
 	for _, line := range lines {
 		words := strings.Fields(line)
@@ -167,7 +167,7 @@ func TestHostileCommandLines(t *testing.T) {
 		}
 		var stdout, stderr bytes.Buffer
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		code := cli.Program{Version: "test", Open: open}.Main(ctx, args, strings.NewReader(""), &stdout, &stderr, func(string) string { return "" })
+		code := cli.Program{Open: open}.Main(ctx, args, strings.NewReader(""), &stdout, &stderr, func(string) string { return "" })
 		if cancel(); context.Cause(ctx) == context.DeadlineExceeded {
 			t.Errorf("seed %d: %.300q did not come to its end", seed, args)
 		}

@@ -11,9 +11,6 @@ import (
 	"github.com/astern-dev/astern/internal/store/sqlite"
 )
 
-// version is set by the build.
-var version = "dev"
-
 func main() { os.Exit(run()) }
 
 // run runs the command line. The first signal asks it to stop, a second one ends it at once.
@@ -23,7 +20,7 @@ func run() int {
 	defer context.AfterFunc(ctx, stop)()
 	// A reader that went away must not kill us in the middle of a rollback: writing to it fails instead.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	return cli.Program{Version: version, Open: open}.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	return cli.Program{Open: open}.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
 }
 
 // open opens the state folder, for reading only without changing anything in it.

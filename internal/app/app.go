@@ -46,7 +46,7 @@ type Plans interface {
 // Executions keeps executions and their leases.
 type Executions interface {
 	CreateExecution(ctx context.Context, e astern.Execution, minFence int64) (made astern.Execution, created bool, err error)
-	Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (fence int64, err error)
+	Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, minFence int64, at time.Time) (fence int64, err error)
 	Execution(ctx context.Context, id string) (astern.Execution, error)
 	Executions(ctx context.Context, limit int, onlyOpen bool) ([]astern.Execution, error)
 	Runner(ctx context.Context, id string) (r astern.Runner, ok bool, err error)

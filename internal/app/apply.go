@@ -264,11 +264,11 @@ func (a *App) engine(ctx context.Context, id string) (eng taken, outcome astern.
 	if err := a.approved(ctx, s.plan, s.execution.PlanHash, at); err != nil {
 		return eng, "", fmt.Errorf("running %s: %w", id, err)
 	}
-	seen, err := a.mayGoOn(ctx, s)
+	seen, highest, err := a.mayGoOn(ctx, s)
 	if err != nil {
 		return eng, "", fmt.Errorf("running %s: %w", id, err)
 	}
-	fence, err := a.Store.Take(ctx, id, a.Runner, a.lives, a.Now())
+	fence, err := a.Store.Take(ctx, id, a.Runner, a.lives, highest, a.Now())
 	if err != nil {
 		return eng, "", fmt.Errorf("taking %s: %w", id, err)
 	}

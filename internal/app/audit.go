@@ -102,13 +102,13 @@ func (s audited) CreateExecution(ctx context.Context, e astern.Execution, minFen
 }
 
 // Take records which process carries the execution out.
-func (s audited) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (fence int64, err error) {
+func (s audited) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, minFence int64, at time.Time) (fence int64, err error) {
 	e, err := s.Store.Execution(ctx, id)
 	if err != nil {
 		return 0, err
 	}
 	err = s.record(ctx, audit.Record{What: audit.Taken, Plan: e.PlanHash, Execution: id, Text: fmt.Sprintf("process %d", r.PID)}, func() (err error) {
-		fence, err = s.Store.Take(ctx, id, r, alive, at)
+		fence, err = s.Store.Take(ctx, id, r, alive, minFence, at)
 		return err
 	})
 	return fence, err

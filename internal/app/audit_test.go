@@ -67,7 +67,7 @@ func TestNothingUnrecorded(t *testing.T) {
 			_, _, err := a.Store.CreateExecution(ctx, astern.Execution{PlanHash: "hash"}, 0)
 			return err
 		}},
-		{"Take", audit.Taken, func() error { _, err := a.Store.Take(ctx, "ex-1", astern.Runner{}, nil, now); return err }},
+		{"Take", audit.Taken, func() error { _, err := a.Store.Take(ctx, "ex-1", astern.Runner{}, nil, 0, now); return err }},
 		{"AddApproval", audit.Approved, func() error { return a.Store.AddApproval(ctx, "hash", "bo", "approve", "", now) }},
 		{"AddApproval", audit.Rejected, func() error { return a.Store.AddApproval(ctx, "hash", "bo", "reject", "", now) }},
 		{"AddSigned", audit.Approved, func() error {

@@ -188,36 +188,36 @@ func (a *App) free(ctx context.Context, c astern.Claim, address, elder string) (
 }
 
 // mayGoOn refuses to go on with an execution where another one was since it began, or acts now. One that has not begun is
-// checked as if it were applied now.
-func (a *App) mayGoOn(ctx context.Context, s loaded) (claims, error) {
+// checked as if it were applied now. It returns what the places say, and the highest fence there.
+func (a *App) mayGoOn(ctx context.Context, s loaded) (seen claims, highest int64, err error) {
 	if s.cancelled() {
-		return nil, nil // it will start nothing new
+		return nil, 0, nil // it will start nothing new
 	}
 	mine := owner(s.execution, s.records)
 	if seen, ok := a.seen[s.execution.ID]; ok && !s.begun() {
-		return seen, nil
+		return seen, 0, nil // what was there when it was made
 	}
-	seen, _, err := a.look(ctx, s.plan)
+	seen, highest, err = a.look(ctx, s.plan)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if !s.begun() {
 		if _, err := a.passed(ctx, seen, mine, s.execution.Parent); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		return seen, a.unchanged(ctx, s.plan)
+		return seen, highest, a.unchanged(ctx, s.plan)
 	}
 	for _, address := range slices.Sorted(maps.Keys(seen)) {
 		for _, member := range slices.Sorted(maps.Keys(seen[address])) {
 			// An astern of before there were owners says its fence alone.
 			if c := seen[address][member]; c.Owner != "" && c.Owner != mine || c.Owner == "" && c.Fence > s.fence() {
-				return nil, astern.Errorf(astern.Conflict, "%s: another execution was there since: %s at %s by %s", placeOf(address, member),
+				return nil, 0, astern.Errorf(astern.Conflict, "%s: another execution was there since: %s at %s by %s", placeOf(address, member),
 					c.Execution, c.At.UTC().Format("2006-01-02 15:04:05Z"), c.By).
 					WithHint("look at what it did; then astern cancel %s, and make a new plan", s.execution.ID)
 			}
 		}
 	}
-	return seen, nil
+	return seen, highest, nil
 }
 
 // fence returns the newest that the execution was taken under.

@@ -88,11 +88,11 @@ func TestClockJumps(t *testing.T) {
 	}
 	alive := func(astern.Runner) bool { return true }
 	at(0)
-	if _, err := store.Take(ctx, e[0].ID, astern.Runner{Host: "h", PID: 1}, alive, a.Now()); err != nil {
+	if _, err := store.Take(ctx, e[0].ID, astern.Runner{Host: "h", PID: 1}, alive, 0, a.Now()); err != nil {
 		t.Fatal(err)
 	}
 	at(day)
-	if _, err := store.Take(ctx, e[0].ID, astern.Runner{Host: "h", PID: 2}, alive, a.Now()); err == nil {
+	if _, err := store.Take(ctx, e[0].ID, astern.Runner{Host: "h", PID: 2}, alive, 0, a.Now()); err == nil {
 		t.Error("a day later it was taken from a living process")
 	}
 }

@@ -587,7 +587,7 @@ func TestPlansAndExecutionsAreTold(t *testing.T) {
 	o.must(a.Store.AddOverride(ctx, astern.Override{PlanHash: hash, By: "ben", Reason: "alone", Over: []string{"2 approvals"}, At: o.now, ReviewDue: o.now.Add(24 * time.Hour)}))
 	e, _, err := a.Store.CreateExecution(ctx, astern.Execution{PlanHash: hash, CreatedAt: o.now, Addresses: p.Addresses()}, 0)
 	o.must(err)
-	fence, err := a.Store.Take(ctx, e.ID, a.Runner, a.Alive, o.now)
+	fence, err := a.Store.Take(ctx, e.ID, a.Runner, a.Alive, 0, o.now)
 	o.must(err)
 	o.must(a.Store.Append(ctx, e.ID, fence, astern.Record{At: o.now, Kind: astern.RecordRound}))
 	o.must(a.Store.Append(ctx, e.ID, fence, astern.Record{At: o.now, Kind: astern.RecordEnded, Outcome: astern.OutcomeDone}))
@@ -631,7 +631,7 @@ func TestHoldsAreTold(t *testing.T) {
 	o.must(a.Store.PutPlan(ctx, hash, doc, o.now))
 	e, _, err := a.Store.CreateExecution(ctx, astern.Execution{PlanHash: hash, CreatedAt: o.now, Addresses: p.Addresses()}, 0)
 	o.must(err)
-	_, err = a.Store.Take(ctx, e.ID, a.Runner, a.Alive, o.now)
+	_, err = a.Store.Take(ctx, e.ID, a.Runner, a.Alive, 0, o.now)
 	o.must(err)
 	held := func() (out []string) {
 		for range 3 {
@@ -649,7 +649,7 @@ func TestHoldsAreTold(t *testing.T) {
 		t.Fatalf("its process is gone: %q", got)
 	}
 	a.Alive = func(astern.Runner) bool { return true }
-	fence, err := a.Store.Take(ctx, e.ID, a.Runner, func(astern.Runner) bool { return false }, o.now)
+	fence, err := a.Store.Take(ctx, e.ID, a.Runner, func(astern.Runner) bool { return false }, 0, o.now)
 	o.must(err)
 	l, err := a.load(ctx, e.ID)
 	o.must(err)

@@ -23,8 +23,8 @@ const oldJournals = "/tmp/astern-journals"
 // elsewhere is a store whose executions were taken by processes of a machine that is gone.
 type elsewhere struct{ *sqlite.Store }
 
-func (s elsewhere) Take(ctx context.Context, id string, r astern.Runner, _ func(astern.Runner) bool, at time.Time) (int64, error) {
-	return s.Store.Take(ctx, id, r, func(astern.Runner) bool { return false }, at)
+func (s elsewhere) Take(ctx context.Context, id string, r astern.Runner, _ func(astern.Runner) bool, minFence int64, at time.Time) (int64, error) {
+	return s.Store.Take(ctx, id, r, func(astern.Runner) bool { return false }, minFence, at)
 }
 
 // TestOldJournals resumes executions that older versions of astern began: each world was left by the program built from its

@@ -133,8 +133,8 @@ func (k *killer) Append(ctx context.Context, id string, fence int64, records ...
 	return k.around(func() error { return k.Store.Append(ctx, id, fence, records...) })
 }
 
-func (k *killer) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (fence int64, err error) {
-	err = k.around(func() error { fence, err = k.Store.Take(ctx, id, r, alive, at); return err })
+func (k *killer) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, minFence int64, at time.Time) (fence int64, err error) {
+	err = k.around(func() error { fence, err = k.Store.Take(ctx, id, r, alive, minFence, at); return err })
 	return fence, err
 }
 

@@ -403,9 +403,9 @@ func (s simStore) CreateExecution(ctx context.Context, e astern.Execution, fence
 }
 
 // Take takes an execution.
-func (s simStore) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (fence int64, err error) {
+func (s simStore) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, minFence int64, at time.Time) (fence int64, err error) {
 	err = s.write(func() error {
-		fence, err = s.Store.Take(ctx, id, r, alive, at)
+		fence, err = s.Store.Take(ctx, id, r, alive, minFence, at)
 		return err
 	})
 	return fence, err

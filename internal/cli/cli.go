@@ -28,8 +28,6 @@ type Store interface {
 
 // Program is astern as a command line.
 type Program struct {
-	// Version is that of this build.
-	Version string
 	// Open opens a state folder. With readOnly it changes nothing in it, not even by creating it.
 	Open func(ctx context.Context, folder string, readOnly bool) (Store, error)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/version"
 	"github.com/astern-dev/astern/internal/view"
 )
 
@@ -55,7 +56,7 @@ const (
 func (s *session) root(args []string) *cobra.Command {
 	root := group("astern", "brings systems back to a good state", rootLong)
 	root.Example = "  astern check\n  astern rollback shop --to v1.2.2 --percent 50 --bake 5m --reason 'errors since 03:07'"
-	root.Version = s.Version
+	root.Version = version.Astern
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddGroup(&cobra.Group{ID: groupKnowing, Title: "Knowing (changes nothing):"}, &cobra.Group{ID: groupDoing, Title: "Doing:"},

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/astern-dev/astern"
+	"github.com/astern-dev/astern/internal/version"
 	"github.com/astern-dev/astern/internal/view"
 )
 
@@ -26,9 +27,9 @@ func (s *session) version() *cobra.Command {
 		Use: "version", Short: "print the version", Args: takes(0, 0),
 		Long: "Prints the version of astern and of the plan format that it writes and applies.\n\n  astern version -o json",
 		RunE: s.runs(func(context.Context, []string) error {
-			v := built{"Version", view.DocumentVersion, s.Version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, astern.PlanVersion}
+			v := built{"Version", view.DocumentVersion, version.Astern, runtime.Version(), version.Platform, astern.PlanVersion}
 			return s.result(v, func(w io.Writer, _ view.Style) error {
-				return text(w, "astern "+v.Astern+" ("+v.Go+", "+v.Platform+")")
+				return text(w, version.Text())
 			})
 		}),
 	}

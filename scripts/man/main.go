@@ -28,7 +28,7 @@ func write(dir, version string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	root := cli.Program{Version: version}.Manual()
+	root := cli.Program{}.Manual()
 	day := time.Unix(0, 0).UTC() // pages of the same source are the same
 	header := &doc.GenManHeader{Title: "ASTERN", Section: "1", Source: "astern " + version, Manual: "astern", Date: &day}
 	if err := doc.GenManTree(root, header, dir); err != nil {

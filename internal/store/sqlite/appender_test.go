@@ -25,7 +25,7 @@ func journalOf(t *testing.T, s *Store) (add func(seq int64) error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fence, err := s.Take(ctx, made.ID, astern.Runner{Host: "h"}, nobody, at)
+	fence, err := s.Take(ctx, made.ID, astern.Runner{Host: "h"}, nobody, 0, at)
 	if err != nil {
 		t.Fatal(err)
 	}

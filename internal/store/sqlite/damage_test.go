@@ -102,7 +102,7 @@ func damagedOriginals(t *testing.T) (clean, unmerged, foreign original) {
 			hash := fmt.Sprintf("plan-%03d-%d", n, i)
 			err2 := s.PutPlan(ctx, hash, bytes.Repeat([]byte(hash), 100), at)
 			_, _, err3 := s.CreateExecution(ctx, astern.Execution{PlanHash: hash, CreatedAt: at, Addresses: []string{hash}}, 0)
-			fence, err4 := s.Take(ctx, idOf(int64(n+1)), astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, at)
+			fence, err4 := s.Take(ctx, idOf(int64(n+1)), astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, 0, at)
 			err5 := s.Append(ctx, idOf(int64(n+1)), fence, astern.Record{At: at, Kind: astern.RecordRound, Text: strings.Repeat(hash, 200)})
 			if err := errors.Join(err2, err3, err4, err5); err != nil {
 				t.Fatal(err)

@@ -76,9 +76,9 @@ func deniedStore(t *testing.T) *Store {
 		err = errors.Join(err, s.PutPlan(ctx, plan, []byte("{}"), at))
 	}
 	_, _, err1 := s.CreateExecution(ctx, astern.Execution{PlanHash: "plan-one", CreatedAt: at, Addresses: []string{"e/a"}}, 0)
-	_, err2 := s.Take(ctx, "ex-1", astern.Runner{Host: "h"}, nobody, at)
+	_, err2 := s.Take(ctx, "ex-1", astern.Runner{Host: "h"}, nobody, 0, at)
 	_, _, err3 := s.CreateExecution(ctx, astern.Execution{PlanHash: "plan-two", CreatedAt: at, Addresses: []string{"e/a"}, Parent: "ex-1"}, 0)
-	_, err4 := s.Take(ctx, "ex-2", astern.Runner{Host: "h"}, nobody, at)
+	_, err4 := s.Take(ctx, "ex-2", astern.Runner{Host: "h"}, nobody, 0, at)
 	_, err5 := s.AddEvent(ctx, astern.Event{At: at, Token: "event-one"})
 	_, _, err6 := s.OpenIncident(ctx, astern.IncidentEvent{At: at, Token: "fault-one"})
 	err7 := s.QueueNotice(ctx, astern.Notice{Token: "told-one"}, []string{"a", "b"}, at)
@@ -106,7 +106,7 @@ func TestEveryStatementFails(t *testing.T) {
 			return unless(err, "e/a is held by ex-2 (ex-2: last taken by process 0 on h)")
 		},
 		"take": func(ctx context.Context, s *Store) error {
-			_, err := s.Take(ctx, "ex-2", astern.Runner{Host: "i"}, nobody, at)
+			_, err := s.Take(ctx, "ex-2", astern.Runner{Host: "i"}, nobody, 0, at)
 			return err
 		},
 		"append an end":   func(ctx context.Context, s *Store) error { return s.Append(ctx, "ex-2", 2, end) },
@@ -433,7 +433,7 @@ func TestOddRows(t *testing.T) {
 	if r, ok, err := s.Runner(ctx, "ex-2"); err == nil {
 		t.Errorf("a runner that can't be read: %v, %t", r, ok)
 	}
-	if fence, err := s.Take(ctx, "ex-2", astern.Runner{Host: "i"}, nobody, at); err == nil {
+	if fence, err := s.Take(ctx, "ex-2", astern.Runner{Host: "i"}, nobody, 0, at); err == nil {
 		t.Errorf("taken from a runner that can't be read: %d", fence)
 	}
 	if _, err := s.db.Exec(`UPDATE dispatches SET queued_at = 'noon'; UPDATE channels SET since = 'noon'`); err != nil {

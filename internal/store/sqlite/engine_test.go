@@ -67,7 +67,7 @@ func engineLife(ctx context.Context, folder string, m medium, e *effects) (aster
 	if err != nil || made.Outcome != "" {
 		return made.Outcome, err
 	}
-	fence, err := s.Take(ctx, made.ID, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, at)
+	fence, err := s.Take(ctx, made.ID, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, 0, at)
 	if err != nil {
 		return "", err
 	}

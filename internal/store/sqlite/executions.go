@@ -138,11 +138,11 @@ func freeLeases(ctx context.Context, tx *sql.Tx, n int64) error {
 }
 
 // Take makes r the runner of an unfinished execution, and returns the fence under which it writes from now on: higher
-// than any given out before, over all executions. It appends the record "taken".
+// than any given out before, over all executions, and than minFence, the highest that the places say in which it is to act. It appends the record "taken".
 //
 // If the present runner is another one and alive says that it lives, the answer is Conflict; an ended execution answers Refused.
 // alive is called within the transaction: it must be quick and may not use the store.
-func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (
+func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, minFence int64, at time.Time) (
 	fence int64, err error) {
 	doing := "taking execution " + id
 	err = s.write(ctx, doing, func(tx *sql.Tx) error {
@@ -158,7 +158,7 @@ func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func
 			return astern.Errorf(astern.Conflict, "%s: it is carried out by %s", doing, describe(present)).
 				WithHint("watch it with 'astern follow %s'; to carry it on here, first end that process on %s, or go over it with --take-over", id, present.Host)
 		}
-		if err := tx.QueryRowContext(ctx, `UPDATE store SET fence = fence + 1 RETURNING fence`).Scan(&fence); err != nil {
+		if err := tx.QueryRowContext(ctx, `UPDATE store SET fence = max(fence, ?) + 1 RETURNING fence`, minFence).Scan(&fence); err != nil {
 			return err
 		}
 		text, _ := json.Marshal(r) // of text and numbers it always works

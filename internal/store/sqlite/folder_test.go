@@ -90,7 +90,7 @@ func filled(t *testing.T, s *sqlite.Store, n int) (id string, fence int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fence, err = s.Take(t.Context(), e.ID, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, at)
+	fence, err = s.Take(t.Context(), e.ID, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, 0, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func refusesWrites(t *testing.T, s *sqlite.Store, words ...string) {
 	t.Helper()
 	ctx := t.Context()
 	_, _, err1 := s.CreateExecution(ctx, astern.Execution{PlanHash: "x"}, 9)
-	_, err2 := s.Take(ctx, "ex-1", astern.Runner{}, func(astern.Runner) bool { return false }, at)
+	_, err2 := s.Take(ctx, "ex-1", astern.Runner{}, func(astern.Runner) bool { return false }, 0, at)
 	_, err3 := s.AddEvent(ctx, astern.Event{})
 	for _, err := range []error{err1, err2, err3, s.PutPlan(ctx, strings.Repeat("cd", 32), []byte("{}"), at),
 		s.Append(ctx, "ex-1", 0, astern.Record{Kind: astern.RecordPaused}), s.AddApproval(ctx, "x", "ann", sqlite.Approve, "", at)} {

@@ -21,7 +21,7 @@ func TestMissingTable(t *testing.T) {
 			alive := func(astern.Runner) bool { return false }
 			calls := func(plan string) (failed int) {
 				_, _, err1 := s.CreateExecution(ctx, astern.Execution{PlanHash: plan, CreatedAt: at, Addresses: []string{"e/" + plan}, Parent: "ex-1"}, 0)
-				_, err2 := s.Take(ctx, "ex-1", astern.Runner{Host: "h"}, alive, at)
+				_, err2 := s.Take(ctx, "ex-1", astern.Runner{Host: "h"}, alive, 0, at)
 				_, err3 := s.AddEvent(ctx, astern.Event{At: at, Token: plan})
 				_, err4 := s.Plan(ctx, plan)
 				_, err5 := s.Documents(ctx)
@@ -59,7 +59,7 @@ func TestMissingTable(t *testing.T) {
 			if _, _, err := s.CreateExecution(ctx, astern.Execution{PlanHash: "plan-one", CreatedAt: at, Addresses: []string{"e/c"}}, 0); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Take(ctx, "ex-1", astern.Runner{Host: "h"}, alive, at); err != nil {
+			if _, err := s.Take(ctx, "ex-1", astern.Runner{Host: "h"}, alive, 0, at); err != nil {
 				t.Fatal(err)
 			}
 			s.db.SetMaxOpenConns(1) // so that the next line is about the connection that is used

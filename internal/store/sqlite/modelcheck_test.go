@@ -92,14 +92,15 @@ func (c *modelCheck) take() {
 	if !ok {
 		return
 	}
-	fence, err := c.store.Take(c.Context(), modelID(n), astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return true }, time.Unix(2, 0))
+	there := rapid.SampledFrom([]int64{0, max(0, c.model.highest-1), c.model.highest + 3}).Draw(c.T, "there")
+	fence, err := c.store.Take(c.Context(), modelID(n), astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return true }, there, time.Unix(2, 0))
 	if c.model.all[n].ended {
 		if astern.CodeOf(err) != astern.Refused {
 			c.Fatalf("taking %d, which has ended: %v", n, err)
 		}
 		return
 	}
-	c.model.highest++
+	c.model.highest = max(c.model.highest, there) + 1
 	c.model.all[n].fence = c.model.highest
 	c.model.write(n, c.model.highest, astern.RecordTaken)
 	if err != nil || fence != c.model.highest {

@@ -262,7 +262,7 @@ func (l *life) carryOn(ctx context.Context, n int, hash string) {
 	if fence == 0 {
 		after, want := l.has.take(n)
 		l.did(ctx, after, func() error {
-			got, err := l.store.Take(ctx, id, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, at)
+			got, err := l.store.Take(ctx, id, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, 0, at)
 			if l.fences[n] = got; err == nil && got != want {
 				l.t.Errorf("fence %d, want %d", got, want)
 			}

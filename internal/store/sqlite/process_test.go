@@ -118,7 +118,7 @@ func childRace(ctx context.Context, folder string) error {
 		r.Refused = err.Error()
 	}
 	// Whoever is last to be refused knows that ex-1 is there; so does the winner.
-	r.Fence, err = s.Take(ctx, "ex-1", astern.Runner{Host: "h", PID: os.Getpid(), User: me}, func(astern.Runner) bool { return true }, at)
+	r.Fence, err = s.Take(ctx, "ex-1", astern.Runner{Host: "h", PID: os.Getpid(), User: me}, func(astern.Runner) bool { return true }, 0, at)
 	if r.Taken = err == nil; err != nil {
 		if astern.CodeOf(err) != astern.Conflict {
 			return err
@@ -207,7 +207,7 @@ func childStore(ctx context.Context, folder string) (s *sqlite.Store, id string,
 	if err != nil {
 		return nil, "", 0, err
 	}
-	fence, err = s.Take(ctx, e.ID, astern.Runner{Host: "h", PID: os.Getpid()}, func(astern.Runner) bool { return false }, at)
+	fence, err = s.Take(ctx, e.ID, astern.Runner{Host: "h", PID: os.Getpid()}, func(astern.Runner) bool { return false }, 0, at)
 	return s, e.ID, fence, err
 }
 

@@ -87,7 +87,7 @@ func slowDisk(t *testing.T, folder string, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fence, err := ours.Take(ctx, made.ID, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, time.Now())
+	fence, err := ours.Take(ctx, made.ID, astern.Runner{Host: "h", PID: 1}, func(astern.Runner) bool { return false }, 0, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -237,7 +237,7 @@ func (s *Store) Executions(ctx context.Context, limit int, onlyOpen bool) ([]ast
 }
 
 // Take makes r the runner of an unfinished execution and returns the fence under which it writes from now on.
-func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (int64, error) {
+func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, minFence int64, at time.Time) (int64, error) {
 	end, err := s.begin(ctx)
 	if err != nil {
 		return 0, err
@@ -255,7 +255,7 @@ func (s *Store) Take(ctx context.Context, id string, r astern.Runner, alive func
 		return 0, astern.Errorf(astern.Conflict, "taking execution %s: it is carried out by %s", id, describe(*x.runner)).
 			WithHint("watch it with 'astern follow %s'", id)
 	}
-	s.fence++
+	s.fence = max(s.fence, minFence) + 1
 	x.fence, x.runner = s.fence, &r
 	return s.fence, x.write(s.fence, []astern.Record{{At: at, Kind: astern.RecordTaken, Runner: &r}})
 }

@@ -81,7 +81,7 @@ func raceToTake(t *testing.T, s Store) {
 	errs := together(n, func(i int) (err error) {
 		r := web1
 		r.PID = 1000 + i
-		fences[i], err = s.Take(t.Context(), e.ID, r, living, start)
+		fences[i], err = s.Take(t.Context(), e.ID, r, living, 0, start)
 		return err
 	})
 	won := 0
@@ -99,7 +99,7 @@ func raceToTake(t *testing.T, s Store) {
 	for _, err := range together(n, func(i int) (err error) {
 		r := web2
 		r.PID = 2000 + i
-		fences[i], err = s.Take(t.Context(), e.ID, r, dead, start)
+		fences[i], err = s.Take(t.Context(), e.ID, r, dead, 0, start)
 		return err
 	}) {
 		must(t, err)

@@ -43,7 +43,7 @@ type Executions interface {
 	CreateExecution(ctx context.Context, e astern.Execution, minFence int64) (made astern.Execution, created bool, err error)
 	Execution(ctx context.Context, id string) (astern.Execution, error)
 	Executions(ctx context.Context, limit int, onlyOpen bool) ([]astern.Execution, error)
-	Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, at time.Time) (fence int64, err error)
+	Take(ctx context.Context, id string, r astern.Runner, alive func(astern.Runner) bool, minFence int64, at time.Time) (fence int64, err error)
 	Runner(ctx context.Context, id string) (r astern.Runner, ok bool, err error)
 }
 
@@ -185,7 +185,7 @@ func dead(astern.Runner) bool   { return false }
 
 func taken(t *testing.T, s Store, id string, r astern.Runner) int64 {
 	t.Helper()
-	f, err := s.Take(t.Context(), id, r, dead, start)
+	f, err := s.Take(t.Context(), id, r, dead, 0, start)
 	must(t, err)
 	return f
 }
@@ -364,15 +364,15 @@ func take(t *testing.T, s Store) {
 	if ok {
 		t.Fatal("nobody took it, and it has a runner")
 	}
-	first, err := s.Take(ctx, e.ID, web1, living, start)
+	first, err := s.Take(ctx, e.ID, web1, living, 0, start)
 	must(t, err)
 	var asked []astern.Runner
-	_, err = s.Take(ctx, e.ID, web2, func(r astern.Runner) bool { asked = append(asked, r); return true }, start)
+	_, err = s.Take(ctx, e.ID, web2, func(r astern.Runner) bool { asked = append(asked, r); return true }, 0, start)
 	wants(t, err, astern.Conflict, "web-1", "101", "ann", "follow "+e.ID)
 	same(t, asked, []astern.Runner{web1})
-	again, err := s.Take(ctx, e.ID, web1, living, start) // itself
+	again, err := s.Take(ctx, e.ID, web1, living, 0, start) // itself
 	must(t, err)
-	second, err := s.Take(ctx, e.ID, web2, dead, start.Add(time.Minute))
+	second, err := s.Take(ctx, e.ID, web2, dead, 0, start.Add(time.Minute))
 	must(t, err)
 	if !(0 < first && first < again && again < second) {
 		t.Fatalf("fences do not rise: %d, %d, %d", first, again, second)
@@ -388,10 +388,17 @@ func take(t *testing.T, s Store) {
 		{Seq: 1, At: start, Kind: astern.RecordTaken, Fence: first, Runner: &web1},
 		{Seq: 2, At: start, Kind: astern.RecordTaken, Fence: again, Runner: &web1},
 		{Seq: 3, At: start.Add(time.Minute), Kind: astern.RecordTaken, Fence: second, Runner: &web2}})
-	must(t, s.Append(ctx, e.ID, second, ended(astern.OutcomeDone)))
-	_, err = s.Take(ctx, e.ID, web1, dead, start)
+	above, err := s.Take(ctx, e.ID, web2, dead, second+7, start)
+	must(t, err)
+	below, err := s.Take(ctx, e.ID, web2, dead, second, start)
+	must(t, err)
+	if above != second+8 || below != above+1 {
+		t.Fatalf("after fence %d, above the %d and then the %d of a host: %d and %d", second, second+7, second, above, below)
+	}
+	must(t, s.Append(ctx, e.ID, below, ended(astern.OutcomeDone)))
+	_, err = s.Take(ctx, e.ID, web1, dead, 0, start)
 	wants(t, err, astern.Refused, "ended", "done")
-	_, err = s.Take(ctx, "ex-9", web1, dead, start)
+	_, err = s.Take(ctx, "ex-9", web1, dead, 0, start)
 	wants(t, err, astern.NotFound, "ex-9")
 	_, _, err = s.Runner(ctx, "ex-9")
 	wants(t, err, astern.NotFound, "ex-9")
