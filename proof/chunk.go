@@ -66,7 +66,7 @@ func chunk(ctx context.Context, p task, binary string, first uint64) (map[string
 		proof.FiguresVariable+"="+file.Name())
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("trials %d to %d: %w\n%s", first, first+count-1, err, tail(out, 60))
+		return nil, fmt.Errorf("trials %d to %d: %w\n%s", first, first+count-1, err, tail(out, 400))
 	}
 	if !bytes.Contains(out, []byte("--- PASS: "+p.Test+" ")) {
 		return nil, fmt.Errorf("trials %d to %d: the test %s did not run\n%s", first, first+count-1, p.Test, tail(out, 20))

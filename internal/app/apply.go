@@ -171,7 +171,43 @@ func (a *App) mayAct(ctx context.Context, p astern.Plan) (claims, int64, error) 
 	if _, err := a.passed(ctx, seen, "", elder.ID); err != nil {
 		return nil, 0, err
 	}
-	return seen, fence, a.unchanged(ctx, p)
+	return seen, fence, a.unchangedBy(ctx, p, elder)
+}
+
+// unchangedBy refuses where the world changed since the plan was made, and says who acts there if somebody does by now: that one
+// changed it. Mine is the plan's execution, or the one that it continues.
+func (a *App) unchangedBy(ctx context.Context, p astern.Plan, mine astern.Execution) error {
+	err := a.unchanged(ctx, p)
+	if astern.CodeOf(err) != astern.Refused {
+		return err
+	}
+	return cmp.Or(a.held(ctx, p, mine), err)
+}
+
+// held says which other execution acts where the plan is to act. It is nil when none does, and when that can't be found out.
+func (a *App) held(ctx context.Context, p astern.Plan, mine astern.Execution) error {
+	open, err := a.Store.Executions(ctx, 0, true)
+	if err != nil {
+		return nil
+	}
+	line := []string{mine.ID}
+	for e := mine; err == nil && e.Parent != ""; line = append(line, e.ID) {
+		e, err = a.Store.Execution(ctx, e.Parent)
+	}
+	for _, e := range open {
+		for _, address := range e.Addresses {
+			if !slices.Contains(line, e.ID) && slices.Contains(p.Addresses(), address) {
+				return astern.Errorf(astern.Conflict, "%s is held by %s (it has not ended)", address, e.ID).
+					WithHint("watch it with 'astern follow %s', carry on with 'astern resume %s', or give it up with 'astern cancel %s'", e.ID, e.ID, e.ID)
+			}
+		}
+	}
+	seen, _, err := a.look(ctx, p)
+	if err != nil {
+		return nil
+	}
+	_, err = a.passed(ctx, seen, "", mine.ID)
+	return err
 }
 
 // allowed reports whether the plan continues an execution of this state folder within the limits that were approved with

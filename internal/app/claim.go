@@ -205,7 +205,7 @@ func (a *App) mayGoOn(ctx context.Context, s loaded) (seen claims, highest int64
 		if _, err := a.passed(ctx, seen, mine, s.execution.Parent); err != nil {
 			return nil, 0, err
 		}
-		return seen, highest, a.unchanged(ctx, s.plan)
+		return seen, highest, a.unchangedBy(ctx, s.plan, s.execution)
 	}
 	for _, address := range slices.Sorted(maps.Keys(seen)) {
 		for _, member := range slices.Sorted(maps.Keys(seen[address])) {
