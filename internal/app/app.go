@@ -104,15 +104,16 @@ type App struct {
 	// OnOverride is told of it before anything is done, loudly.
 	OnOverride func(astern.Override)
 
-	trials   *trials           // of revisions that checks judge
-	carried  []astern.Approval // handed in with the plan, and not yet in the store
-	seen     map[string]claims // by execution: what was seen when its plan's facts were read
-	drivers  []astern.Driver
-	pool     *host.Pool
-	accounts *awsapi.Accounts
-	post     *post
-	log      Recorder                                                 // nil where nothing is audited
-	decode   func(doc []byte) (p astern.Plan, hash string, err error) // in place of planfile.Decode, where a test has its reasons
+	trials     *trials           // of revisions that checks judge
+	carried    []astern.Approval // handed in with the plan, and not yet in the store
+	seen       map[string]claims // by execution: what was seen when its plan's facts were read
+	unreleased []string          // places that could not be told that an execution has ended
+	drivers    []astern.Driver
+	pool       *host.Pool
+	accounts   *awsapi.Accounts
+	post       *post
+	log        Recorder                                                 // nil where nothing is audited
+	decode     func(doc []byte) (p astern.Plan, hash string, err error) // in place of planfile.Decode, where a test has its reasons
 }
 
 // Drivers returns the drivers of every kind, given the machines and how a component is found by its address. Without

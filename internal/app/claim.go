@@ -255,7 +255,7 @@ func (a *App) claim(ctx context.Context, s loaded, owner string, fence int64, se
 				continue // its steps there will fail by themselves; the others can go on
 			}
 			if !s.begun() {
-				a.release(context.WithoutCancel(ctx), s.plan, mine)
+				a.release(context.WithoutCancel(ctx), s.plan, mine) // it has not ended: whoever ends it tries again
 				err = notClaimed(err, s.execution.ID)
 			}
 			return nil, err
@@ -263,7 +263,7 @@ func (a *App) claim(ctx context.Context, s loaded, owner string, fence int64, se
 	}
 	return func(ctx context.Context, o astern.Outcome) {
 		if o != "" && o != astern.OutcomeContinued {
-			a.release(ctx, s.plan, mine)
+			a.unreleased = append(a.unreleased, a.release(ctx, s.plan, mine)...)
 		}
 	}, nil
 }
@@ -299,12 +299,19 @@ func (a *App) claimer(address string) (astern.Component, astern.Claimer) {
 }
 
 // release gives back what the plan's places say to be the execution's. A place that can't be told goes on saying so, and the
-// next operator of another state folder takes over: nothing that was done depends on it.
-func (a *App) release(ctx context.Context, p astern.Plan, mine astern.Claim) {
+// next operator of another state folder takes over: nothing that was done depends on it. It says which can't, a line each.
+func (a *App) release(ctx context.Context, p astern.Plan, mine astern.Claim) (failed []string) {
 	for _, at := range a.meetings(p) {
 		if c, d := a.claimer(at.address); d != nil {
 			mine.Address = at.address
-			_ = d.Release(ctx, c, mine, at.members)
+			if err := d.Release(ctx, c, mine, at.members); err != nil {
+				failed = append(failed, fmt.Sprintf("%s may go on saying that %s acts there, which has ended: %v; whoever acts there from another state folder needs --take-over",
+					at.address, mine.Execution, err))
+			}
 		}
 	}
+	return failed
 }
+
+// Unreleased says, a line each, which places could not be told that the executions which Run carried out have ended.
+func (a *App) Unreleased() []string { return a.unreleased }

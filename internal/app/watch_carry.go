@@ -16,8 +16,9 @@ import (
 
 // carriedOut is how an execution ended that this process carried out.
 type carriedOut struct {
-	id  string
-	err error
+	id         string
+	err        error
+	unreleased []string
 }
 
 func (x *watched) carrying() bool {
@@ -30,7 +31,7 @@ func (x *watched) carrying() bool {
 // this before, and was killed, is gone on with.
 func (w *Watcher) carry(ctx context.Context, x *watched, in astern.Incident, d astern.Decision) error {
 	b := *w.app // what an App keeps for one execution is not shared
-	b.seen, b.carried = nil, nil
+	b.seen, b.carried, b.unreleased = nil, nil, nil
 	doc, err := b.Store.Plan(ctx, d.Plan)
 	if err != nil {
 		return fmt.Errorf("reading the plan of %s: %w", in.ID, err)
@@ -57,7 +58,7 @@ func (w *Watcher) carry(ctx context.Context, x *watched, in astern.Incident, d a
 		_, last, err := b.Run(ctx, e.ID, nil)
 		x.lock.Lock()
 		defer x.lock.Unlock()
-		x.running, x.ended = "", &carriedOut{last, err}
+		x.running, x.ended = "", &carriedOut{last, err, b.unreleased}
 	})
 	return nil
 }
@@ -79,6 +80,9 @@ func (w *Watcher) after(ctx context.Context, x *watched, in astern.Incident) err
 	x.lock.Unlock()
 	if ended == nil || astern.CodeOf(ended.err) == astern.Interrupted && ctx.Err() != nil {
 		return nil
+	}
+	for _, place := range ended.unreleased {
+		w.tell(x, astern.WatchEvent{Kind: astern.WatchTrouble, Text: place, Incident: in.ID, Execution: ended.id})
 	}
 	x.known.Again(w.app.Now())
 	if ended.err == nil {

@@ -84,6 +84,7 @@ func (s *session) carry(ctx context.Context, a *app.App, id string) error {
 			p.tick(now)
 		case e := <-ended:
 			p.close()
+			s.warn(a.Unreleased()...)
 			if err := s.outcome(context.WithoutCancel(ctx), a, e.id); e.err == nil {
 				return err
 			}
