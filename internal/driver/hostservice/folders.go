@@ -21,8 +21,8 @@ type reader interface {
 	look(ctx context.Context, l layout, names []string, history int) (sight, error)
 	// hash reads every file of the folders; timeout is that of one folder.
 	hash(ctx context.Context, folders []string, timeout time.Duration) []hashed
-	// list reads what can be told of the folders' files without reading them.
-	list(ctx context.Context, folders []string, timeout time.Duration) []listing
+	// list reads what can be told of the folders' files without reading them. Before is what was found earlier, by folder.
+	list(ctx context.Context, folders []string, before map[string]kept, timeout time.Duration) []listing
 	// able tells what is in the way of a swap or a restart of the instances.
 	able(ctx context.Context, root string, needs []need) ([]hindrance, error)
 }
@@ -81,6 +81,7 @@ type listing struct {
 	digest string    // of everything below it; "" when it could not be listed
 	newest time.Time // the newest time of change of anything in it
 	began  time.Time // when the listing began, by the clock of the machine that has the folder
+	names  []string  // paths of everything below it, where that is worth keeping
 }
 
 // entry is one thing in a folder: what changes when its content does.
@@ -90,6 +91,7 @@ type entry struct {
 	mode, size     uint64
 	modified, meta time.Time // of the content, and of the inode: the latter can't be set at will
 	inode          uint64
+	device         uint64 // where the reader tells it; no part of the digest
 }
 
 // listingOf makes the listing of a folder from all that is in it.

@@ -128,7 +128,7 @@ func TestReadersAgree(t *testing.T) {
 		}
 		seen[ours[i].hash] = true
 	}
-	was, is := here.list(t.Context(), folders, readTimeout), script.list(t.Context(), folders, readTimeout)
+	was, is := here.list(t.Context(), folders, nil, readTimeout), script.list(t.Context(), folders, nil, readTimeout)
 	for i, folder := range folders {
 		switch {
 		case !ours[i].exists:

@@ -233,17 +233,28 @@ func (native) hash(ctx context.Context, folders []string, timeout time.Duration)
 }
 
 // list lists the folders, side by side on all processors.
-func (native) list(ctx context.Context, folders []string, timeout time.Duration) []listing {
+func (native) list(ctx context.Context, folders []string, before map[string]kept, timeout time.Duration) []listing {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	began := time.Now()
 	out := make([]listing, len(folders))
+	parents := openParents(folders, before)
+	defer parents.close()
 	spread(len(folders), func(i int) {
 		room := rooms.Get().(*[]entry)
 		defer rooms.Put(room)
+		if k := before[folders[i]]; k.names != "" {
+			if *room = parents.entriesOf((*room)[:0], folders[i], k.names); len(*room) > 0 {
+				if out[i] = listingOf(*room, began); out[i].digest == k.digest {
+					return
+				}
+			}
+		}
+		out[i] = listing{}
 		entries, err := entriesOf(ctx, (*room)[:0], folders[i])
 		if err == nil {
 			out[i] = listingOf(entries, began)
+			out[i].names = namesOf(entries)
 		}
 		*room = entries
 	})

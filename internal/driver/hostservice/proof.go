@@ -26,10 +26,11 @@ type reading struct {
 	proven bool      // it was not read now: nothing about its files changed since
 }
 
-// kept is one line of a proof: what a folder held when it had that digest.
+// kept is what a proof says of a folder: what it held when it had that digest.
 type kept struct {
 	digest, hash string
 	at           time.Time
+	names        string // of everything below it, each as "\t", its path and "\n"; "" where they were not kept
 }
 
 // read returns the content of the folders. Where everything is asked for, a folder that is unchanged by its listing is
@@ -43,8 +44,8 @@ func (d *driver) read(ctx context.Context, r reader, want asked, key string, fol
 	listings := make([]listing, len(folders))
 	var before map[string]kept
 	if want.all && d.proofs != nil {
-		listings = r.list(ctx, folders, timeout)
 		before = d.proof(ctx, key)
+		listings = r.list(ctx, folders, before, timeout)
 	}
 	var unread []int
 	for i, folder := range folders {
@@ -74,15 +75,18 @@ func (d *driver) read(ctx context.Context, r reader, want asked, key string, fol
 		out[i] = reading{hashed: h, at: d.now().UTC()}
 		if h.err == nil && h.exists && listings[i].settled() {
 			// The files were read after now: what is said to be known is never younger than it is.
-			proof[folders[i]] = kept{digest: listings[i].digest, hash: h.hash, at: now}
+			proof[folders[i]] = kept{digest: listings[i].digest, hash: h.hash, at: now, names: namesText(folders[i], listings[i].names)}
 		}
 	}
 	d.keep(ctx, key, folders, proof, now)
 	return out
 }
 
+// mostNames bounds a proof with names in it, in bytes: whoever has so many files gains little by not listing their folders.
+const mostNames = 4 << 20
+
 // proofVersion begins every proof. One of another version is none.
-const proofVersion = "folders 1\n"
+const proofVersion = "folders 2\n"
 
 // proof returns what was kept under the key, by folder.
 func (d *driver) proof(ctx context.Context, key string) map[string]kept {
@@ -91,14 +95,21 @@ func (d *driver) proof(ctx context.Context, key string) map[string]kept {
 	if err != nil || !ok || !known {
 		return nil // then everything is read
 	}
-	out := make(map[string]kept, strings.Count(text, "\n"))
-	for line := range strings.Lines(text) {
-		digest, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+	out := map[string]kept{}
+	for len(text) > 0 {
+		var line string
+		line, text, _ = strings.Cut(text, "\n")
+		names := 0
+		for strings.HasPrefix(text[names:], "\t") {
+			names += strings.Index(text[names:], "\n") + 1
+		}
+		digest, rest, _ := strings.Cut(line, " ")
 		hash, rest, _ := strings.Cut(rest, " ")
 		read, folder, whole := strings.Cut(rest, " ")
 		if at, err := time.Parse(time.RFC3339Nano, read); err == nil && whole {
-			out[folder] = kept{digest: digest, hash: hash, at: at}
+			out[folder] = kept{digest: digest, hash: hash, at: at, names: text[:names]}
 		}
+		text = text[names:]
 	}
 	return out
 }
@@ -113,6 +124,9 @@ func (d *driver) keep(ctx context.Context, key string, folders []string, proof m
 	for _, folder := range folders {
 		if k, ok := proof[folder]; ok && !strings.Contains(folder, "\n") {
 			fmt.Fprintf(&doc, "%s %s %s %s\n", k.digest, k.hash, k.at.Format(time.RFC3339Nano), folder)
+			if doc.Len() < mostNames {
+				doc.WriteString(k.names)
+			}
 		}
 	}
 	// A proof that could not be kept is read again the next time; there is nothing to tell anybody.

@@ -140,7 +140,7 @@ func hashedOf(folder string, all []fields) hashed {
 }
 
 // list lists the folders, many with one run. Where that is not possible the listings are empty.
-func (r scripted) list(ctx context.Context, folders []string, timeout time.Duration) []listing {
+func (r scripted) list(ctx context.Context, folders []string, _ map[string]kept, timeout time.Duration) []listing {
 	out := make([]listing, len(folders))
 	for from := 0; from < len(folders); from += batch {
 		to := min(from+batch, len(folders))

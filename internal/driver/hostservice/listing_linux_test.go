@@ -1,0 +1,124 @@
+package hostservice
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ticked waits until what changes in the folder from now on has another time than all that is there: the clock of a file system has
+// steps of some milliseconds, and a listing does not stand for anything before its changes are seconds old.
+func ticked(t *testing.T, folder string) {
+	t.Helper()
+	probe := filepath.Join(t.TempDir(), "probe")
+	newest := native{}.list(t.Context(), []string{folder}, nil, readTimeout)[0].newest
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		mk(t, os.WriteFile(probe, nil, 0o600))
+		var st unix.Stat_t
+		mk(t, unix.Stat(probe, &st))
+		mk(t, os.Remove(probe))
+		if time.Unix(st.Ctim.Unix()).After(newest) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the clock of the file system stands still")
+		}
+	}
+}
+
+// Whatever is done to a folder, a listing by the names of before is the listing of the folder; where nothing was done no folder is opened.
+func TestListingByNamesOfBefore(t *testing.T) {
+	must := func(t *testing.T, errs ...error) {
+		t.Helper()
+		for _, err := range errs {
+			mk(t, err)
+		}
+	}
+	var was unix.Stat_t
+	for name, change := range map[string]func(t *testing.T, at string){
+		"nothing":           nil,
+		"a new file":        func(t *testing.T, at string) { put(t, at, "c", 0o644) },
+		"a new folder":      func(t *testing.T, at string) { must(t, os.Mkdir(at+"/new", 0o755)) },
+		"a new file below":  func(t *testing.T, at string) { put(t, at, "sub/deep/new", 0o644) },
+		"a file gone":       func(t *testing.T, at string) { must(t, os.Remove(at+"/a")) },
+		"a file gone below": func(t *testing.T, at string) { must(t, os.Remove(at+"/sub/deep/x")) },
+		"all gone":          func(t *testing.T, at string) { must(t, os.RemoveAll(at)) },
+		"everything gone":   func(t *testing.T, at string) { must(t, os.RemoveAll(filepath.Dir(at))) },
+		"another name":      func(t *testing.T, at string) { must(t, os.Rename(at+"/a", at+"/z")) },
+		"names exchanged": func(t *testing.T, at string) {
+			must(t, unix.Renameat2(unix.AT_FDCWD, at+"/a", unix.AT_FDCWD, at+"/b", unix.RENAME_EXCHANGE))
+		},
+		"another permission": func(t *testing.T, at string) { must(t, os.Chmod(at+"/sub/deep/x", 0o755)) },
+		"the same size and time": func(t *testing.T, at string) {
+			must(t, unix.Lstat(at+"/a", &was), os.WriteFile(at+"/a", []byte("CONTENT OF A"), 0o644),
+				os.Chtimes(at+"/a", time.Unix(was.Atim.Unix()), time.Unix(was.Mtim.Unix())))
+		},
+		"a folder's time put back": func(t *testing.T, at string) {
+			must(t, unix.Lstat(at+"/sub", &was))
+			put(t, at, "sub/new", 0o644)
+			must(t, os.Chtimes(at+"/sub", time.Unix(was.Atim.Unix()), time.Unix(was.Mtim.Unix())))
+		},
+		"a folder for a link to its copy": func(t *testing.T, at string) {
+			must(t, os.Rename(at+"/sub", at+"/../copy"), os.Symlink("../copy", at+"/sub"))
+		},
+		"a folder for another with the same names": func(t *testing.T, at string) {
+			must(t, os.Rename(at+"/sub", at+"/../copy"))
+			put(t, at, "sub/deep/x", 0o644)
+		},
+		"a file for a folder":   func(t *testing.T, at string) { must(t, os.Remove(at+"/a"), os.Mkdir(at+"/a", 0o755)) },
+		"a folder for a file":   func(t *testing.T, at string) { must(t, os.RemoveAll(at+"/sub"), os.WriteFile(at+"/sub", nil, 0o644)) },
+		"a release for a link":  func(t *testing.T, at string) { must(t, os.Rename(at, at+"x"), os.Symlink("v1x", at)) },
+		"a release for another": func(t *testing.T, at string) { must(t, os.Rename(at, at+"x")); put(t, at, "a", 0o644) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			at := filepath.Join(root, "releases", "v1")
+			for _, name := range []string{"a", "b", "sub/deep/x", "sub/.hidden", "sub/ b\tc"} {
+				put(t, at, name, 0o644)
+			}
+			link(t, "a", at+"/current")
+			ticked(t, at)
+			folders := []string{at}
+			first := native{}.list(t.Context(), folders, nil, readTimeout)[0]
+			names := namesText(at, first.names)
+			if names == "" {
+				t.Skipf("%s is on a file system of which nobody knows that its folders keep their times", at)
+			}
+			before := map[string]kept{at: {digest: first.digest, names: names}}
+			if change != nil {
+				change(t, at)
+			}
+			got, want := native{}.list(t.Context(), folders, before, readTimeout)[0], native{}.list(t.Context(), folders, nil, readTimeout)[0]
+			if got.digest != want.digest || !got.newest.Equal(want.newest) {
+				t.Errorf("by names %+v, without %+v", got, want)
+			}
+			if same := got.digest == first.digest; same != (change == nil) {
+				t.Errorf("the digest is the same: %t", same)
+			}
+			if listed := got.names != nil; change == nil && listed {
+				t.Error("a folder was listed of which nothing changed")
+			}
+		})
+	}
+}
+
+// Names that a proof can't hold in lines are not kept, and neither are those of another file system, or of none.
+func TestNamesThatAreNotKept(t *testing.T) {
+	at := filepath.Join(t.TempDir(), "v1")
+	put(t, at, "a\nb", 0o644)
+	if text := namesText(at, native{}.list(t.Context(), []string{at}, nil, readTimeout)[0].names); text != "" {
+		t.Errorf("kept %q", text)
+	}
+	if text := namesText("/proc/self", []string{"fd"}); text != "" {
+		t.Errorf("kept %q of a file system that changes no times", text)
+	}
+	if text := namesText(at+"/none", []string{"a"}); text != "" {
+		t.Errorf("kept %q of a folder that is gone", text)
+	}
+	if names := namesOf([]entry{{device: 1}, {path: "a", device: 1}, {path: "b", device: 2}}); names != nil {
+		t.Errorf("kept %q of two file systems", names)
+	}
+}
