@@ -218,6 +218,16 @@ func (m *memory) lines() (n int) {
 	return n
 }
 
+// names is how many names below folders are kept.
+func (m *memory) names() (n int) {
+	m.Lock()
+	defer m.Unlock()
+	for _, proof := range m.kept {
+		n += bytes.Count(proof, []byte("\n\t"))
+	}
+	return n
+}
+
 // forge puts another hash into every proof, so that it shows where one was believed.
 func (m *memory) forge() {
 	m.Lock()
@@ -251,6 +261,10 @@ func TestProofStandsForWhatHasNotChanged(t *testing.T) {
 				t.Fatal("no proof is kept")
 			}
 			whole(true)
+		}
+		named := m.names()
+		if whole(true); m.names() != named {
+			t.Errorf("%d names were kept, and %d after everything was read again", named, m.names())
 		}
 		m.forge()
 		now = now.Add(3 * time.Hour)

@@ -75,7 +75,11 @@ func (d *driver) read(ctx context.Context, r reader, want asked, key string, fol
 		out[i] = reading{hashed: h, at: d.now().UTC()}
 		if h.err == nil && h.exists && listings[i].settled() {
 			// The files were read after now: what is said to be known is never younger than it is.
-			proof[folders[i]] = kept{digest: listings[i].digest, hash: h.hash, at: now, names: namesText(folders[i], listings[i].names)}
+			k := kept{digest: listings[i].digest, hash: h.hash, at: now, names: before[folders[i]].names}
+			if before[folders[i]].digest != k.digest || k.names == "" {
+				k.names = namesText(folders[i], listings[i].names)
+			}
+			proof[folders[i]] = k
 		}
 	}
 	d.keep(ctx, key, folders, proof, now)
