@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -19,7 +22,7 @@ import (
 const engineSteps = 1000
 
 // engine compares what a journalled step costs with one fdatasync of the same disk in the same run: one step after
-// another, and 64 side by side.
+// another, and 64 side by side. Seven rounds take turns: a disk that others use is not the same from one second to the next.
 func (b *bench) engine() ([]figure, error) {
 	var out []figure
 	for _, m := range []struct {
@@ -28,8 +31,8 @@ func (b *bench) engine() ([]figure, error) {
 		goal     float64
 	}{{"step-sequential", 1, 1.25}, {"step-64-parallel", 64, 0.25}} {
 		var steps, syncs []float64
-		for range 3 {
-			took, err := b.runSteps(engineSteps, m.parallel)
+		for range 7 {
+			took, _, err := b.runSteps(engineSteps, m.parallel)
 			if err != nil {
 				return nil, err
 			}
@@ -64,18 +67,53 @@ func (b *bench) fdatasync(n int) (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// runSteps carries out a plan of steps that do nothing, with a real journal.
-func (b *bench) runSteps(n, parallel int) (time.Duration, error) {
+// stepsChild makes this binary the process that carries out steps.
+const stepsChild = "run-steps"
+
+// runSteps carries out a plan of steps that do nothing, with a real journal, in a process of its own, as `astern apply` is one. It returns
+// how long the engine took, and the most memory that the process had, in MB.
+func (b *bench) runSteps(n, parallel int) (took time.Duration, mb float64, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, 0, err
+	}
 	folder, err := os.MkdirTemp(b.folder, "engine-")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	store, err := sqlite.Open(b.ctx, folder)
+	cmd := exec.CommandContext(b.ctx, self, stepsChild, folder, strconv.Itoa(n), strconv.Itoa(parallel))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
 	if err != nil {
-		return 0, err
+		return 0, 0, fmt.Errorf("carrying out %d steps: %w", n, err)
 	}
-	defer store.Close()
-	return carryOut(b.ctx, store, stepsPlan(n, parallel))
+	if took, err = time.ParseDuration(string(out)); err != nil {
+		return 0, 0, err
+	}
+	return took, float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1000, nil
+}
+
+// runStepsChild carries out as many steps as the second argument says in the state folder that the first names, as many side by side as the
+// third says, and prints how long the engine took.
+func runStepsChild(args []string) int {
+	proc.CollectLate(os.Getenv) // as astern does when it opens a state folder
+	ctx := context.Background()
+	n, err1 := strconv.Atoi(args[1])
+	parallel, err2 := strconv.Atoi(args[2])
+	store, err3 := sqlite.Open(ctx, args[0])
+	err := errors.Join(err1, err2, err3)
+	if err == nil {
+		defer store.Close()
+		var took time.Duration
+		if took, err = carryOut(ctx, store, stepsPlan(n, parallel)); err == nil {
+			_, err = fmt.Print(took)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	return 0
 }
 
 // carryOut stores, starts and runs the plan and returns how long the engine took.

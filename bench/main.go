@@ -35,8 +35,8 @@ type bench struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == applyChild {
-		os.Exit(runPlanChild())
+	if len(os.Args) > 1 && os.Args[1] == stepsChild {
+		os.Exit(runStepsChild(os.Args[2:]))
 	}
 	binary := flag.String("astern", "bin/astern", "the binary to measure")
 	only := flag.String("only", "", "run only the measurement of that name")

@@ -2,53 +2,25 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/astern-dev/astern/internal/planfile"
-	"github.com/astern-dev/astern/internal/store/sqlite"
 )
 
-// largePlan is how many steps the large plan has; applyChild makes this binary the process whose memory is measured.
-const (
-	largePlan  = 10000
-	applyChild = "run-large-plan"
-)
+// largePlan is how many steps the large plan has.
+const largePlan = 10000
 
-// memory carries a plan of 10,000 steps out in a process of its own whose largest size in memory is read from the system.
+// memory carries a plan of 10,000 steps out and reads the largest size of the process from the system.
 func (b *bench) memory() ([]figure, error) {
-	self, err := os.Executable()
+	_, mb, err := b.runSteps(largePlan, 64)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(b.ctx, self, applyChild, filepath.Join(b.folder, "large"))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
-	}
-	mb := float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1000
 	return []figure{{Name: "run-10000-steps-memory", Value: round(mb), Unit: "MB", Goal: 100, OK: mb <= 100}}, nil
-}
-
-// runPlanChild carries out the large plan in the folder named by the arguments.
-func runPlanChild() int {
-	ctx := context.Background()
-	store, err := sqlite.Open(ctx, os.Args[2])
-	if err == nil {
-		defer store.Close()
-		_, err = carryOut(ctx, store, stepsPlan(largePlan, 64))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
 }
 
 // apply compares `astern apply` of a two-stage rollback of four instances with a shell that types the same commands and

@@ -25,7 +25,6 @@ func run() int {
 
 // open opens the state folder, for reading only without changing anything in it.
 func open(ctx context.Context, folder string, readOnly bool) (cli.Store, error) {
-	collectLate(os.Getenv) // commands without state have little to collect
 	if readOnly {
 		return sqlite.OpenReadOnly(ctx, folder)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/astern-dev/astern"
 	"github.com/astern-dev/astern/internal/app"
 	"github.com/astern-dev/astern/internal/audit"
+	"github.com/astern-dev/astern/internal/proc"
 )
 
 // access is what a command does with the state.
@@ -43,6 +44,7 @@ func (s *session) folder() string {
 func (s *session) with(ctx context.Context, m access, f func(a *app.App) error) (err error) {
 	opening, giveUp := context.WithCancel(ctx)
 	defer giveUp()
+	proc.CollectLate(s.env) // commands without state have little to collect
 	open := sync.OnceValues(func() (Store, error) { return s.Open(opening, s.folder(), m != writing) })
 	if m == reading {
 		go open() // while the file is read; what may create the state waits until the file is known to be good

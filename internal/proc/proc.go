@@ -1,5 +1,5 @@
 // Package proc identifies processes of this machine so that a later process can tell whether one still lives, although
-// process ids are used again and machines restart.
+// process ids are used again and machines restart. It also says when this one collects its garbage.
 package proc
 
 import (

@@ -1,4 +1,4 @@
-package main
+package proc
 
 import (
 	"math"
@@ -14,11 +14,11 @@ func TestCollectsLateAndThenAsUsual(t *testing.T) {
 	defer debug.SetMemoryLimit(limit)
 	defer debug.SetGCPercent(usual)
 
-	collectLate(func(name string) string { return map[string]string{"GOGC": "50"}[name] })
+	CollectLate(func(name string) string { return map[string]string{"GOGC": "50"}[name] })
 	if got := debug.SetGCPercent(100); got != 100 || debug.SetMemoryLimit(-1) != limit {
 		t.Fatalf("what the environment says does not hold: %d", got)
 	}
-	collectLate(func(string) string { return "" })
+	CollectLate(func(string) string { return "" })
 	if got := debug.SetMemoryLimit(-1); got != firstCollection {
 		t.Fatalf("the limit is %d", got)
 	}

@@ -1,4 +1,4 @@
-package main
+package proc
 
 import (
 	"math"
@@ -10,9 +10,9 @@ import (
 // before that: what they would spend on collecting is a fifth of their time.
 const firstCollection = 64 << 20
 
-// collectLate puts the first collection of garbage off. The collections after it come as usual in a Go program, and so
+// CollectLate puts the first collection of garbage off. The collections after it come as usual in a Go program, and so
 // do all of them when the environment says how they shall come.
-func collectLate(env func(string) string) {
+func CollectLate(env func(string) string) {
 	if env("GOGC") != "" || env("GOMEMLIMIT") != "" {
 		return
 	}
