@@ -104,8 +104,8 @@ func (s *sight) lookAtReleases(releases string) {
 		return
 	}
 	s.real = whereTo(releases)
-	var was, is unix.Stat_t
-	if unix.Fstat(fd, &was) != nil || unix.Stat(s.real, &is) != nil || was.Dev != is.Dev || was.Ino != is.Ino {
+	var was, is unix.Stat_t // of what was read, and of what is at its name; there was no link there, and one is what came since
+	if unix.Fstat(fd, &was) != nil || unix.Lstat(s.real, &is) != nil || was.Dev != is.Dev || was.Ino != is.Ino {
 		s.trouble, s.real = releases+": it was exchanged while it was read", ""
 		clear(s.releases)
 		clear(s.ignored)
