@@ -85,6 +85,14 @@ func (l Lock) place() string {
 	return strings.TrimSuffix(l.Folder, "/") + "/" + l.File
 }
 
+// path is that of the lock file.
+func (l Lock) path() string {
+	if l.File == "" {
+		return l.place() + "/.astern.lock"
+	}
+	return l.place() + ".astern/lock"
+}
+
 // run runs a script that claims or releases, and words its refusal.
 func (l Lock) run(ctx context.Context, name string, args ...string) error {
 	doing := fmt.Sprintf("claiming %s on %s", l.place(), l.Host)
@@ -102,8 +110,11 @@ func (l Lock) run(ctx context.Context, name string, args ...string) error {
 		return astern.Errorf(astern.Conflict, "%s: it is held by %s, of another state folder, which has not ended", doing, Holder(who)).
 			WithHint("see how it goes where it was started; if it will not go on: the same command with --take-over, and it can't act here any more")
 	case ExitFence:
-		return astern.Errorf(astern.Conflict, "%s: another execution was there since: %s", doing, Holder(who)).
-			WithHint("make a new plan")
+		refused := astern.Errorf(astern.Conflict, "%s: another execution was there since: %s", doing, Holder(who))
+		if !json.Valid([]byte(who)) {
+			return refused.WithHint("no astern wrote that: look at %s on %s, and take it away if nobody acts there", l.path(), l.Host)
+		}
+		return refused.WithHint("make a new plan")
 	case ExitBusy:
 		return astern.Errorf(astern.Unavailable, "%s: its lock is held, and it says: %s", doing, Holder(who))
 	case ExitNoLock:

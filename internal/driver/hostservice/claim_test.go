@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -173,5 +174,17 @@ func TestUnreachableHostClosesNoClaim(t *testing.T) {
 			t.Errorf("the host that is there says %+v, %v", got, err)
 		}
 		mine.Fence++
+	}
+}
+
+// What nobody's astern wrote into the lock file refuses a claim, and which file to look at is said.
+func TestClaimOfAnUnreadableLock(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	l.write(".astern.lock", "{\"fence\":7, half a li\n", 0o600)
+	mine := astern.Claim{Fence: 9, Execution: "ex-1", Address: l.c.Address(), Open: true, By: "operator", Owner: "0a0b"}
+	err := l.driver.Claimer.Claim(t.Context(), l.c, mine, map[string]astern.Claim{"a": {}, "b": {}}, nil)
+	if astern.CodeOf(err) != astern.Conflict || !strings.Contains(err.Error(), "half a li") || !strings.Contains(astern.HintOf(err), l.root+"/.astern.lock on local") {
+		t.Errorf("%v (%s)", err, astern.HintOf(err))
 	}
 }
