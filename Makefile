@@ -52,10 +52,11 @@ demo: build ## break a web shop and a system in AWS, and bring them back; JSON=1
 
 # What needs little but the processor runs beside the tests, which wait for much, and is told after them.
 test: need-tests house gofmt vet ## run everything; installs what the tests need when run as root
-	@mkdir -p build
-	@nice -n 19 $(MAKE) --no-print-directory staticcheck darwin >build/beside.txt 2>&1 & \
-	$(MAKE) --no-print-directory race || failed=1; \
-	wait $$! || failed=1; \
+	@mkdir -p build; \
+	nice -n 19 $(MAKE) staticcheck darwin >build/beside.txt 2>&1 & beside=$$!; \
+	trap 'kill $$beside; exit 130' INT TERM; \
+	$(MAKE) race || failed=1; \
+	wait $$beside || failed=1; \
 	cat build/beside.txt; \
 	[ -z "$${failed:-}" ]
 
@@ -92,7 +93,8 @@ vet:
 	@echo '== go vet' && go vet ./...
 
 staticcheck: $(STATICCHECK)
-	@echo '== staticcheck' && $(STATICCHECK) ./...
+	@echo '== staticcheck'
+	@$(STATICCHECK) ./...
 
 $(STATICCHECK):
 	@echo '== installing staticcheck v0.8.2 into bin/tools'
@@ -125,7 +127,8 @@ race:
 
 # What is asked is whether it builds; nobody runs it, so the compiler need not make it fast.
 darwin:
-	@echo '== GOOS=darwin GOARCH=arm64' && GOOS=darwin GOARCH=arm64 go build -buildvcs=false -gcflags 'all=-N -l -dwarf=false' -ldflags '-s -w' -o /dev/null ./cmd/astern
+	@echo '== GOOS=darwin GOARCH=arm64'
+	@GOOS=darwin GOARCH=arm64 go build -buildvcs=false -gcflags 'all=-N -l -dwarf=false' -ldflags '-s -w' -o /dev/null ./cmd/astern
 
 coverage: need-go ## fail when a statement of the engine, plan files, store or ledger is run by no test of theirs
 	@mkdir -p build

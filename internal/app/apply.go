@@ -181,7 +181,10 @@ func (a *App) unchangedBy(ctx context.Context, p astern.Plan, mine astern.Execut
 	if astern.CodeOf(err) != astern.Refused {
 		return err
 	}
-	return cmp.Or(a.held(ctx, p, mine), err)
+	if held := a.held(ctx, p, mine); held != nil {
+		return astern.Errorf(astern.Refused, "%w; %w", held, err).WithHint("%s; then make a new plan", astern.HintOf(held))
+	}
+	return err
 }
 
 // held says which other execution acts where the plan is to act. It is nil when none does, and when that can't be found out.
@@ -206,7 +209,9 @@ func (a *App) held(ctx context.Context, p astern.Plan, mine astern.Execution) er
 	if err != nil {
 		return nil
 	}
-	_, err = a.passed(ctx, seen, "", mine.ID)
+	if _, err = a.passed(ctx, seen, "", mine.ID); err != nil && mine.Parent != "" {
+		_, err = a.passed(ctx, seen, "", mine.Parent)
+	}
 	return err
 }
 

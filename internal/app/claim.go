@@ -65,7 +65,7 @@ func (a *App) look(ctx context.Context, p astern.Plan) (claims, int64, error) {
 					highest = max(highest, n)
 				}
 			}
-			if highest > mostFence {
+			if highest >= mostFence {
 				return nil, 0, astern.Errorf(astern.Conflict, "%s: its lock says fence %d, which no execution has", placeOf(at.address, m), highest).
 					WithHint("somebody wrote it by hand: look at the lock, and take it away")
 			}
@@ -305,7 +305,7 @@ func (a *App) release(ctx context.Context, p astern.Plan, mine astern.Claim) (fa
 		if c, d := a.claimer(at.address); d != nil {
 			mine.Address = at.address
 			if err := d.Release(ctx, c, mine, at.members); err != nil {
-				failed = append(failed, fmt.Sprintf("%s may go on saying that %s acts there, which has ended: %v; whoever acts there from another state folder needs --take-over",
+				failed = append(failed, fmt.Sprintf("%s could not be told that %s has ended: %v; while it says that it acts there, who comes from another state folder needs --take-over",
 					at.address, mine.Execution, err))
 			}
 		}
@@ -313,5 +313,9 @@ func (a *App) release(ctx context.Context, p astern.Plan, mine astern.Claim) (fa
 	return failed
 }
 
-// Unreleased says, a line each, which places could not be told that the executions which Run carried out have ended.
-func (a *App) Unreleased() []string { return a.unreleased }
+// Unreleased says once, a line each, which places could not be told that an execution which Run carried out has ended.
+func (a *App) Unreleased() []string {
+	said := a.unreleased
+	a.unreleased = nil
+	return said
+}

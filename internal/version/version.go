@@ -4,6 +4,7 @@ package version
 import (
 	"os"
 	"runtime"
+	"syscall"
 )
 
 // Astern is the version of this build; the linker sets it.
@@ -23,11 +24,14 @@ const flags = "ASTERN_"
 // Go makes the variables of packages in the order of their import paths, what a package needs before its own. This one
 // needs os alone and stands before the SDKs, which take longer to start than all the rest of the program, for
 // nothing where only this is asked (docs/decisions/0025). TestVersionFirst looks that it stays before them.
-var _ = answered(os.Args, os.Environ(), os.Stdout, os.Exit)
+var _ = answered(os.Args, os.Environ(), toStdout, os.Exit)
+
+// toStdout writes past os.File, which ends a program whose reader is gone by a signal: main has not said yet that it wants none.
+func toStdout(p []byte) (int, error) { return syscall.Write(syscall.Stdout, p) }
 
 // answered ends the program if its arguments ask for the version and nothing says how. Where that can't be written, the
 // command itself says so, as any does.
-func answered(args, env []string, out *os.File, exit func(code int)) bool {
+func answered(args, env []string, write func(p []byte) (int, error), exit func(code int)) bool {
 	if len(args) != 2 || args[1] != "version" {
 		return false
 	}
@@ -36,7 +40,7 @@ func answered(args, env []string, out *os.File, exit func(code int)) bool {
 			return false
 		}
 	}
-	if _, err := out.WriteString(Text() + "\n"); err != nil {
+	if _, err := write([]byte(Text() + "\n")); err != nil {
 		return false
 	}
 	exit(0)

@@ -27,7 +27,7 @@ func TestAnswered(t *testing.T) {
 			}
 			defer out.Close()
 			code, says := -1, ""
-			got := answered(c.args, c.env, out, func(to int) { code = to })
+			got := answered(c.args, c.env, out.Write, func(to int) { code = to })
 			if c.want {
 				says = "astern dev (" + runtime.Version() + ", " + Platform + ")\n"
 			}
@@ -45,7 +45,7 @@ func TestNotAnsweredWhereItCantBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	if answered([]string{"astern", "version"}, nil, out, func(int) { t.Error("it ended the program") }) {
+	if answered([]string{"astern", "version"}, nil, out.Write, func(int) { t.Error("it ended the program") }) {
 		t.Error("answered")
 	}
 }

@@ -59,9 +59,13 @@ func addEntries(ctx context.Context, to []entry, fd int, above string) ([]entry,
 // the digest is another one, and it is listed. Git's untracked cache does the same; as there, the file system has to be one
 // that keeps these times.
 
-// keepTimes are the file systems whose folders change their times when a name in them comes or goes, by the numbers of statfs(2).
+// namesAtOnce is how many names are asked for before looking whether there is time for more.
+const namesAtOnce = 256
+
+// keepTimes are the file systems whose folders change their times when a name in them comes or goes, by the numbers of statfs(2). Overlayfs
+// is none: a folder has the times of its topmost layer, and names from those below.
 var keepTimes = []int64{0xEF53 /* ext2 to 4 */, 0x58465342 /* xfs */, 0x9123683E /* btrfs */, 0x01021994, /* tmpfs */
-	0x2FC12FC1 /* zfs */, 0xF2F52010 /* f2fs */, 0x794C7630 /* overlayfs */}
+	0x2FC12FC1 /* zfs */, 0xF2F52010 /* f2fs */}
 
 // namesOf returns the paths of what is below a folder, sorted as its listing is; none where a part of it is on another file system.
 func namesOf(entries []entry) []string {
@@ -93,44 +97,46 @@ func namesText(folder string, names []string) string {
 	return out.String()
 }
 
-// parents are open folders, by their paths: below them the system does not walk the whole path again for each file.
-type parents map[string]int
-
-// openParents opens the parents of the folders of which names are known.
-func openParents(folders []string, before map[string]kept) parents {
-	out := parents{}
-	for _, folder := range folders {
-		above := path.Dir(folder)
-		if _, ok := out[above]; ok || before[folder].names == "" {
-			continue
-		}
-		if fd, err := openFolder(unix.AT_FDCWD, above, 0); err == nil {
-			out[above] = fd
-		}
-	}
-	return out
+// parent is the open folder in which most of the folders are that are listed: below it the system does not walk the whole path again for
+// each file. One for all is enough, and more would be as many as there are folders where each is in one of its own.
+type parent struct {
+	path string
+	fd   int
 }
 
-func (p parents) close() {
-	for _, fd := range p {
-		unix.Close(fd) // opened for reading only
+// openParent opens the parent of the first folder; where that can't be opened it is none of any folder's.
+func openParent(folders []string) parent {
+	if len(folders) > 1 {
+		if fd, err := openFolder(unix.AT_FDCWD, path.Dir(folders[0]), 0); err == nil {
+			return parent{path.Dir(folders[0]), fd}
+		}
+	}
+	return parent{"", -1}
+}
+
+func (p parent) close() {
+	if p.fd >= 0 {
+		unix.Close(p.fd) // opened for reading only
 	}
 }
 
-// entriesOf asks for a folder and for what was below it by its names. It adds nothing when one of them is gone.
-func (p parents) entriesOf(to []entry, folder, names string) []entry {
-	fd, ok := p[path.Dir(folder)]
-	if !ok {
-		return to
+// entriesOf asks for a folder and for what was below it by its names. It adds nothing when one of them is gone, and when there is no
+// more time.
+func (p parent) entriesOf(ctx context.Context, to []entry, folder, names string) []entry {
+	fd, base := unix.AT_FDCWD, folder
+	if path.Dir(folder) == p.path {
+		fd, base = p.fd, path.Base(folder)
 	}
 	var st unix.Stat_t
-	base := path.Base(folder)
 	if again(func() error { return unix.Fstatat(fd, base, &st, 0) }) != nil { // it may be a link, what is below it is asked for as it is
 		return to
 	}
 	out := append(to, entryOf("", &st))
 	for line := range strings.Lines(names) {
 		name := line[1 : len(line)-1]
+		if len(out)%namesAtOnce == 0 && ctx.Err() != nil {
+			return to
+		}
 		if statBelow(fd, base+"/"+name, &st) != nil {
 			return to
 		}

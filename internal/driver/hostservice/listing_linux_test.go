@@ -1,8 +1,11 @@
 package hostservice
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,5 +123,57 @@ func TestNamesThatAreNotKept(t *testing.T) {
 	}
 	if names := namesOf([]entry{{device: 1}, {path: "a", device: 1}, {path: "b", device: 2}}); names != nil {
 		t.Errorf("kept %q of two file systems", names)
+	}
+}
+
+// A proof that was cut off anywhere says less or nothing, and is read to its end.
+func TestProofCutOff(t *testing.T) {
+	whole := proofVersion + "d1 sha256:h1 2026-01-01T00:00:00Z /r/v 1\n\ta\n\t\tb\n" + "d2 sha256:h2 2026-01-01T00:00:00Z /r/v2\n\tc\n"
+	m := &memory{kept: map[string][]byte{}}
+	d := &driver{proofs: m}
+	for cut := range len(whole) {
+		mk(t, m.KeepProof(t.Context(), "k", []byte(whole[:cut]), time.Time{}))
+		for folder, k := range d.proof(t.Context(), "k") {
+			if folder == "/r/v 1" && k.names != "\ta\n\t\tb\n" && k.names != "\ta\n" && k.names != "" {
+				t.Errorf("cut after %d bytes: %q", cut, k.names)
+			}
+		}
+	}
+	mk(t, m.KeepProof(t.Context(), "k", []byte(whole), time.Time{}))
+	got := d.proof(t.Context(), "k")
+	if len(got) != 2 || got["/r/v 1"].names != "\ta\n\t\tb\n" || got["/r/v2"].names != "\tc\n" || got["/r/v2"].digest != "d2" {
+		t.Errorf("the whole says %+v", got)
+	}
+}
+
+// Thousands of folders in folders of their own, as of a source with a tail, take no more open files than one; and whoever is called off
+// asks for nothing more.
+func TestListingByNamesOpensNoFolder(t *testing.T) { // not beside others: it limits open files
+	root, before := t.TempDir(), map[string]kept{}
+	var folders []string
+	for i := range 200 {
+		at := filepath.Join(root, "v"+strconv.Itoa(i), "dist")
+		put(t, at, "a", 0o644)
+		folders = append(folders, at)
+	}
+	for i, l := range (native{}).list(t.Context(), folders, nil, readTimeout) {
+		before[folders[i]] = kept{digest: l.digest, names: "\ta\n"}
+	}
+	var was unix.Rlimit
+	mk(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
+	open, err := os.ReadDir("/proc/self/fd")
+	mk(t, err)
+	mk(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(len(open)) + 50, Max: was.Max}))
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &was)
+	for i, l := range (native{}).list(t.Context(), folders, before, readTimeout) {
+		if l.digest != before[folders[i]].digest || l.names != nil {
+			t.Fatalf("%s was listed, or could not be: %+v", folders[i], l)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	many := strings.Repeat("\ta\n", 2*namesAtOnce)
+	if got := (parent{}).entriesOf(ctx, nil, folders[0], many); len(got) != 0 {
+		t.Errorf("%d names were asked for by who was called off", len(got))
 	}
 }

@@ -238,13 +238,13 @@ func (native) list(ctx context.Context, folders []string, before map[string]kept
 	defer cancel()
 	began := time.Now()
 	out := make([]listing, len(folders))
-	parents := openParents(folders, before)
-	defer parents.close()
+	above := openParent(folders)
+	defer above.close()
 	spread(len(folders), func(i int) {
 		room := rooms.Get().(*[]entry)
 		defer rooms.Put(room)
 		if k := before[folders[i]]; k.names != "" {
-			if *room = parents.entriesOf((*room)[:0], folders[i], k.names); len(*room) > 0 {
+			if *room = above.entriesOf(ctx, (*room)[:0], folders[i], k.names); len(*room) > 0 {
 				if out[i] = listingOf(*room, began); out[i].digest == k.digest {
 					return
 				}

@@ -3,6 +3,7 @@ package hostservice
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -44,14 +45,19 @@ func (d *driver) read(ctx context.Context, r reader, want asked, key string, fol
 	listings := make([]listing, len(folders))
 	var before map[string]kept
 	if want.all && d.proofs != nil {
-		before = d.proof(ctx, key)
+		if !want.full { // else what is known of names is found anew, too
+			before = d.proof(ctx, key)
+		}
+		maps.DeleteFunc(before, func(_ string, k kept) bool {
+			age := now.Sub(k.at)
+			return age < 0 || age > proofAge
+		})
 		listings = r.list(ctx, folders, before, timeout)
 	}
 	var unread []int
 	for i, folder := range folders {
 		k, ok := before[folder]
-		age := now.Sub(k.at)
-		if !ok || want.full || k.digest != listings[i].digest || !listings[i].settled() || age < 0 || age > proofAge {
+		if !ok || k.digest != listings[i].digest || !listings[i].settled() {
 			unread = append(unread, i)
 			continue
 		}
@@ -75,11 +81,7 @@ func (d *driver) read(ctx context.Context, r reader, want asked, key string, fol
 		out[i] = reading{hashed: h, at: d.now().UTC()}
 		if h.err == nil && h.exists && listings[i].settled() {
 			// The files were read after now: what is said to be known is never younger than it is.
-			k := kept{digest: listings[i].digest, hash: h.hash, at: now, names: before[folders[i]].names}
-			if before[folders[i]].digest != k.digest || k.names == "" {
-				k.names = namesText(folders[i], listings[i].names)
-			}
-			proof[folders[i]] = k
+			proof[folders[i]] = kept{digest: listings[i].digest, hash: h.hash, at: now, names: namesText(folders[i], listings[i].names)}
 		}
 	}
 	d.keep(ctx, key, folders, proof, now)
@@ -105,7 +107,11 @@ func (d *driver) proof(ctx context.Context, key string) map[string]kept {
 		line, text, _ = strings.Cut(text, "\n")
 		names := 0
 		for strings.HasPrefix(text[names:], "\t") {
-			names += strings.Index(text[names:], "\n") + 1
+			end := strings.IndexByte(text[names:], '\n')
+			if end < 0 {
+				return nil // it was cut off
+			}
+			names += end + 1
 		}
 		digest, rest, _ := strings.Cut(line, " ")
 		hash, rest, _ := strings.Cut(rest, " ")
@@ -128,7 +134,7 @@ func (d *driver) keep(ctx context.Context, key string, folders []string, proof m
 	for _, folder := range folders {
 		if k, ok := proof[folder]; ok && !strings.Contains(folder, "\n") {
 			fmt.Fprintf(&doc, "%s %s %s %s\n", k.digest, k.hash, k.at.Format(time.RFC3339Nano), folder)
-			if doc.Len() < mostNames {
+			if doc.Len()+len(k.names) <= mostNames {
 				doc.WriteString(k.names)
 			}
 		}
