@@ -197,9 +197,13 @@ func (a *App) held(ctx context.Context, p astern.Plan, mine astern.Execution) er
 	for e := mine; err == nil && e.Parent != ""; line = append(line, e.ID) {
 		e, err = a.Store.Execution(ctx, e.Parent)
 	}
+	addresses := p.Addresses()
 	for _, e := range open {
+		if slices.Contains(line, e.ID) {
+			continue
+		}
 		for _, address := range e.Addresses {
-			if !slices.Contains(line, e.ID) && slices.Contains(p.Addresses(), address) {
+			if slices.Contains(addresses, address) {
 				return astern.Errorf(astern.Conflict, "%s is held by %s (it has not ended)", address, e.ID).
 					WithHint("watch it with 'astern follow %s', carry on with 'astern resume %s', or give it up with 'astern cancel %s'", e.ID, e.ID, e.ID)
 			}

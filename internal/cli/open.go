@@ -44,8 +44,10 @@ func (s *session) folder() string {
 func (s *session) with(ctx context.Context, m access, f func(a *app.App) error) (err error) {
 	opening, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	proc.CollectLate(s.env) // commands without state have little to collect
-	open := sync.OnceValues(func() (Store, error) { return s.Open(opening, s.folder(), m != writing) })
+	open := sync.OnceValues(func() (Store, error) {
+		proc.CollectLate(s.env) // commands without state have little to collect
+		return s.Open(opening, s.folder(), m != writing)
+	})
 	if m == reading {
 		go open() // while the file is read; what may create the state waits until the file is known to be good
 	}

@@ -208,22 +208,15 @@ func (m *memory) KeepProof(_ context.Context, key string, proof []byte, _ time.T
 	return nil
 }
 
-// lines is how many folders are proven.
-func (m *memory) lines() (n int) {
-	m.Lock()
-	defer m.Unlock()
-	for _, proof := range m.kept {
-		n += bytes.Count(proof, []byte("sha256:"))
-	}
-	return n
-}
+// lines is how many folders are proven, names how many names below them are kept.
+func (m *memory) lines() int { return m.count("sha256:") }
+func (m *memory) names() int { return m.count("\n\t") }
 
-// names is how many names below folders are kept.
-func (m *memory) names() (n int) {
+func (m *memory) count(what string) (n int) {
 	m.Lock()
 	defer m.Unlock()
 	for _, proof := range m.kept {
-		n += bytes.Count(proof, []byte("\n\t"))
+		n += bytes.Count(proof, []byte(what))
 	}
 	return n
 }

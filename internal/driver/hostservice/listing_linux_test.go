@@ -86,10 +86,7 @@ func TestListingByNamesOfBefore(t *testing.T) {
 			ticked(t, at)
 			folders := []string{at}
 			first := native{}.list(t.Context(), folders, nil, readTimeout)[0]
-			names := namesText(at, first.names)
-			if names == "" {
-				t.Skipf("%s is on a file system of which nobody knows that its folders keep their times", at)
-			}
+			names := "\t" + strings.Join(first.names, "\n\t") + "\n" // whatever the file system: nothing is below it here, as an overlay's lower layers are
 			before := map[string]kept{at: {digest: first.digest, names: names}}
 			if change != nil {
 				change(t, at)

@@ -244,13 +244,12 @@ func (native) list(ctx context.Context, folders []string, before map[string]kept
 		room := rooms.Get().(*[]entry)
 		defer rooms.Put(room)
 		if k := before[folders[i]]; k.names != "" {
-			if *room = above.entriesOf(ctx, (*room)[:0], folders[i], k.names); len(*room) > 0 {
-				if out[i] = listingOf(*room, began); out[i].digest == k.digest {
-					return
-				}
+			*room = above.entriesOf(ctx, (*room)[:0], folders[i], k.names)
+			if l := listingOf(*room, began); len(*room) > 0 && l.digest == k.digest {
+				out[i] = l
+				return
 			}
 		}
-		out[i] = listing{}
 		entries, err := entriesOf(ctx, (*room)[:0], folders[i])
 		if err == nil {
 			out[i] = listingOf(entries, began)

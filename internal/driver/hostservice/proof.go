@@ -47,11 +47,11 @@ func (d *driver) read(ctx context.Context, r reader, want asked, key string, fol
 	if want.all && d.proofs != nil {
 		if !want.full { // else what is known of names is found anew, too
 			before = d.proof(ctx, key)
+			maps.DeleteFunc(before, func(_ string, k kept) bool {
+				age := now.Sub(k.at)
+				return age < 0 || age > proofAge
+			})
 		}
-		maps.DeleteFunc(before, func(_ string, k kept) bool {
-			age := now.Sub(k.at)
-			return age < 0 || age > proofAge
-		})
 		listings = r.list(ctx, folders, before, timeout)
 	}
 	var unread []int
