@@ -11,7 +11,8 @@ type Call struct {
 	Kind    string `json:"kind"`
 	Verb    string `json:"verb"`
 	Member  string `json:"member,omitempty"`
-	// Args are the step's arguments with every reference resolved; all are literals.
+	// Args are the step's arguments with every reference resolved; all are literals, and nobody changes the map. In a journal
+	// stand only those that were references: the plan says the others.
 	Args  map[string]Arg `json:"args,omitempty"`
 	Image Image          `json:"image,omitempty"`
 	// Token identifies this attempt of this step of this execution, and nothing else.

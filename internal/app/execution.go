@@ -20,25 +20,39 @@ type loaded struct {
 	fold      *engine.Fold
 }
 
+// planOf returns the plan of an execution.
+func (a *App) planOf(ctx context.Context, e astern.Execution) (astern.Plan, error) {
+	doc, err := a.Store.Plan(ctx, e.PlanHash)
+	if err != nil {
+		return astern.Plan{}, fmt.Errorf("reading the plan of %s: %w", e.ID, err)
+	}
+	p, hash, err := a.decoded(doc)
+	if err != nil {
+		return astern.Plan{}, fmt.Errorf("reading the plan of %s: %w", e.ID, err)
+	}
+	if hash != e.PlanHash {
+		return astern.Plan{}, astern.Errorf(astern.Refused, "the stored plan of %s does not have the hash it was applied with", e.ID)
+	}
+	return p, nil
+}
+
 func (a *App) load(ctx context.Context, id string) (loaded, error) {
 	e, err := a.Store.Execution(ctx, id)
 	if err != nil {
 		return loaded{}, fmt.Errorf("reading execution %s: %w", id, err)
 	}
-	doc, err := a.Store.Plan(ctx, e.PlanHash)
+	p, err := a.planOf(ctx, e)
 	if err != nil {
-		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
+		return loaded{}, err
 	}
-	p, hash, err := a.decoded(doc)
+	return a.withJournal(ctx, e, p)
+}
+
+// withJournal reads the journal of an execution whose plan is known.
+func (a *App) withJournal(ctx context.Context, e astern.Execution, p astern.Plan) (loaded, error) {
+	records, err := a.Store.Read(ctx, e.ID, 0)
 	if err != nil {
-		return loaded{}, fmt.Errorf("reading the plan of %s: %w", id, err)
-	}
-	if hash != e.PlanHash {
-		return loaded{}, astern.Errorf(astern.Refused, "the stored plan of %s does not have the hash it was applied with", id)
-	}
-	records, err := a.Store.Read(ctx, id, 0)
-	if err != nil {
-		return loaded{}, fmt.Errorf("reading the journal of %s: %w", id, err)
+		return loaded{}, fmt.Errorf("reading the journal of %s: %w", e.ID, err)
 	}
 	fold, err := engine.NewFold(p)
 	if err != nil {
@@ -171,6 +185,16 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 		s.Ways = []string{"astern resume " + id, "astern cancel " + id}
 	}
 	return s, nil
+}
+
+// Listed is Show for a list. Of an execution that has ended it has what the execution itself and its plan say: journals may be
+// long, and a list is of many.
+func (a *App) Listed(ctx context.Context, e astern.Execution) (Shown, error) {
+	if e.Outcome == "" {
+		return a.Show(ctx, e.ID)
+	}
+	p, err := a.planOf(ctx, e)
+	return Shown{Execution: e, Plan: p}, err
 }
 
 // holds returns why the execution can't go on by itself, nothing when it can.

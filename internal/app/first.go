@@ -143,21 +143,21 @@ func (a *App) takenThere(ctx context.Context, p planner.Part, want astern.Proven
 		if !slices.Contains(e.Addresses, address) {
 			continue
 		}
-		s, err := a.load(ctx, e.ID)
+		plan, err := a.planOf(ctx, e)
 		if err != nil {
 			return astern.Unknown, fmt.Sprintf("what %s did is not known: %v", e.ID, err)
 		}
-		i := slices.IndexFunc(s.plan.Moves, func(m astern.Move) bool { return m.Address == address })
+		i := slices.IndexFunc(plan.Moves, func(m astern.Move) bool { return m.Address == address })
 		if i < 0 {
 			continue
 		}
-		to := s.plan.Moves[i].To
+		to := plan.Moves[i].To
 		switch {
 		case e.EndedAt == nil:
 			return astern.Unknown, fmt.Sprintf("%s, which takes %s to %s, has not ended", e.ID, address, to)
 		case e.Outcome != astern.OutcomeDone:
 			return astern.Fail, fmt.Sprintf("%s, which took %s to %s, ended %s", e.ID, address, to, e.Outcome)
-		case !slices.ContainsFunc(s.plan.Checks, func(c astern.Check) bool { return c.Address == address && c.Proven == nil }):
+		case !slices.ContainsFunc(plan.Checks, func(c astern.Check) bool { return c.Address == address && c.Proven == nil }):
 			return astern.Fail, fmt.Sprintf("%s took %s to %s, but %s has no check that proves it", e.ID, address, to, address)
 		case !isProven(p, to, want):
 			return astern.Fail, fmt.Sprintf("%s took %s to %s", e.ID, address, to)

@@ -128,6 +128,10 @@ func newer(x, y astern.Target) int {
 	return y.DeployedAt.Compare(*x.DeployedAt)
 }
 
+// mostMeasured is how many of a component's rollbacks are measured, the newest: an estimate needs no more, and each is a journal
+// to read.
+const mostMeasured = 5
+
 // measured returns, for each component, how many seconds past rollbacks took from their first step to their proof,
 // without bake and watch, which the next plan chooses anew.
 func (a *App) measured(ctx context.Context) (map[string][]float64, error) {
@@ -140,19 +144,23 @@ func (a *App) measured(ctx context.Context) (map[string][]float64, error) {
 		if e.Outcome != astern.OutcomeDone {
 			continue
 		}
-		s, err := a.load(ctx, e.ID)
-		if err != nil {
+		p, err := a.planOf(ctx, e)
+		if err != nil || p.Intent.Verb != astern.VerbRollback || len(p.Moves) != 1 {
 			continue // one old execution that can't be read costs an estimate its figure, never a recovery
 		}
-		if s.plan.Intent.Verb != astern.VerbRollback || len(s.plan.Moves) != 1 {
+		address := p.Moves[0].Address
+		if len(out[address]) == mostMeasured {
+			continue
+		}
+		s, err := a.withJournal(ctx, e, p)
+		if err != nil {
 			continue
 		}
 		ph, err := s.phases()
 		if err != nil {
 			return nil, err
 		}
-		address := s.plan.Moves[0].Address
-		out[address] = append(out[address], max(0, ph.ExecuteSeconds+ph.ProveSeconds-float64(s.plan.Intent.WatchSeconds)))
+		out[address] = append(out[address], max(0, ph.ExecuteSeconds+ph.ProveSeconds-float64(p.Intent.WatchSeconds)))
 	}
 	return out, nil
 }

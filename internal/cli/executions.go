@@ -55,7 +55,7 @@ func (s *session) listExecutions(ctx context.Context, a *app.App, limit int) err
 		r.More, all = len(all)-limit, all[:limit]
 	}
 	for _, e := range all {
-		sh, err := a.Show(ctx, e.ID)
+		sh, err := a.Listed(ctx, e)
 		if err != nil {
 			return err
 		}

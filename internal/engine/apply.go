@@ -98,16 +98,27 @@ func (f *Fold) News(records []astern.Record, now time.Time) []astern.Record {
 			if !ok {
 				continue
 			}
-			if !reflect.DeepEqual(r.Call.Args, f.resolve(s)) {
+			references := f.references(s)
+			if !includes(r.Call.Args, references) {
 				continue // prepared with outputs that did not become true: a person settled the step before it in between
 			}
-			call := *r.Call // the step's time begins with its intent
-			call.Deadline, r.Call = deadline, &call
+			call := *r.Call // the step's time begins with its intent, which keeps of its arguments what the plan does not say
+			call.Deadline, call.Args, r.Call = deadline, references, &call
 		}
 		r.At, r.Fence = now, f.fence
 		news = append(news, r)
 	}
 	return news
+}
+
+// includes reports whether all of these arguments are in args.
+func includes(args, all map[string]astern.Arg) bool {
+	for name, a := range all {
+		if !reflect.DeepEqual(args[name], a) {
+			return false
+		}
+	}
+	return true
 }
 
 // prepared returns which steps may be prepared now, with the deadline that they get.
@@ -200,7 +211,9 @@ func (f *Fold) stage() *stage {
 func (f *Fold) applyStep(s *step, r astern.Record) {
 	switch r.Kind {
 	case astern.RecordIntent:
-		s.phase, s.attempt, s.call, s.op, s.since, s.unread, s.stuck = intended, r.Attempt, r.Call, nil, noTime, 0, false
+		call := *r.Call
+		call.Args = completed(f.resolve(s), r.Call.Args) // in a journal of before schema 7 they are all in the record
+		s.phase, s.attempt, s.call, s.op, s.since, s.unread, s.stuck = intended, r.Attempt, &call, nil, noTime, 0, false
 		s.lane.begun = true
 	case astern.RecordRefused:
 		s.phase, s.diffs, s.text = refused, r.Differences, describe(r.Differences)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/astern-dev/astern"
@@ -269,12 +270,32 @@ func Token(plan, step string, attempt int) string {
 	return "ast-" + hex.EncodeToString(h[:10])
 }
 
-// resolve returns the step's arguments with its references replaced by outputs. A step that is not blocked has them all.
-func (f *Fold) resolve(s *step) map[string]astern.Arg {
-	args := make(map[string]astern.Arg, len(s.plan.Args))
+// resolve returns the step's arguments with its references replaced by outputs. A step that is not blocked has them all. Without
+// references they are the plan's own: one map for all lanes, which nobody changes.
+func (f *Fold) resolve(s *step) map[string]astern.Arg { return completed(s.plan.Args, f.references(s)) }
+
+// references returns those of the step's arguments that the plan does not say, the outputs that it refers to.
+func (f *Fold) references(s *step) (args map[string]astern.Arg) {
 	for name, a := range s.plan.Args {
+		if a.Ref == nil {
+			continue
+		}
+		if args == nil {
+			args = map[string]astern.Arg{}
+		}
 		args[name], _ = f.value(a, s.member)
 	}
+	return args
+}
+
+// completed returns the plan's arguments with those of an intent in their place.
+func completed(plan, intent map[string]astern.Arg) map[string]astern.Arg {
+	if len(intent) == 0 {
+		return plan
+	}
+	args := make(map[string]astern.Arg, len(plan))
+	maps.Copy(args, plan)
+	maps.Copy(args, intent)
 	return args
 }
 

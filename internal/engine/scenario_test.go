@@ -37,6 +37,67 @@ func TestReferencesBecomeValues(t *testing.T) {
 	})
 }
 
+// TestIntentKeepsWhatThePlanDoesNotSay: in the journal stand the outputs that a step refers to, and none of the plan's arguments, however
+// many lanes share them; a call that is asked after, undone or carried on by another engine has them all.
+func TestIntentKeepsWhatThePlanDoesNotSay(t *testing.T) {
+	both := map[string]astern.Arg{"places": astern.List("m0 local", "m1 local"), "was": astern.OutputOf("1.a", "was")}
+	st := astern.Stage{Steps: []astern.Step{
+		stepOf("1.a", func(s *astern.Step) { s.Args = map[string]astern.Arg{"places": both["places"]} }),
+		stepOf("1.b", func(s *astern.Step) { s.Args = both })}}
+	play(t, fleetOf(2, st), func(s *scene) {
+		for _, m := range []string{"m0", "m1"} {
+			s.world.start["1.a@"+m] = does(outputs("was", "old-"+m))
+		}
+		s.ends(astern.OutcomeDone)
+		want := map[string]map[string]astern.Arg{"1.b@m0": {"was": astern.Text("old-m0")}, "1.b@m1": {"was": astern.Text("old-m1")}}
+		got := map[string]map[string]astern.Arg{}
+		for _, r := range s.journal.Records() {
+			if r.Kind == astern.RecordIntent && r.Call.Args != nil {
+				got[r.Step] = r.Call.Args
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("the journal's intents: %s", d)
+		}
+		fold, err := engine.NewFold(s.plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range s.journal.Records() {
+			fold.Apply(r)
+		}
+		for _, d := range fold.Done(s.journal.Records()) {
+			want := map[string]astern.Arg{"places": both["places"]}
+			if strings.HasPrefix(d.Call.Step, "1.b") {
+				want["was"] = astern.Text("old-" + d.Call.Member)
+			}
+			if diff := cmp.Diff(want, d.Call.Args); diff != "" {
+				t.Errorf("%s was called with %s", d.Call.Step, diff)
+			}
+		}
+	})
+}
+
+// TestIntentOfBeforeSaysAll: in a journal of before schema 7 an intent has all arguments, and they count.
+func TestIntentOfBeforeSaysAll(t *testing.T) {
+	a := stepOf("1.a", func(s *astern.Step) { s.Args = map[string]astern.Arg{"plain": astern.Text("x"), "two": astern.Text("y")} })
+	p := planOf(astern.Stage{Steps: []astern.Step{a}})
+	said := map[string]astern.Arg{"plain": astern.Text("before"), "two": astern.Text("y")}
+	actions, err := engine.Next(p, []astern.Record{
+		{Seq: 1, At: dawn, Kind: astern.RecordTaken, Fence: 1},
+		{Seq: 2, At: dawn, Kind: astern.RecordIntent, Step: "1.a", Attempt: 1, Call: &astern.Call{Step: "1.a", Args: said}},
+		{Seq: 3, At: dawn, Kind: astern.RecordTaken, Fence: 2}}, dawn)
+	if err != nil || len(actions) != 1 || actions[0].Kind != engine.Find {
+		t.Fatalf("%+v, %v", actions, err)
+	}
+	if d := cmp.Diff(said, actions[0].Call.Args); d != "" {
+		t.Error(d)
+	}
+	if a.Args["plain"] != astern.Text("x") {
+		t.Error("the plan was changed")
+	}
+}
+
 func TestAMembersOutputsStayInItsLane(t *testing.T) {
 	st := astern.Stage{Parallel: 2, Steps: []astern.Step{
 		stepOf("1.a"),

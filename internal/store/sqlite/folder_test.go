@@ -246,12 +246,12 @@ func TestNewerAndForeignAreRefused(t *testing.T) {
 			if s := open(t, newer); s.Close() != nil {
 				t.Fatal("close")
 			}
-			touch(t, newer, `PRAGMA user_version = 7`)
+			touch(t, newer, `PRAGMA user_version = 8`)
 			foreign := t.TempDir()
 			touch(t, foreign, `CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)`)
 			newerFiles, foreignFiles := listing(t, newer), listing(t, foreign)
 			_, err := opener(t.Context(), newer)
-			refusal(t, err, astern.Refused, "state folder was written by a newer astern (schema 7, this one knows 6)", newer)
+			refusal(t, err, astern.Refused, "state folder was written by a newer astern (schema 8, this one knows 7)", newer)
 			_, err = opener(t.Context(), foreign)
 			refusal(t, err, astern.Invalid, foreign, "not a state database")
 			for _, files := range []map[string]string{newerFiles, foreignFiles} {

@@ -49,10 +49,12 @@ var (
 	fifth string
 	//go:embed migrations/0006_journal.sql
 	sixth string
+	//go:embed migrations/0007_intents.sql
+	seventh string
 )
 
 // migrations are the texts that bring a database from version n to n+1.
-func migrations() []string { return []string{first, second, third, fourth, fifth, sixth} }
+func migrations() []string { return []string{first, second, third, fourth, fifth, sixth, seventh} }
 
 // medium is what the files lie on: the machine's own disk, or one of a test that cuts the power.
 type medium struct {

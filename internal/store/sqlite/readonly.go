@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -89,21 +90,22 @@ func (f files) whole(ctx context.Context, path string) ([]byte, error) {
 
 // snapshot returns the content of the database as one file, nil when there is none.
 //
-// It takes no lock, so it may read while others write. Database and log are read twice: if the database is the same both
-// times, and the log only grew, then the first reading is a state that was committed. For pages go from the log to the
+// It takes no lock, so it may read while others write. Database and log are read twice, the second time piece by piece, for a state
+// may be large: if the database is the same both times, and the log only grew, then the first reading is a state that was committed. For pages go from the log to the
 // database before the log is reused; a page that was written to the database before we read it, from a log that we read
 // after it, is in that log as well.
 func snapshot(ctx context.Context, folder string) ([]byte, error) {
 	path := filepath.Join(folder, fileName)
 	for range 200 {
-		first, err1 := readFiles(path)
-		again, err2 := readFiles(path)
-		if err := cmp.Or(err1, err2); err != nil {
+		f, err := readFiles(path)
+		if err != nil {
 			return nil, err
 		}
-		if first.there == again.there && bytes.Equal(first.db, again.db) && bytes.HasPrefix(again.wal, used(first.wal)) &&
-			bytes.Equal(first.journal, again.journal) {
-			return first.whole(ctx, path)
+		switch same, err := f.stillAt(path); {
+		case err != nil:
+			return nil, err
+		case same:
+			return f.whole(ctx, path)
 		}
 		select {
 		case <-ctx.Done():
@@ -142,6 +144,42 @@ func readFiles(path string) (f files, err error) {
 		f.there = f.there || err == nil && part.suffix == ""
 	}
 	return f, nil
+}
+
+// stillAt reports whether the files are what they were, but for what was added to the log.
+func (f files) stillAt(path string) (bool, error) {
+	db, there, err1 := begins(path, f.db, false)
+	log, _, err2 := begins(path+"-wal", used(f.wal), true)
+	journal, _, err3 := begins(path+"-journal", f.journal, false)
+	return db && there == f.there && log && journal, cmp.Or(err1, err2, err3)
+}
+
+// begins reports whether a file begins with the data, behind which there may be more or not, and whether it is there at all.
+func begins(path string, data []byte, more bool) (begins, there bool, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return len(data) == 0, false, nil
+		}
+		return false, false, err
+	}
+	defer file.Close()
+	for piece := make([]byte, 1<<18); ; {
+		n, err := file.Read(piece)
+		if errors.Is(err, io.EOF) {
+			return len(data) == 0, true, nil
+		}
+		if err != nil {
+			return false, true, err
+		}
+		part := piece[:min(n, len(data))]
+		if n > len(part) && !more || !bytes.HasPrefix(data, part) {
+			return false, true, nil
+		}
+		if data = data[len(part):]; len(data) == 0 && more {
+			return true, true, nil
+		}
+	}
 }
 
 // merge returns the database with its log merged into it. SQLite does that, on a copy in a temporary folder that is gone

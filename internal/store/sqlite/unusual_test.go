@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -298,4 +300,102 @@ func TestFolderAboveThatCantBeRead(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestBegins: whether what was read is what a file still begins with.
+func TestBegins(t *testing.T) {
+	const piece = 1 << 18
+	long := bytes.Repeat([]byte("0123456789abcdef"), piece/8) // two pieces
+	other := slices.Clone(long)
+	other[piece+5] ^= 1
+	grown := append(slices.Clone(long), 0)
+	for _, c := range []struct {
+		name           string
+		file, data     []byte // file is nil where there is none
+		exactly, begin bool
+	}{
+		{"none, nothing read", nil, nil, true, true},
+		{"none, something read", nil, []byte("a"), false, false},
+		{"empty, nothing read", []byte{}, nil, true, true},
+		{"empty, something read", []byte{}, []byte("a"), false, false},
+		{"something, nothing read", []byte("a"), nil, false, true},
+		{"the same", long, long, true, true},
+		{"grown", grown, long, false, true},
+		{"grown by one piece", long, long[:piece], false, true},
+		{"cut", long, grown, false, false},
+		{"cut by one piece", long[:piece], long, false, false},
+		{"another byte", other, long, false, false},
+	} {
+		path := filepath.Join(t.TempDir(), "file")
+		if c.file != nil {
+			if err := os.WriteFile(path, c.file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for more, want := range map[bool]bool{false: c.exactly, true: c.begin} {
+			got, there, err := begins(path, c.data, more)
+			if got != want || there != (c.file != nil) || err != nil {
+				t.Errorf("%s, more %t: %t, there %t, %v", c.name, more, got, there, err)
+			}
+		}
+	}
+	for what, path := range map[string]string{"a folder": t.TempDir(), "no path": "a\x00b"} {
+		if got, _, err := begins(path, nil, true); got || err == nil {
+			t.Errorf("%s: %t, %v", what, got, err)
+		}
+	}
+}
+
+// TestStillAt: each of the three files counts, and a log may have grown.
+func TestStillAt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), fileName)
+	write := func(suffix, text string) {
+		t.Helper()
+		if err := os.WriteFile(path+suffix, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	texts := map[string]string{"": "db", "-wal": "log", "-journal": "journal"}
+	for _, change := range []struct {
+		suffix, text string
+		want         bool
+	}{{"", "db", true}, {"", "DB", false}, {"-wal", "log and more", true}, {"-wal", "lag", false}, {"-journal", "journal+", false}, {"-journal", "", false}} {
+		for suffix, text := range texts {
+			write(suffix, text)
+		}
+		f, err := readFiles(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(change.suffix, change.text)
+		if same, err := f.stillAt(path); same != change.want || err != nil {
+			t.Errorf("%+v: %t, %v", change, same, err)
+		}
+	}
+	for suffix, text := range texts {
+		write(suffix, text)
+		f, err := readFiles(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(path + suffix); err != nil {
+			t.Fatal(err)
+		}
+		if suffix == "" {
+			f.db = nil // an empty database that is gone is another state than one that is there
+		}
+		if same, err := f.stillAt(path); same || err != nil {
+			t.Errorf("without %q: %t, %v", suffix, same, err)
+		}
+		if err := os.Mkdir(path+suffix, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if same, err := f.stillAt(path); same || err == nil {
+			t.Errorf("with a folder %q: %t, %v", suffix, same, err)
+		}
+		if err := os.Remove(path + suffix); err != nil {
+			t.Fatal(err)
+		}
+		write(suffix, text)
+	}
 }

@@ -1,0 +1,2 @@
+-- An intent keeps of its arguments what the plan does not say, the outputs of other steps: a program of before would start and
+-- find steps without the others. Nothing that is written changes.
