@@ -68,6 +68,13 @@ type Overrides interface {
 	AddReview(ctx context.Context, planHash, by, review string, at time.Time) error
 }
 
+// Journals keeps the records of executions.
+type Journals interface {
+	engine.Journal
+	// ReadSome returns the first of the records that Read would, at most limit.
+	ReadSome(ctx context.Context, execution string, after int64, limit int) ([]astern.Record, error)
+}
+
 // Store is the state of one system.
 type Store interface {
 	Plans
@@ -76,7 +83,7 @@ type Store interface {
 	Incidents
 	Overrides
 	Notices
-	engine.Journal
+	Journals
 	ledger.Events
 	hostservice.Proofs
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -206,18 +207,18 @@ func (s audited) Append(ctx context.Context, execution string, fence int64, reco
 
 // ending adds what the plan was for, and the journal as it is with the records that end it.
 func (s audited) ending(ctx context.Context, entry *audit.Record, records []astern.Record) error {
-	before, err := s.Store.Read(ctx, entry.Execution, 0)
-	if err != nil {
-		return fmt.Errorf("reading the journal of %s: %w", entry.Execution, err)
-	}
-	for _, r := range records { // the engine numbers what it writes; with other numbers nothing is written
-		r.Seq, r.Fence = int64(len(before))+1, entry.Fence
-		before = append(before, r)
-	}
-	journal, err := audit.JournalOf(before)
+	chain := audit.NewChain()
+	before, err := chained(ctx, s.Store, entry.Execution, chain, math.MaxInt64)
 	if err != nil {
 		return err
 	}
+	for i, r := range records { // the engine numbers what it writes; with other numbers nothing is written
+		r.Seq, r.Fence = before+int64(i)+1, entry.Fence
+		if err := chain.Add(r); err != nil {
+			return err
+		}
+	}
+	journal := chain.Journal()
 	if doc, err := s.Store.Plan(ctx, entry.Plan); err == nil {
 		if p, _, err := s.app.decoded(doc); err == nil {
 			entry.Verb, entry.Addresses, entry.Reason = p.Intent.Verb, p.Addresses(), p.Intent.Reason
@@ -225,6 +226,29 @@ func (s audited) ending(ctx context.Context, entry *audit.Record, records []aste
 	}
 	entry.Journal = &journal
 	return nil
+}
+
+// chainedAtOnce is how many records of a journal are in memory while it is hashed.
+const chainedAtOnce = 1000
+
+// chained adds the first records of an execution's journal, at most so many, to the chain, and returns how many there are.
+func chained(ctx context.Context, store Journals, execution string, chain *audit.Chain, most int64) (last int64, err error) {
+	for last < most {
+		some, err := store.ReadSome(ctx, execution, last, int(min(chainedAtOnce, most-last)))
+		if err != nil {
+			return last, fmt.Errorf("reading the journal of %s: %w", execution, err)
+		}
+		if len(some) == 0 {
+			break
+		}
+		for _, r := range some {
+			if err := chain.Add(r); err != nil {
+				return last, err
+			}
+			last++
+		}
+	}
+	return last, nil
 }
 
 // ofRecord turns a journal's record into one of the audit log, where it says who did what.
@@ -280,22 +304,19 @@ func (a *App) refusedPlan(ctx context.Context, doc []byte, asked string, err err
 func (a *App) JournalsAsEnded(ctx context.Context, ends []audit.Record) ([]audit.Finding, error) {
 	var out []audit.Finding
 	for _, end := range ends {
-		records, err := a.Store.Read(ctx, end.Execution, 0)
+		chain := audit.NewChain()
+		n, err := chained(ctx, a.Store, end.Execution, chain, end.Journal.Records)
 		if err != nil && astern.CodeOf(err) != astern.NotFound {
-			return nil, fmt.Errorf("reading the journal of %s: %w", end.Execution, err)
+			return nil, err
 		}
 		f := audit.Finding{Record: end.Seq, What: "the journal of " + end.Execution + " is not what it was when it ended",
 			Expected: fmt.Sprintf("%d records, %s", end.Journal.Records, end.Journal.Hash)}
-		if int64(len(records)) < end.Journal.Records {
-			f.Found = fmt.Sprintf("%d records", len(records))
+		if n < end.Journal.Records {
+			f.Found = fmt.Sprintf("%d records", n)
 			out = append(out, f)
 			continue
 		}
-		now, err := audit.JournalOf(records[:end.Journal.Records])
-		if err != nil {
-			return nil, err
-		}
-		if now != *end.Journal {
+		if now := chain.Journal(); now != *end.Journal {
 			f.Found = fmt.Sprintf("%d records, %s", now.Records, now.Hash)
 			out = append(out, f)
 		}

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -16,7 +18,7 @@ import (
 // store is given has to be recorded by audited, or to stand here.
 var unaudited = map[string]string{
 	"Plan": "reads", "Documents": "reads", "RecentPlans": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
-	"Read": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "Signed": "reads", "Overrides": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
+	"Read": "reads", "ReadSome": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "Signed": "reads", "Overrides": "reads", "KeepProof": "a hash that was seen; it is nobody's doing",
 	"QueueNotice": "follows from a record", "Dispatches": "reads", "TryDispatch": "sends what follows from a record", "SettleDispatch": "the same", "Subscribe": "follows from astern.yaml",
 }
 
@@ -42,7 +44,9 @@ func (untouchable) Execution(_ context.Context, id string) (astern.Execution, er
 func (untouchable) Executions(context.Context, int, bool) ([]astern.Execution, error) {
 	return nil, nil
 }
-func (untouchable) Read(context.Context, string, int64) ([]astern.Record, error) { return nil, nil }
+func (untouchable) ReadSome(context.Context, string, int64, int) ([]astern.Record, error) {
+	return nil, nil
+}
 
 // TestNothingUnrecorded asks for everything that a store can write while the audit log can't be written: nothing reaches it.
 func TestNothingUnrecorded(t *testing.T) {
@@ -119,5 +123,55 @@ func TestEndsThatDidNotHappen(t *testing.T) {
 	}
 	if got := e.Records(); len(got) != 2 || got[0].Seq != 3 || got[1].Seq != 4 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// journalOf is a store of one execution's journal, without its first records where there were fewer.
+type journalOf struct {
+	Journals
+	records []astern.Record
+	asked   []int // the limits
+}
+
+func (j *journalOf) ReadSome(_ context.Context, _ string, after int64, limit int) ([]astern.Record, error) {
+	j.asked = append(j.asked, limit)
+	rest := j.records[after:]
+	return rest[:min(limit, len(rest))], nil
+}
+
+// TestChained: a journal is hashed a part at a time, as one that is whole, and no further than was asked.
+func TestChained(t *testing.T) {
+	records := make([]astern.Record, 2*chainedAtOnce+300)
+	whole := audit.NewChain()
+	var at []audit.Journal // after each record
+	for i := range records {
+		records[i] = astern.Record{Seq: int64(i) + 1, Kind: astern.RecordTicked, Text: fmt.Sprint(i)}
+		if err := whole.Add(records[i]); err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, whole.Journal())
+	}
+	for _, c := range []struct {
+		there int
+		most  int64
+		want  int
+		asked []int
+	}{
+		{0, math.MaxInt64, 0, []int{chainedAtOnce}},
+		{5, math.MaxInt64, 5, []int{chainedAtOnce, chainedAtOnce}},
+		{len(records), math.MaxInt64, len(records), []int{chainedAtOnce, chainedAtOnce, chainedAtOnce, chainedAtOnce}},
+		{len(records), chainedAtOnce + 7, chainedAtOnce + 7, []int{chainedAtOnce, 7}},
+		{len(records), 7, 7, []int{7}},
+		{7, 9, 7, []int{9, 2}},
+	} {
+		store, chain := &journalOf{records: records[:c.there]}, audit.NewChain()
+		n, err := chained(t.Context(), store, "ex-1", chain, c.most)
+		want := audit.NewChain().Journal()
+		if c.want > 0 {
+			want = at[c.want-1]
+		}
+		if err != nil || n != int64(c.want) || chain.Journal() != want || !slices.Equal(store.asked, c.asked) {
+			t.Errorf("%d records, most %d: %d, %v, %+v, asked for %v", c.there, c.most, n, err, chain.Journal(), store.asked)
+		}
 	}
 }

@@ -34,7 +34,7 @@ import (
 // told by told, or to stand here.
 var untold = map[string]string{
 	"Plan": "reads", "Documents": "reads", "RecentPlans": "reads", "Execution": "reads", "Executions": "reads", "Runner": "reads", "Approvals": "reads",
-	"Read": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "Signed": "reads", "Overrides": "reads",
+	"Read": "reads", "ReadSome": "reads", "Events": "reads", "Incident": "reads", "Incidents": "reads", "EventByToken": "reads", "Proof": "reads", "Signed": "reads", "Overrides": "reads",
 	"KeepProof": "nobody's doing", "Take": "the beginning was told", "AddApproval": "who asked follows the plan", "AddSigned": "the same",
 	"AddReview": "good news can wait; what is late is told", "AddEvent": "what CI records, at each deployment", "AddEventUnder": "a step of what was told",
 	"QueueNotice": "tells", "Dispatches": "reads", "TryDispatch": "tells", "SettleDispatch": "tells", "Subscribe": "tells",

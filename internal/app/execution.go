@@ -18,6 +18,7 @@ type loaded struct {
 	plan      astern.Plan
 	records   []astern.Record
 	fold      *engine.Fold
+	took      astern.Phases // by the journal alone
 }
 
 // planOf returns the plan of an execution.
@@ -54,27 +55,18 @@ func (a *App) withJournal(ctx context.Context, e astern.Execution, p astern.Plan
 	if err != nil {
 		return loaded{}, fmt.Errorf("reading the journal of %s: %w", e.ID, err)
 	}
-	fold, err := engine.NewFold(p)
-	if err != nil {
-		return loaded{}, err
-	}
-	for _, r := range records {
-		fold.Apply(r)
-	}
-	return loaded{e, p, records, fold}, nil
+	fold, took, err := engine.FoldJournal(p, records)
+	return loaded{e, p, records, fold, took}, err
 }
 
 // phases adds to the journal's own what lies before it: deciding and approving.
-func (l loaded) phases() (astern.Phases, error) {
-	ph, err := engine.Phases(l.plan, l.records)
-	if err != nil {
-		return ph, err
-	}
+func (l loaded) phases() astern.Phases {
+	ph := l.took
 	ph.DecideSeconds = max(0, l.execution.CreatedAt.Sub(l.plan.Asked.At).Seconds())
 	if len(l.records) > 0 {
 		ph.ExecuteSeconds += max(0, l.records[0].At.Sub(l.execution.CreatedAt).Seconds())
 	}
-	return ph, nil
+	return ph
 }
 
 // Shown is an execution with everything that a person asks about it.
@@ -145,12 +137,8 @@ func (a *App) Show(ctx context.Context, id string) (Shown, error) {
 	if err != nil {
 		return Shown{}, err
 	}
-	ph, err := l.phases()
-	if err != nil {
-		return Shown{}, err
-	}
 	s := Shown{Execution: l.execution, Plan: l.plan, Records: l.records, Steps: l.fold.Steps(), Gate: l.fold.CurrentGate(),
-		Stage: l.fold.Stage(), Phases: ph, Paused: l.fold.Paused(), Undo: l.undo()}
+		Stage: l.fold.Stage(), Phases: l.phases(), Paused: l.fold.Paused(), Undo: l.undo()}
 	if s.Approvals, err = a.Store.Approvals(ctx, l.execution.PlanHash); err != nil {
 		return s, fmt.Errorf("reading approvals: %w", err)
 	}

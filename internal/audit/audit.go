@@ -94,19 +94,28 @@ const (
 // recordContext keeps a record's signature from being one of anything else.
 const recordContext = "astern-audit-record@v1\n"
 
-// JournalOf returns the journal's hash, each record chained to the one before.
-func JournalOf(records []astern.Record) (Journal, error) {
-	head := sha256.Sum256(nil)
-	for _, r := range records {
-		r.At, r.Asked = r.At.UTC(), r.Asked.UTC()
-		b, err := canonical.JSON(r)
-		if err != nil {
-			return Journal{}, fmt.Errorf("hashing record %d of the journal: %w", r.Seq, err)
-		}
-		head = sha256.Sum256(append(head[:], b...))
-	}
-	return Journal{int64(len(records)), hex.EncodeToString(head[:])}, nil
+// Chain makes the hash of a journal record by record: each is chained to the one before.
+type Chain struct {
+	records int64
+	head    [sha256.Size]byte
 }
+
+// NewChain returns the chain of an empty journal.
+func NewChain() *Chain { return &Chain{head: sha256.Sum256(nil)} }
+
+// Add chains the next record.
+func (c *Chain) Add(r astern.Record) error {
+	r.At, r.Asked = r.At.UTC(), r.Asked.UTC()
+	b, err := canonical.JSON(r)
+	if err != nil {
+		return fmt.Errorf("hashing record %d of the journal: %w", r.Seq, err)
+	}
+	c.records, c.head = c.records+1, sha256.Sum256(append(c.head[:], b...))
+	return nil
+}
+
+// Journal returns what the journal is up to here.
+func (c *Chain) Journal() Journal { return Journal{c.records, hex.EncodeToString(c.head[:])} }
 
 // bounded cuts what is too long for a record and makes its texts valid UTF-8.
 func bounded(r Record) Record {

@@ -220,8 +220,8 @@ func checklist(sh app.Shown) []view.ChecklistView {
 	for _, list := range sh.Plan.Checklist {
 		for _, item := range list.Items {
 			v := view.ChecklistView{Address: list.Address, Item: item.Item, Check: item.Check}
-			for _, r := range sh.Records {
-				if r.Kind == astern.RecordTicked && r.Step == list.Address && r.Text == item.Item {
+			for i := range sh.Records { // of which there may be thousands: none is copied for its time
+				if r := &sh.Records[i]; r.Kind == astern.RecordTicked && r.Step == list.Address && r.Text == item.Item {
 					v.Ticked, v.By, v.At = true, r.By, &r.At
 				}
 			}

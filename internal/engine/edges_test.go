@@ -306,7 +306,7 @@ func TestActsWhileItFails(t *testing.T) {
 	st.Parallel = 2
 	of := func(member string, r astern.Record) astern.Record { r.Step += "@" + member; return r }
 	running := func(s float64) astern.Record { return of("m1", rec(s, astern.RecordOp, with(underWay("")))) }
-	ph, err := engine.Phases(fleetOf(2, st), []astern.Record{takenAt(0), of("m0", intended(0)), of("m1", intended(0)),
+	_, ph, err := engine.FoldJournal(fleetOf(2, st), []astern.Record{takenAt(0), of("m0", intended(0)), of("m1", intended(0)),
 		of("m0", rec(1, astern.RecordOp, with(fails(astern.Denied)))), running(1), running(11), running(100), {At: after(110), Kind: astern.RecordPaused}})
 	if want := (astern.Phases{ExecuteSeconds: 100, SettleSeconds: 10}); err != nil || ph != want {
 		t.Errorf("%+v, %v; want %+v", ph, err, want)

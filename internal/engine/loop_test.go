@@ -360,7 +360,7 @@ func TestPhasesAddUpToTheWholeTime(t *testing.T) {
 		s.ends(astern.OutcomeDone)
 		took := time.Since(s.world.begun)
 		s.journal.Say(astern.Record{At: s.clock.Now().Add(time.Hour), Kind: astern.RecordTicked, Step: "1.a", Text: "health"}) // is no part of it
-		ph, err := engine.Phases(s.plan, s.journal.Records())
+		_, ph, err := engine.FoldJournal(s.plan, s.journal.Records())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +378,7 @@ func TestPhasesAddUpToTheWholeTime(t *testing.T) {
 	})
 	t.Run("a clock that was set back takes no time", func(t *testing.T) {
 		at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-		ph, err := engine.Phases(planOf(stepsOf("1.a")), []astern.Record{{Seq: 1, At: at, Kind: astern.RecordTaken, Fence: 1},
+		_, ph, err := engine.FoldJournal(planOf(stepsOf("1.a")), []astern.Record{{Seq: 1, At: at, Kind: astern.RecordTaken, Fence: 1},
 			{Seq: 2, At: at.Add(-time.Hour), Kind: astern.RecordTaken, Fence: 2}, {Seq: 3, At: at.Add(-time.Hour + time.Minute), Kind: astern.RecordTaken, Fence: 3}})
 		if err != nil || ph.Total() != 60 {
 			t.Errorf("%+v %v", ph, err)

@@ -24,7 +24,7 @@ func TestHoldSettles(t *testing.T) {
 			{Seq: 4, At: at(74), Kind: astern.RecordCancelled}}, 4, 70},
 		"gone": {[]astern.Record{taken, intent, {Seq: 3, At: at(61), Kind: astern.RecordTaken, Fence: 2}}, 1, 60},
 	} {
-		ph, err := engine.Phases(p, c.records)
+		_, ph, err := engine.FoldJournal(p, c.records)
 		if err != nil || ph.ExecuteSeconds != c.execute || ph.SettleSeconds != c.settle {
 			t.Errorf("%s: %+v, %v; want %v s of acting and %v s of waiting", name, ph, err, c.execute, c.settle)
 		}

@@ -80,7 +80,9 @@ func TestIntentKeepsWhatThePlanDoesNotSay(t *testing.T) {
 
 // TestIntentOfBeforeSaysAll: in a journal of before schema 7 an intent has all arguments, and they count.
 func TestIntentOfBeforeSaysAll(t *testing.T) {
-	a := stepOf("1.a", func(s *astern.Step) { s.Args = map[string]astern.Arg{"plain": astern.Text("x"), "two": astern.Text("y")} })
+	a := stepOf("1.a", func(s *astern.Step) {
+		s.Args = map[string]astern.Arg{"plain": astern.Text("x"), "two": astern.Text("y")}
+	})
 	p := planOf(astern.Stage{Steps: []astern.Step{a}})
 	said := map[string]astern.Arg{"plain": astern.Text("before"), "two": astern.Text("y")}
 	actions, err := engine.Next(p, []astern.Record{
@@ -688,7 +690,7 @@ func TestPlansThatCanNotBeExpanded(t *testing.T) {
 		if _, err := engine.Next(p, nil, time.Now()); astern.CodeOf(err) != astern.Invalid {
 			t.Errorf("%s: Next: %v", name, err)
 		}
-		if _, err := engine.Phases(p, nil); astern.CodeOf(err) != astern.Invalid {
+		if _, _, err := engine.FoldJournal(p, nil); astern.CodeOf(err) != astern.Invalid {
 			t.Errorf("%s: Phases: %v", name, err)
 		}
 		if _, err := (&engine.Engine{Plan: p}).Run(context.Background()); astern.CodeOf(err) != astern.Invalid {

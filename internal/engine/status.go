@@ -170,20 +170,20 @@ func (f *Fold) Paused() bool { return f.paused }
 // Cancelled reports whether a person cancelled the execution.
 func (f *Fold) Cancelled() bool { return f.cancelled }
 
-// Phases adds up where the time of an execution went, from its journal alone. The time to decide and to approve lie
-// before the journal and are given by the caller.
-func Phases(p astern.Plan, records []astern.Record) (astern.Phases, error) {
+// FoldJournal returns the state of a plan with its whole journal, and where the time of the execution went, by the journal alone.
+// The time to decide and to approve lies before it and is given by the caller. The error is that of NewFold.
+func FoldJournal(p astern.Plan, records []astern.Record) (*Fold, astern.Phases, error) {
+	var ph astern.Phases
 	f, err := NewFold(p)
 	if err != nil {
-		return astern.Phases{}, err
+		return nil, ph, err
 	}
-	var ph astern.Phases
 	var last time.Time
 	for _, r := range records {
-		if r.Kind == astern.RecordTicked {
-			continue
-		}
 		switch {
+		case r.Kind == astern.RecordTicked: // which may come long after the end
+			f.Apply(r)
+			continue
 		case last.IsZero():
 		case r.Kind == astern.RecordTaken: // nothing carried it out until then
 			ph.SettleSeconds += max(0, r.At.Sub(last).Seconds())
@@ -193,7 +193,7 @@ func Phases(p astern.Plan, records []astern.Record) (astern.Phases, error) {
 		f.Apply(r)
 		last = r.At
 	}
-	return ph, nil
+	return f, ph, nil
 }
 
 // Since adds the time since the last record of an execution that has not ended. What nothing carries out waits for people.

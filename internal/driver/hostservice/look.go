@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,8 +77,10 @@ func newSight() sight {
 // linkPaths returns the links of the instances, each once.
 func linkPaths(l layout, names []string) []string {
 	var out []string
+	seen := map[string]bool{}
 	for _, n := range names {
-		if p := forInstance(l.link, n); !slices.Contains(out, p) {
+		if p := forInstance(l.link, n); !seen[p] {
+			seen[p] = true
 			out = append(out, p)
 		}
 	}

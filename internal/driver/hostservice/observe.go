@@ -41,6 +41,25 @@ func (a asked) any(paths ...string) bool {
 	return a.all
 }
 
+// members returns the places of which something is asked. Before each step its own member is, one of thousands.
+func (a asked) members(places []place) []place {
+	if a.any("revision") {
+		return places
+	}
+	named := map[string]bool{}
+	for path := range a.paths {
+		member, _, _ := strings.Cut(path, "/")
+		named[member] = true
+	}
+	var out []place
+	for _, p := range places {
+		if named[p.name] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // below returns the last segments of the paths asked for that lie below prefix.
 func (a asked) below(prefix string) []string {
 	var out []string
@@ -77,6 +96,7 @@ func (d *driver) Observe(ctx context.Context, c astern.Component, scope astern.S
 		return astern.State{}, err
 	}
 	want := newAsked(scope)
+	sp.places = want.members(sp.places)
 	names := hosts(sp.places)
 	parts := make([]map[string]astern.Value, len(names)+1)
 	var group sync.WaitGroup

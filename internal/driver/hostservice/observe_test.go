@@ -182,3 +182,24 @@ func TestDiscover(t *testing.T) {
 		t.Errorf("what was found is not valid: %+v", p)
 	}
 }
+
+// TestOnlyAskedMembersAreLookedAt: before each of its steps a member is asked after, of thousands.
+func TestOnlyAskedMembersAreLookedAt(t *testing.T) {
+	all := []place{{name: "a"}, {name: "b"}, {name: "ab"}, {name: "source"}}
+	for _, c := range []struct{ paths, want []string }{
+		{nil, []string{"a", "b", "ab", "source"}},
+		{[]string{"a/link", "revision"}, []string{"a", "b", "ab", "source"}},
+		{[]string{"a/link"}, []string{"a"}},
+		{[]string{"ab/release/v1", "b/process"}, []string{"b", "ab"}},
+		{[]string{"source/v1"}, []string{"source"}},
+		{[]string{"c/link"}, nil},
+	} {
+		var got []string
+		for _, p := range newAsked(astern.Scope{Paths: c.paths}).members(all) {
+			got = append(got, p.name)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("asked for %v: %v, want %v", c.paths, got, c.want)
+		}
+	}
+}

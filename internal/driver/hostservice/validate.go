@@ -188,4 +188,6 @@ func unknownPlaceholder(s string) string {
 }
 
 // idOf returns a name as part of a step's id.
-func idOf(name string) string { return strings.NewReplacer(".", "_", "+", "_", "@", "_").Replace(name) }
+func idOf(name string) string { return notInIDs.Replace(name) }
+
+var notInIDs = strings.NewReplacer(".", "_", "+", "_", "@", "_")

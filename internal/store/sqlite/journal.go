@@ -115,13 +115,18 @@ func insertRecords(ctx context.Context, tx *sql.Tx, n, fence int64, recs []aster
 
 // Read returns the records of an execution with a sequence number greater than after, in order.
 func (s *Store) Read(ctx context.Context, id string, after int64) ([]astern.Record, error) {
+	return s.ReadSome(ctx, id, after, 0)
+}
+
+// ReadSome is Read of the first records only, at most limit; all when limit is 0.
+func (s *Store) ReadSome(ctx context.Context, id string, after int64, limit int) ([]astern.Record, error) {
 	doing := "reading the journal of " + id
 	n, err := number(ctx, s.db, id)
 	if err != nil {
 		return nil, s.fail(doing, err)
 	}
 	return rows(ctx, s, doing, scanDoc[astern.Record],
-		`SELECT doc FROM journal WHERE key > (?1 << 32) + ?2 AND key < (?1 + 1) << 32 ORDER BY key`, n, after)
+		`SELECT doc FROM journal WHERE key > (?1 << 32) + ?2 AND key < (?1 + 1) << 32 ORDER BY key LIMIT ?3`, n, after, limited(limit))
 }
 
 // scanDoc reads a row whose one column is a JSON document.

@@ -86,6 +86,11 @@ func (s *Store) freeLeases(n int) {
 
 // Read returns the records of an execution with a sequence number greater than after, in order.
 func (s *Store) Read(ctx context.Context, id string, after int64) ([]astern.Record, error) {
+	return s.ReadSome(ctx, id, after, 0)
+}
+
+// ReadSome is Read of the first records only, at most limit; all when limit is 0.
+func (s *Store) ReadSome(ctx context.Context, id string, after int64, limit int) ([]astern.Record, error) {
 	end, err := s.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -96,7 +101,11 @@ func (s *Store) Read(ctx context.Context, id string, after int64) ([]astern.Reco
 		return nil, err
 	}
 	all := s.executions[n].records
-	return slices.Clone(all[min(after, int64(len(all))):]), nil
+	all = slices.Clone(all[min(after, int64(len(all))):])
+	if limit > 0 && len(all) > limit {
+		all = all[:limit]
+	}
+	return all, nil
 }
 
 // AddEvent writes an event to the ledger, once for each token.

@@ -58,6 +58,7 @@ type Leases interface {
 type Journal interface {
 	Append(ctx context.Context, id string, fence int64, recs ...astern.Record) error
 	Read(ctx context.Context, id string, after int64) ([]astern.Record, error)
+	ReadSome(ctx context.Context, id string, after int64, limit int) ([]astern.Record, error)
 }
 
 // Ledger keeps what was deployed.
@@ -468,6 +469,11 @@ func journal(t *testing.T, s Store) {
 	none, err := s.Read(ctx, e.ID, 4)
 	must(t, err)
 	same(t, len(none), 0)
+	for limit, n := range map[int]int{0: 3, 1: 1, 2: 2, 3: 3, 9: 3} {
+		some, err := s.ReadSome(ctx, e.ID, 1, limit)
+		must(t, err)
+		same(t, some, want[1:1+n])
+	}
 	other := made(t, s, "two", "", "production/db")
 	must(t, s.Append(ctx, other.ID, 0, astern.Record{At: start, Kind: astern.RecordCancelled, By: "bob"}))
 	recs, err = s.Read(ctx, other.ID, 0)
