@@ -11,8 +11,8 @@ import (
 const firstCollection = 64 << 20
 
 // afterwards is by how many percent the memory in use may grow until the next collection. Go's usual 100 would double it: of 10,000 steps
-// and their journal that is 40 MB more for a tenth of the time.
-const afterwards = 50
+// and their journal that is 40 MB more, for a tenth of the time.
+const afterwards = 40
 
 // CollectLate puts the first collection of garbage off, and has those after it come sooner than is usual in a Go program. All come
 // as the environment says when it does.
