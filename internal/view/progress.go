@@ -269,14 +269,20 @@ func (p *Progress) plain(r astern.Record) {
 	key := fmt.Sprintf("%s|%s|%d", r.Kind, r.Step, r.Stage)
 	last, ok := p.printed[key]
 	since := r.At.Sub(last.at)
-	switch running := r.Op != nil && r.Op.Status == astern.OpRunning; {
+	running := r.Op != nil && r.Op.Status == astern.OpRunning
+	repeats := running || r.Kind == astern.RecordRound || r.Kind == astern.RecordDoubt
+	switch {
 	case !ok:
-	case last.text == t.plain() && (running || r.Kind == astern.RecordRound || r.Kind == astern.RecordDoubt) && since < repeatEvery:
+	case last.text == t.plain() && repeats && since < repeatEvery:
 		return
 	case running && since < progressEvery:
 		return
 	}
-	p.printed[key] = printedLine{t.plain(), r.At}
+	if repeats {
+		p.printed[key] = printedLine{t.plain(), r.At}
+	} else {
+		delete(p.printed, key) // of thousands of steps only those under way are kept
+	}
 	if bakes != nil {
 		t = append(t, tx(", baked ", bakedOf(p.gates[r.Stage-1].baked, bakes.BakeSeconds))...)
 	}
