@@ -98,13 +98,14 @@ func snapshot(ctx context.Context, folder string) ([]byte, error) {
 	path := filepath.Join(folder, fileName)
 	for range 200 {
 		f, err := readFiles(path)
+		same := false
+		if err == nil {
+			same, err = f.stillAt(path)
+		}
 		if err != nil {
 			return nil, err
 		}
-		switch same, err := f.stillAt(path); {
-		case err != nil:
-			return nil, err
-		case same:
+		if same {
 			return f.whole(ctx, path)
 		}
 		select {
