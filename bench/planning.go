@@ -63,8 +63,11 @@ func (b *bench) applyMany(dir, plan string) (mb float64, err error) {
 	}
 	for i := range manyInstances {
 		at, err := os.Readlink(filepath.Join(dir, "root/links", manyName(i)))
-		if err != nil || filepath.Base(at) != "v1" {
-			return 0, fmt.Errorf("after the rollback %s points to %q: %w", manyName(i), at, err)
+		if err == nil && filepath.Base(at) != "v1" {
+			err = fmt.Errorf("after the rollback %s points to %q", manyName(i), at)
+		}
+		if err != nil {
+			return 0, err
 		}
 	}
 	return float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1000, nil
@@ -80,7 +83,7 @@ func stopMany(dir string) error {
 		}
 		pid, err2 := strconv.Atoi(strings.TrimSpace(string(b)))
 		if err = errors.Join(err, err2); err == nil {
-			if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(name) == "sleep\n" {
+			if at, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); at == filepath.Join(dir, "root") {
 				err = syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}

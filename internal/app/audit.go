@@ -232,23 +232,23 @@ func (s audited) ending(ctx context.Context, entry *audit.Record, records []aste
 const chainedAtOnce = 1000
 
 // chained adds the first records of an execution's journal, at most so many, to the chain, and returns how many there are.
-func chained(ctx context.Context, store Journals, execution string, chain *audit.Chain, most int64) (last int64, err error) {
-	for last < most {
-		some, err := store.ReadSome(ctx, execution, last, int(min(chainedAtOnce, most-last)))
+func chained(ctx context.Context, store Journals, execution string, chain *audit.Chain, most int64) (n int64, err error) {
+	for last := int64(0); n < most; {
+		some, err := store.ReadSome(ctx, execution, last, int(min(chainedAtOnce, most-n)))
 		if err != nil {
-			return last, fmt.Errorf("reading the journal of %s: %w", execution, err)
+			return n, fmt.Errorf("reading the journal of %s: %w", execution, err)
 		}
 		if len(some) == 0 {
 			break
 		}
 		for _, r := range some {
 			if err := chain.Add(r); err != nil {
-				return last, err
+				return n, err
 			}
-			last++
+			n, last = n+1, r.Seq // which differ where somebody took a record away
 		}
 	}
-	return last, nil
+	return n, nil
 }
 
 // ofRecord turns a journal's record into one of the audit log, where it says who did what.
@@ -300,7 +300,8 @@ func (a *App) refusedPlan(ctx context.Context, doc []byte, asked string, err err
 	return a.refusing(ctx, r, asked, err)
 }
 
-// JournalsAsEnded compares the journals of executions that ended with what the audit log says they were then.
+// JournalsAsEnded compares the journals of executions that ended, and the plans that say what their steps were told, with what the
+// audit log says they were then.
 func (a *App) JournalsAsEnded(ctx context.Context, ends []audit.Record) ([]audit.Finding, error) {
 	var out []audit.Finding
 	for _, end := range ends {
@@ -309,19 +310,43 @@ func (a *App) JournalsAsEnded(ctx context.Context, ends []audit.Record) ([]audit
 		if err != nil && astern.CodeOf(err) != astern.NotFound {
 			return nil, err
 		}
-		f := audit.Finding{Record: end.Seq, What: "the journal of " + end.Execution + " is not what it was when it ended",
-			Expected: fmt.Sprintf("%d records, %s", end.Journal.Records, end.Journal.Hash)}
-		if n < end.Journal.Records {
-			f.Found = fmt.Sprintf("%d records", n)
-			out = append(out, f)
-			continue
+		now, found := chain.Journal(), ""
+		switch {
+		case n < end.Journal.Records:
+			found = fmt.Sprintf("%d records", n)
+		case now != *end.Journal:
+			found = fmt.Sprintf("%d records, %s", now.Records, now.Hash)
 		}
-		if now := chain.Journal(); now != *end.Journal {
-			f.Found = fmt.Sprintf("%d records, %s", now.Records, now.Hash)
-			out = append(out, f)
+		if found != "" {
+			out = append(out, audit.Finding{Record: end.Seq, What: "the journal of " + end.Execution + " is not what it was when it ended",
+				Expected: fmt.Sprintf("%d records, %s", end.Journal.Records, end.Journal.Hash), Found: found})
+		}
+		found, err = a.planInstead(ctx, end)
+		if err != nil {
+			return nil, err
+		}
+		if found != "" {
+			out = append(out, audit.Finding{Record: end.Seq, What: "the plan of " + end.Execution + " is not the one that was carried out",
+				Expected: end.Plan, Found: found})
 		}
 	}
 	return out, nil
+}
+
+// planInstead returns what is kept as the plan of an execution that ended where that is not the plan that the log names, "" where it is.
+func (a *App) planInstead(ctx context.Context, end audit.Record) (found string, err error) {
+	e, err := a.Store.Execution(ctx, end.Execution)
+	if err == nil {
+		if e.PlanHash != end.Plan {
+			return e.PlanHash, nil
+		}
+		_, err = a.planOf(ctx, e)
+	}
+	switch astern.CodeOf(err) {
+	case astern.NotFound, astern.Refused, astern.Invalid:
+		return err.Error(), nil
+	}
+	return "", err
 }
 
 // Ends collects from a log the records of executions that ended, without those that were not done.

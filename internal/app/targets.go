@@ -128,9 +128,9 @@ func newer(x, y astern.Target) int {
 	return y.DeployedAt.Compare(*x.DeployedAt)
 }
 
-// mostMeasured is how many of a component's rollbacks are measured, the newest: an estimate needs no more, and each is a journal
-// to read.
-const mostMeasured = 5
+// enoughMeasured is how many records of a component's journals are read to measure its rollbacks, the newest first: of thousands of
+// steps that is one or two, of a few all.
+const enoughMeasured = 20_000
 
 // measured returns, for each component, how many seconds past rollbacks took from their first step to their proof,
 // without bake and watch, which the next plan chooses anew.
@@ -139,7 +139,7 @@ func (a *App) measured(ctx context.Context) (map[string][]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := map[string][]float64{}
+	out, read := map[string][]float64{}, map[string]int{}
 	for _, e := range all {
 		if e.Outcome != astern.OutcomeDone {
 			continue
@@ -149,13 +149,14 @@ func (a *App) measured(ctx context.Context) (map[string][]float64, error) {
 			continue // one old execution that can't be read costs an estimate its figure, never a recovery
 		}
 		address := p.Moves[0].Address
-		if len(out[address]) == mostMeasured {
+		if read[address] >= enoughMeasured {
 			continue
 		}
 		s, err := a.withJournal(ctx, e, p)
 		if err != nil {
 			continue
 		}
+		read[address] += len(s.records)
 		ph := s.phases()
 		out[address] = append(out[address], max(0, ph.ExecuteSeconds+ph.ProveSeconds-float64(p.Intent.WatchSeconds)))
 	}
