@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -15,17 +16,19 @@ func TestHoldSettles(t *testing.T) {
 	at := func(s int) time.Time { return begun.Add(time.Duration(s) * time.Second) }
 	intent := astern.Record{Seq: 2, At: at(1), Kind: astern.RecordIntent, Fence: 1, Step: "1.a", Attempt: 1, Call: &astern.Call{Step: "1.a"}}
 	taken := astern.Record{Seq: 1, At: at(0), Kind: astern.RecordTaken, Fence: 1}
+	held := []astern.Record{taken, intent,
+		{Seq: 3, At: at(4), Kind: astern.RecordOp, Fence: 1, Step: "1.a", Attempt: 1, Op: &astern.Op{Status: astern.OpFailed, Code: astern.Invalid}},
+		{Seq: 4, At: at(74), Kind: astern.RecordCancelled}}
 	for name, c := range map[string]struct {
 		records         []astern.Record
 		execute, settle float64
 	}{
-		"held": {[]astern.Record{taken, intent,
-			{Seq: 3, At: at(4), Kind: astern.RecordOp, Fence: 1, Step: "1.a", Attempt: 1, Op: &astern.Op{Status: astern.OpFailed, Code: astern.Invalid}},
-			{Seq: 4, At: at(74), Kind: astern.RecordCancelled}}, 4, 70},
-		"gone": {[]astern.Record{taken, intent, {Seq: 3, At: at(61), Kind: astern.RecordTaken, Fence: 2}}, 1, 60},
+		"held":   {held, 4, 70},
+		"ticked": {append(slices.Clone(held), astern.Record{Seq: 5, At: at(900), Kind: astern.RecordTicked}), 4, 70},
+		"gone":   {[]astern.Record{taken, intent, {Seq: 3, At: at(61), Kind: astern.RecordTaken, Fence: 2}}, 1, 60},
 	} {
-		_, ph, err := engine.FoldJournal(p, c.records)
-		if err != nil || ph.ExecuteSeconds != c.execute || ph.SettleSeconds != c.settle {
+		f, ph, err := engine.FoldJournal(p, c.records)
+		if err != nil || f.Seq() != int64(len(c.records)) || ph.ExecuteSeconds != c.execute || ph.SettleSeconds != c.settle {
 			t.Errorf("%s: %+v, %v; want %v s of acting and %v s of waiting", name, ph, err, c.execute, c.settle)
 		}
 	}
