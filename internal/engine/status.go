@@ -180,18 +180,17 @@ func FoldJournal(p astern.Plan, records []astern.Record) (*Fold, astern.Phases, 
 	}
 	var last time.Time
 	for _, r := range records {
-		switch {
-		case r.Kind == astern.RecordTicked: // which may come long after the end
-			f.Apply(r)
-			continue
-		case last.IsZero():
-		case r.Kind == astern.RecordTaken: // nothing carried it out until then
-			ph.SettleSeconds += max(0, r.At.Sub(last).Seconds())
-		default:
-			*f.phaseNow(&ph) += max(0, r.At.Sub(last).Seconds()) // a clock that was set back took no time
+		if r.Kind != astern.RecordTicked { // which takes no time, and may come long after the end
+			switch {
+			case last.IsZero():
+			case r.Kind == astern.RecordTaken: // nothing carried it out until then
+				ph.SettleSeconds += max(0, r.At.Sub(last).Seconds())
+			default:
+				*f.phaseNow(&ph) += max(0, r.At.Sub(last).Seconds()) // a clock that was set back took no time
+			}
+			last = r.At
 		}
 		f.Apply(r)
-		last = r.At
 	}
 	return f, ph, nil
 }
