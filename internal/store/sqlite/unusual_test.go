@@ -393,6 +393,9 @@ func TestStillAt(t *testing.T) {
 		if same, err := f.stillAt(path); same || err == nil {
 			t.Errorf("with a folder %q: %t, %v", suffix, same, err)
 		}
+		if _, err := readFiles(path); err == nil {
+			t.Errorf("a folder %q is read", suffix)
+		}
 		if err := os.Remove(path + suffix); err != nil {
 			t.Fatal(err)
 		}
