@@ -22,7 +22,7 @@ import (
 const engineSteps = 1000
 
 // engine compares what a journalled step costs with one fdatasync of the same disk in the same run: one step after
-// another, and 64 side by side. Seven rounds take turns: a disk that others use is not the same from one second to the next.
+// another, and 64 side by side. Many rounds take turns: a disk that others use is not the same from one second to the next.
 func (b *bench) engine() ([]figure, error) {
 	var out []figure
 	for _, m := range []struct {
@@ -31,7 +31,7 @@ func (b *bench) engine() ([]figure, error) {
 		goal     float64
 	}{{"step-sequential", 1, 1.25}, {"step-64-parallel", 64, 0.25}} {
 		var steps, syncs []float64
-		for range 7 {
+		for range 31 {
 			took, _, err := b.runSteps(engineSteps, m.parallel)
 			if err != nil {
 				return nil, err

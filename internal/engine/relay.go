@@ -37,7 +37,7 @@ func (r *relay) begin(another func()) (number int64) {
 // wait looks a little later whether the action that is performed now still is.
 func (r *relay) wait(another func()) {
 	r.set = true
-	number := r.now
+	number := r.last
 	time.AfterFunc(patience, func() {
 		if r.pass(number, another) {
 			another()
@@ -55,6 +55,9 @@ func (r *relay) pass(number int64, another func()) bool {
 		r.now = 0
 		return true
 	case 0:
+		if r.last != number {
+			r.wait(another)
+		}
 	default:
 		r.wait(another)
 	}

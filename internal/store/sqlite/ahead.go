@@ -32,11 +32,59 @@ const leastAhead, mostAhead = 32 << 10, 256 << 10
 // logFile is an open log.
 type logFile struct {
 	vfs.File
-	long int64 // how long the file is at least, in bytes, unless another process has cut it
+	long  int64  // how long the file is at least, in bytes, unless another process has cut it
+	frame []byte // the header of a frame that is written together with its page, which comes next; empty when none waits
+	at    int64  // where that header goes
 }
 
-// WriteAt writes, and makes the log longer when its end is reached.
+// frameHeader is how long the header of a frame is, in bytes. Nothing else that SQLite writes into a log is as short.
+const frameHeader = 24
+
+// WriteAt writes, the header of a frame not before its page.
 func (f *logFile) WriteAt(p []byte, off int64) (int, error) {
+	if len(f.frame) > 0 && off == f.at+frameHeader {
+		f.frame = append(f.frame, p...)
+		n, err := f.settle()
+		return max(n-frameHeader, 0), err
+	}
+	if _, err := f.settle(); err != nil {
+		return 0, err
+	}
+	if len(p) == frameHeader {
+		f.frame, f.at = append(f.frame, p...), off
+		return len(p), nil
+	}
+	return f.write(p, off)
+}
+
+// settle writes what waits.
+func (f *logFile) settle() (int, error) {
+	p := f.frame
+	if len(p) == 0 {
+		return 0, nil
+	}
+	f.frame = p[:0]
+	return f.write(p, f.at)
+}
+
+// ReadAt reads, what waits included: where SQLite has written a page a second time, it goes through the headers anew.
+func (f *logFile) ReadAt(p []byte, off int64) (int, error) {
+	if _, err := f.settle(); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// Sync makes what was written durable.
+func (f *logFile) Sync(flags vfs.SyncFlag) error {
+	if _, err := f.settle(); err != nil {
+		return err
+	}
+	return f.File.Sync(flags)
+}
+
+// write writes, and makes the log longer when its end is reached.
+func (f *logFile) write(p []byte, off int64) (int, error) {
 	n, err := f.File.WriteAt(p, off)
 	end := off + int64(len(p))
 	if err != nil || end <= f.long {

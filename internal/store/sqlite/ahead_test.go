@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -57,6 +58,10 @@ type small struct {
 	bytes []byte
 	calls int
 }
+
+func (f *small) ReadAt(p []byte, off int64) (int, error) { return copy(p, f.bytes[off:]), nil }
+
+func (f *small) Sync(vfs.SyncFlag) error { return nil }
 
 func (f *small) Size() (int64, error) { f.calls++; return int64(len(f.bytes)), nil }
 
@@ -119,6 +124,76 @@ func TestLogAheadAfterCut(t *testing.T) {
 	}
 	if write(2 << 20); len(f.bytes) != 2<<20+100+mostAhead {
 		t.Errorf("%d bytes in the end", len(f.bytes))
+	}
+}
+
+// TestFrames: the header of a frame is written with its page, and where no page follows, before anything else is done.
+func TestFrames(t *testing.T) {
+	header, page := bytes.Repeat([]byte{1}, frameHeader), bytes.Repeat([]byte{2}, 4096)
+	f := &small{room: 1 << 20}
+	log := &logFile{File: f, long: 1 << 20} // which grows no more
+	must := func(n int, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(doing string, want []byte) {
+		t.Helper()
+		if !bytes.Equal(f.bytes, want) {
+			t.Errorf("%s: %d bytes are written, want %d", doing, len(f.bytes), len(want))
+		}
+	}
+	frame := slices.Concat(header, page)
+	must(log.WriteAt(header, 0))
+	want("a header", nil)
+	must(log.WriteAt(page, frameHeader))
+	want("and its page", frame)
+	must(log.WriteAt(header, int64(len(frame))))
+	must(log.WriteAt(header, 100))
+	want("two headers", slices.Concat(frame, header))
+	got := make([]byte, frameHeader)
+	must(log.ReadAt(got, 100))
+	copy(frame[100:], header)
+	if !bytes.Equal(got, header) {
+		t.Errorf("read %x", got)
+	}
+	must(log.WriteAt(header, 0))
+	must(log.WriteAt(page, int64(len(frame))))
+	want("a header and a page elsewhere", slices.Concat(frame, page))
+	must(log.WriteAt(header, 40))
+	must(0, log.Sync(0))
+	copy(frame[40:], header)
+	want("a sync", slices.Concat(frame, page))
+}
+
+// TestFramesOfFullDisk: whatever is asked next says that the header had no room, and it is not tried again.
+func TestFramesOfFullDisk(t *testing.T) {
+	header, page := make([]byte, frameHeader), make([]byte, 4096)
+	for name, next := range map[string]func(f *logFile) (int, error){
+		"its page":    func(f *logFile) (int, error) { return f.WriteAt(page, frameHeader) },
+		"another":     func(f *logFile) (int, error) { return f.WriteAt(header, 5000) },
+		"a page":      func(f *logFile) (int, error) { return f.WriteAt(page, 5000) },
+		"reading":     func(f *logFile) (int, error) { return f.ReadAt(make([]byte, 10), 0) },
+		"making sure": func(f *logFile) (int, error) { return 0, f.Sync(0) },
+	} {
+		f := &logFile{File: &small{room: frameHeader / 2}, long: 1 << 20}
+		if _, err := f.WriteAt(header, 0); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := next(f); n != 0 || !errors.Is(err, sqlite3.FULL) {
+			t.Errorf("%s: %d, %v", name, n, err)
+		}
+		if err := f.Sync(0); err != nil {
+			t.Errorf("%s, and a sync: %v", name, err)
+		}
+	}
+	f := &logFile{File: &small{room: frameHeader + 10}, long: 1 << 20}
+	if n, err := f.WriteAt(header, 0); n != frameHeader || err != nil {
+		t.Errorf("a header: %d, %v", n, err)
+	}
+	if n, err := f.WriteAt(page, frameHeader); n != 10 || !errors.Is(err, sqlite3.FULL) {
+		t.Errorf("room for ten bytes of a page: %d, %v", n, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
@@ -20,9 +21,26 @@ import (
 
 // appender is a connection of its own with the statements for the usual case.
 type appender struct {
-	conn                        *sql.Conn
-	begin, commit, first, other *sqlite3.Stmt
+	conn                              *sql.Conn
+	begin, commit, first, other, look *sqlite3.Stmt
+
+	// Between two commits the connection goes on reading, so that it sees whether anybody else has written since: SQLite
+	// answers BUSY then (https://sqlite.org/rescode.html#busy_snapshot). Where nobody has, the next record need not be judged, and four
+	// of six calls for a lock are spared. As nobody can begin the log anew meanwhile, it stops after keptCommits, and when nothing
+	// was written for keptFor.
+	kept    int   // commits since it began to read
+	next    place // where the next record of the execution goes that was written last, as long as it goes on reading
+	commits int   // commits altogether
+	timed   bool  // a timer looks after keptFor
 }
+
+const (
+	keptCommits = 100
+	keptFor     = 50 * time.Millisecond
+)
+
+// place is where a record goes: an execution, the fence that counts, and the number.
+type place struct{ n, fence, seq int64 }
 
 const (
 	// insertFirst writes nothing unless the record follows the last one and the fence counts.
@@ -67,10 +85,13 @@ func (s *Store) appendUsual(ctx context.Context, doing string, n, fence int64, r
 	}
 	committing := false
 	err = s.appender.conn.Raw(func(c any) error {
-		written, committing, err = s.appender.write(c.(driver.Conn).Raw(), n, fence, recs[0].Seq, docs)
+		written, committing, err = s.appender.write(c.(driver.Conn).Raw(), place{n, fence, recs[0].Seq}, docs)
 		return err
 	})
 	if err == nil {
+		if s.appender.kept > 0 && !s.appender.timed {
+			s.restSoon(s.appender)
+		}
 		return written, nil
 	}
 	s.closeAppender()
@@ -85,26 +106,72 @@ func (s *Store) appendUsual(ctx context.Context, doing string, n, fence int64, r
 }
 
 // write is one transaction. After an error committing tells whether the commit was asked for.
-func (a *appender) write(c *sqlite3.Conn, n, fence, seq int64, docs [][]byte) (written, committing bool, err error) {
-	if err := a.begin.Exec(); err != nil {
+func (a *appender) write(c *sqlite3.Conn, at place, docs [][]byte) (written, committing bool, err error) {
+	if err := a.lock(); err != nil {
 		return false, false, err
 	}
-	for i, doc := range docs {
+	judged := a.next == at // nobody has written since
+	for _, doc := range docs {
 		insert, bound := a.other, error(nil)
-		if i == 0 {
-			insert, bound = a.first, a.first.BindInt64(4, fence)
+		if !judged {
+			insert, bound = a.first, a.first.BindInt64(4, at.fence)
 		}
-		if err := errors.Join(bound, insert.BindInt64(1, n), insert.BindInt64(2, seq+int64(i)), insert.BindRawText(3, doc), insert.Exec()); err != nil {
+		if err := errors.Join(bound, insert.BindInt64(1, at.n), insert.BindInt64(2, at.seq), insert.BindRawText(3, doc), insert.Exec()); err != nil {
 			return false, false, errors.Join(err, rollback(c))
 		}
-		if i == 0 && c.Changes() == 0 {
+		if !judged && c.Changes() == 0 {
+			a.rest()
 			return false, false, rollback(c)
 		}
+		judged = true
+		at.seq++
+	}
+	a.next, a.kept, a.commits = at, a.kept+1, a.commits+1
+	if a.kept == keptCommits {
+		a.rest()
 	}
 	if err := a.commit.Exec(); err != nil {
 		return false, true, errors.Join(err, rollback(c))
 	}
 	return true, false, nil
+}
+
+// lock begins a transaction that nobody else writes beside, and goes on reading behind it.
+func (a *appender) lock() error {
+	err := a.begin.Exec()
+	if a.kept > 0 && errors.Is(err, sqlite3.BUSY) { // somebody has written since, or writes: what was read is old
+		a.rest()
+		err = a.begin.Exec()
+	}
+	if err == nil && a.kept == 0 {
+		a.look.Step()
+		err = a.look.Err()
+	}
+	return err
+}
+
+// rest stops reading between commits.
+func (a *appender) rest() {
+	a.kept, a.next = 0, place{}
+	_ = a.look.Reset() // tells only of the last error of the statement
+}
+
+// restSoon makes the appender rest when nothing was written for keptFor; the caller has the writer's place.
+func (s *Store) restSoon(a *appender) {
+	a.timed = true
+	commits := a.commits
+	time.AfterFunc(keptFor, func() {
+		s.writer <- struct{}{}
+		defer func() { <-s.writer }()
+		switch {
+		case s.appender != a: // it was given up
+		case a.commits > commits:
+			s.restSoon(a)
+		default:
+			a.timed = false
+			a.rest()
+		}
+	})
 }
 
 // rollback ends a transaction unless SQLite has done so itself.
@@ -124,7 +191,7 @@ func (s *Store) newAppender(ctx context.Context) (*appender, error) {
 	a := &appender{conn: conn}
 	err = conn.Raw(func(c any) error {
 		for text, stmt := range map[string]**sqlite3.Stmt{`BEGIN IMMEDIATE`: &a.begin, `COMMIT`: &a.commit,
-			insertFirst: &a.first, insertOther: &a.other} {
+			insertFirst: &a.first, insertOther: &a.other, `SELECT n FROM executions`: &a.look} {
 			var err error
 			if *stmt, _, err = c.(driver.Conn).Raw().PrepareFlags(text, sqlite3.PREPARE_PERSISTENT); err != nil {
 				return err
@@ -146,7 +213,7 @@ func (s *Store) closeAppender() {
 		return
 	}
 	s.appender = nil
-	for _, stmt := range []*sqlite3.Stmt{a.begin, a.commit, a.first, a.other} {
+	for _, stmt := range []*sqlite3.Stmt{a.begin, a.commit, a.first, a.other, a.look} {
 		stmt.Close() // tells only of the last error of the statement
 	}
 	_ = a.conn.Raw(func(c any) error {

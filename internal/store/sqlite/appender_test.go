@@ -109,6 +109,158 @@ func TestUsualAppend(t *testing.T) {
 	wantRecords(t, s, 5)
 }
 
+// TestAnotherWritesBetween: whoever else writes between two records of an engine is seen, wherever the log is.
+func TestAnotherWritesBetween(t *testing.T) {
+	folder, ctx := t.TempDir(), t.Context()
+	s, err := Open(ctx, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	other, err := Open(ctx, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	add := journalOf(t, s)
+	seq := int64(2)
+	for ; seq < 2+2*keptCommits; seq++ {
+		if err := add(seq); err != nil {
+			t.Fatalf("record %d: %v", seq, err)
+		}
+		if wants := int(seq-1) % keptCommits; s.appender.kept != wants || (s.appender.next == place{}) != (wants == 0) {
+			t.Fatalf("after record %d: %d commits, next %+v", seq, s.appender.kept, s.appender.next)
+		}
+	}
+	for i, write := range []func(s *Store) error{
+		func(s *Store) error { _, err := s.AddEvent(ctx, astern.Event{At: at, Address: "e/c"}); return err },
+		func(s *Store) error {
+			return s.Append(ctx, "ex-1", 0, astern.Record{At: at, Kind: astern.RecordPaused})
+		},
+	} {
+		for _, by := range []*Store{s, other} {
+			if err := errors.Join(add(seq), add(seq+1), write(by)); err != nil {
+				t.Fatalf("%d: %v", i, err)
+			}
+			seq += 2
+			err := add(seq)
+			if i == 1 { // which took the number
+				if !errors.Is(err, ErrBehind) {
+					t.Errorf("a person has written record %d: %v", seq, err)
+				}
+				seq++
+				err = add(seq)
+			}
+			if err != nil {
+				t.Errorf("%d: record %d: %v", i, seq, err)
+			}
+			seq++
+		}
+	}
+	if err := add(seq); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Take(ctx, "ex-1", astern.Runner{Host: "another"}, nobody, 0, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(seq + 1); !errors.Is(err, ErrFenced) {
+		t.Errorf("somebody else has taken the execution: %v", err)
+	}
+	wantRecords(t, s, int(seq)+1)
+}
+
+// TestTwoEnginesInTurns write into two journals, by one store: each number is judged where the other has written.
+func TestTwoEnginesInTurns(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	add := journalOf(t, s)
+	if err := s.PutPlan(t.Context(), "the-second-plan", []byte("{}"), at); err != nil {
+		t.Fatal(err)
+	}
+	made, _, err := s.CreateExecution(t.Context(), astern.Execution{PlanHash: "the-second-plan", CreatedAt: at, Addresses: []string{"e/d"}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fence, err := s.Take(t.Context(), made.ID, astern.Runner{Host: "h"}, nobody, 0, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := int64(2); seq < 6; seq++ {
+		second := s.Append(t.Context(), made.ID, fence, astern.Record{At: at, Kind: astern.RecordRound, Seq: seq})
+		if err := errors.Join(add(seq), second); err != nil {
+			t.Errorf("record %d: %v", seq, err)
+		}
+	}
+	if err := s.Append(t.Context(), made.ID, fence-1, astern.Record{At: at, Kind: astern.RecordRound, Seq: 6}); !errors.Is(err, ErrFenced) {
+		t.Errorf("the fence of the first for the second: %v", err)
+	}
+	wantRecords(t, s, 5)
+}
+
+// TestAppenderRests: when nothing is written any more, nothing is in the way of whoever begins the log anew.
+func TestAppenderRests(t *testing.T) {
+	s, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	add := journalOf(t, s)
+	conn, err := s.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	busy := func() (busy bool) {
+		t.Helper()
+		var log, done int
+		if err := conn.QueryRowContext(t.Context(), `PRAGMA wal_checkpoint(restart)`).Scan(&busy, &log, &done); err != nil {
+			t.Fatal(err)
+		}
+		return busy
+	}
+	if _, err := conn.ExecContext(t.Context(), `PRAGMA busy_timeout(0)`); err != nil {
+		t.Fatal(err)
+	}
+	seq := int64(2)
+	for i := range 3 {
+		for begun := time.Now(); ; { // at last longer than until the timer comes
+			if err := add(seq); err != nil {
+				t.Fatal(err)
+			}
+			if seq++; i < 2 || time.Since(begun) > 2*keptFor {
+				break
+			}
+		}
+		if s.writer <- struct{}{}; !s.appender.timed {
+			t.Error("nobody looks later")
+		}
+		if <-s.writer; i == 0 && !busy() {
+			t.Error("nobody reads on")
+		}
+		for last := time.Now().Add(10 * time.Second); ; time.Sleep(keptFor / 5) {
+			s.writer <- struct{}{}
+			a := *s.appender
+			<-s.writer
+			if a.kept == 0 && !a.timed {
+				break
+			}
+			if time.Now().After(last) {
+				t.Fatalf("it reads on: %+v", a)
+			}
+		}
+		if busy() {
+			t.Error("the log can't begin anew")
+		}
+	}
+	if err := errors.Join(add(seq), conn.Close(), s.Close()); err != nil { // with a timer set
+		t.Fatal(err)
+	}
+	time.Sleep(2 * keptFor) // it comes, and finds nothing to do
+}
+
 // TestRollbackThatFails: a transaction that can't be given up ends with its connection, so that the next record finds none open.
 func TestRollbackThatFails(t *testing.T) {
 	s, err := Open(t.Context(), t.TempDir())
