@@ -22,11 +22,11 @@ COVERED     := ./internal/engine ./internal/planfile ./internal/store/sqlite ./i
 # program that works on all cores; its tests are one simulation after another.
 ALONE       := ./bench/detect ./internal/config ./internal/detect ./internal/ledger ./internal/planfile ./internal/planner ./internal/policy ./internal/watch
 # Scripts start the program hundreds of times, and tests of the store make thousands of folders; both take ten times as long under the race detector,
-# which sees those of them in which most happens at once. The others run without. The store itself starts no goroutine; whoever uses it from
+# which sees those of them in which most happens at once. The others run without. The store itself starts one timer and no goroutine; whoever uses it from
 # many is tested with the race detector whole.
 PROGRAM     := ./cmd/astern
 STORE       := ./internal/store/sqlite
-AT_ONCE     := ^Test(TwoOperators|Paused|Overdue|InitGoesOn|Store|ReadOnlyBesideWriter|SlowDisk|LogIsWaitedFor|ProcessesRace|ModelOfJournalAndLeases)|^TestScripts$$/^(watch|watching|deploy|rollback|rollback-all|pause|kill|interrupt|take-over|halfway|notify|check|incidents|lab|replay|settle|aws-appconfig|aws-ecs|aws-s3site)$$
+AT_ONCE     := ^Test(TwoOperators|Paused|Overdue|InitGoesOn|Store|ReadOnlyBesideWriter|SlowDisk|LogIsWaitedFor|ProcessesRace|ModelOfJournalAndLeases|AppenderRests|AnotherWritesBetween)|^TestScripts$$/^(watch|watching|deploy|rollback|rollback-all|pause|kill|interrupt|take-over|halfway|notify|check|incidents|lab|replay|settle|aws-appconfig|aws-ecs|aws-s3site)$$
 # Tests of the application that do one thing again and again: for many seeds, for all plans that are kept, at each point at which a process can
 # die. The other tests of the package go the same ways under the race detector.
 APP         := ./internal/app
