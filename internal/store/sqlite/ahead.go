@@ -29,7 +29,7 @@ func (a ahead) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, v
 // execution seldom makes it longer.
 const leastAhead, mostAhead = 32 << 10, 256 << 10
 
-// logFile is an open log.
+// logFile is an open log. Whoever commits syncs it (synchronous=full), so that nothing waits in it when the commit is told of.
 type logFile struct {
 	vfs.File
 	long  int64  // how long the file is at least, in bytes, unless another process has cut it

@@ -24,19 +24,24 @@ type appender struct {
 	conn                              *sql.Conn
 	begin, commit, first, other, look *sqlite3.Stmt
 
-	// Between two commits the connection goes on reading, so that it sees whether anybody else has written since: SQLite
-	// answers BUSY then (https://sqlite.org/rescode.html#busy_snapshot). Where nobody has, the next record need not be judged, and four
-	// of six calls for a lock are spared. As nobody can begin the log anew meanwhile, it stops after keptCommits, and when nothing
-	// was written for keptFor.
-	kept    int   // commits since it began to read
-	next    place // where the next record of the execution goes that was written last, as long as it goes on reading
-	commits int   // commits altogether
-	timed   bool  // a timer looks after keptFor
+	// Between two commits that follow each other soon the connection goes on reading, so that it sees whether anybody else has
+	// written since: SQLite answers BUSY then (https://sqlite.org/rescode.html#busy_snapshot). Where nobody has, the next record need
+	// not be judged, and four of six calls for a lock are spared. But while it reads, what is in the log can't all be merged, nor can
+	// the log begin anew. So it stops after mostKept, and when nothing was written for a while, and where others write as well it
+	// does without for the next commits.
+	reading bool
+	kept    int       // pages written since it began to read, at least
+	next    place     // where the next record goes of the execution that was written last, as long as it goes on reading
+	without int       // commits for which it does not read on
+	last    time.Time // of the last commit
+	timed   bool      // a timer looks later
 }
 
 const (
-	keptCommits = 100
-	keptFor     = 50 * time.Millisecond
+	mostKept     = 100                   // pages
+	aloneAgain   = 100                   // commits until it is tried whether others still write
+	readOnFor    = 50 * time.Millisecond // how long it reads on when nothing is written
+	bytesOfAPage = 4096
 )
 
 // place is where a record goes: an execution, the fence that counts, and the number.
@@ -85,11 +90,11 @@ func (s *Store) appendUsual(ctx context.Context, doing string, n, fence int64, r
 	}
 	committing := false
 	err = s.appender.conn.Raw(func(c any) error {
-		written, committing, err = s.appender.write(c.(driver.Conn).Raw(), place{n, fence, recs[0].Seq}, docs)
+		written, committing, err = s.appender.write(c.(driver.Conn).Raw(), s.readOn, place{n, fence, recs[0].Seq}, docs)
 		return err
 	})
 	if err == nil {
-		if s.appender.kept > 0 && !s.appender.timed {
+		if s.appender.reading && !s.appender.timed {
 			s.restSoon(s.appender)
 		}
 		return written, nil
@@ -106,11 +111,12 @@ func (s *Store) appendUsual(ctx context.Context, doing string, n, fence int64, r
 }
 
 // write is one transaction. After an error committing tells whether the commit was asked for.
-func (a *appender) write(c *sqlite3.Conn, at place, docs [][]byte) (written, committing bool, err error) {
-	if err := a.lock(); err != nil {
-		return false, false, err
+func (a *appender) write(c *sqlite3.Conn, readOn time.Duration, at place, docs [][]byte) (written, committing bool, err error) {
+	if err := a.lock(readOn); err != nil {
+		return false, false, errors.Join(err, rollback(c))
 	}
 	judged := a.next == at // nobody has written since
+	pages := 1
 	for _, doc := range docs {
 		insert, bound := a.other, error(nil)
 		if !judged {
@@ -125,47 +131,55 @@ func (a *appender) write(c *sqlite3.Conn, at place, docs [][]byte) (written, com
 		}
 		judged = true
 		at.seq++
+		pages += len(doc) / bytesOfAPage
 	}
-	a.next, a.kept, a.commits = at, a.kept+1, a.commits+1
-	if a.kept == keptCommits {
-		a.rest()
+	if a.reading {
+		a.next, a.kept = at, a.kept+pages
+		if a.kept >= mostKept { // before the commit, which merges the log when that is due and nothing is read
+			a.rest()
+		}
 	}
 	if err := a.commit.Exec(); err != nil {
 		return false, true, errors.Join(err, rollback(c))
 	}
+	a.last = time.Now()
 	return true, false, nil
 }
 
-// lock begins a transaction that nobody else writes beside, and goes on reading behind it.
-func (a *appender) lock() error {
+// lock begins a transaction that nobody else writes beside.
+func (a *appender) lock(readOn time.Duration) error {
 	err := a.begin.Exec()
-	if a.kept > 0 && errors.Is(err, sqlite3.BUSY) { // somebody has written since, or writes: what was read is old
+	if a.reading && errors.Is(err, sqlite3.BUSY) { // somebody has written since, or writes: what was read is old
 		a.rest()
+		a.without = aloneAgain
 		err = a.begin.Exec()
 	}
-	if err == nil && a.kept == 0 {
-		a.look.Step()
-		err = a.look.Err()
+	switch {
+	case err != nil || a.reading:
+		return err
+	case a.without > 0:
+		a.without--
+	case time.Since(a.last) < readOn:
+		a.reading = a.look.Step()
 	}
-	return err
+	return a.look.Err()
 }
 
 // rest stops reading between commits.
 func (a *appender) rest() {
-	a.kept, a.next = 0, place{}
+	a.reading, a.kept, a.next = false, 0, place{}
 	_ = a.look.Reset() // tells only of the last error of the statement
 }
 
-// restSoon makes the appender rest when nothing was written for keptFor; the caller has the writer's place.
+// restSoon makes the appender rest when nothing is written for a while; the caller has the writer's place.
 func (s *Store) restSoon(a *appender) {
 	a.timed = true
-	commits := a.commits
-	time.AfterFunc(keptFor, func() {
+	time.AfterFunc(s.readOn, func() {
 		s.writer <- struct{}{}
 		defer func() { <-s.writer }()
 		switch {
 		case s.appender != a: // it was given up
-		case a.commits > commits:
+		case time.Since(a.last) < s.readOn:
 			s.restSoon(a)
 		default:
 			a.timed = false

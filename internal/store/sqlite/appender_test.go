@@ -122,14 +122,16 @@ func TestAnotherWritesBetween(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
+	s.readOn = time.Hour // however slow the machine is
 	add := journalOf(t, s)
 	seq := int64(2)
-	for ; seq < 2+2*keptCommits; seq++ {
+	for ; seq < 2*mostKept; seq++ {
 		if err := add(seq); err != nil {
 			t.Fatalf("record %d: %v", seq, err)
 		}
-		if wants := int(seq-1) % keptCommits; s.appender.kept != wants || (s.appender.next == place{}) != (wants == 0) {
-			t.Fatalf("after record %d: %d commits, next %+v", seq, s.appender.kept, s.appender.next)
+		a := s.appender
+		if wants := int(seq-2) % mostKept; a.kept != wants || a.reading != (wants > 0) || (a.next != place{}) != a.reading {
+			t.Fatalf("after record %d: %d pages, next %+v, reading %v", seq, a.kept, a.next, a.reading)
 		}
 	}
 	for i, write := range []func(s *Store) error{
@@ -139,10 +141,15 @@ func TestAnotherWritesBetween(t *testing.T) {
 		},
 	} {
 		for _, by := range []*Store{s, other} {
+			if s.appender != nil {
+				s.appender.without = 0
+			}
 			if err := errors.Join(add(seq), add(seq+1), write(by)); err != nil {
 				t.Fatalf("%d: %v", i, err)
 			}
-			seq += 2
+			if seq += 2; !s.appender.reading {
+				t.Errorf("%d: it does not read on", i)
+			}
 			err := add(seq)
 			if i == 1 { // which took the number
 				if !errors.Is(err, ErrBehind) {
@@ -154,7 +161,9 @@ func TestAnotherWritesBetween(t *testing.T) {
 			if err != nil {
 				t.Errorf("%d: record %d: %v", i, seq, err)
 			}
-			seq++
+			if seq++; s.appender.reading || s.appender.without < aloneAgain-2 {
+				t.Errorf("%d: others write, and it reads on: %+v", i, s.appender)
+			}
 		}
 	}
 	if err := add(seq); err != nil {
@@ -207,12 +216,14 @@ func TestAppenderRests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	add := journalOf(t, s)
 	conn, err := s.db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), `PRAGMA busy_timeout(0)`); err != nil {
+		t.Fatal(err)
+	}
 	busy := func() (busy bool) {
 		t.Helper()
 		var log, done int
@@ -221,44 +232,125 @@ func TestAppenderRests(t *testing.T) {
 		}
 		return busy
 	}
-	if _, err := conn.ExecContext(t.Context(), `PRAGMA busy_timeout(0)`); err != nil {
-		t.Fatal(err)
+	s.readOn = time.Second
+	add := journalOf(t, s)
+	state := func() appender {
+		s.writer <- struct{}{}
+		defer func() { <-s.writer }()
+		return *s.appender
 	}
 	seq := int64(2)
-	for i := range 3 {
-		for begun := time.Now(); ; { // at last longer than until the timer comes
-			if err := add(seq); err != nil {
-				t.Fatal(err)
-			}
-			if seq++; i < 2 || time.Since(begun) > 2*keptFor {
-				break
-			}
-		}
-		if s.writer <- struct{}{}; !s.appender.timed {
-			t.Error("nobody looks later")
-		}
-		if <-s.writer; i == 0 && !busy() {
-			t.Error("nobody reads on")
-		}
-		for last := time.Now().Add(10 * time.Second); ; time.Sleep(keptFor / 5) {
-			s.writer <- struct{}{}
-			a := *s.appender
-			<-s.writer
-			if a.kept == 0 && !a.timed {
-				break
-			}
-			if time.Now().After(last) {
-				t.Fatalf("it reads on: %+v", a)
-			}
-		}
-		if busy() {
-			t.Error("the log can't begin anew")
+	for begun := time.Now(); time.Since(begun) < 3*s.readOn/2; seq++ { // the timer comes, and finds that it goes on
+		if err := add(seq); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(add(seq), conn.Close(), s.Close()); err != nil { // with a timer set
+	if a := state(); !a.reading && a.kept > 0 || a.reading && !a.timed {
+		t.Errorf("reading, and nobody looks later: %+v", a)
+	}
+	for ; !state().reading; seq++ { // once a hundred times it does not
+		if err := add(seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !busy() && state().reading {
+		t.Error("it reads, and is in nobody's way")
+	}
+	for last := time.Now().Add(time.Minute); ; time.Sleep(s.readOn / 20) {
+		a := state()
+		if !a.reading && !a.timed {
+			break
+		}
+		if time.Now().After(last) {
+			t.Fatalf("it reads on: %+v", a)
+		}
+	}
+	if busy() {
+		t.Error("the log can't begin anew")
+	}
+	s.readOn = time.Millisecond
+	if err := errors.Join(add(seq), add(seq+1), conn.Close(), s.Close()); err != nil { // with a timer set, unless a millisecond was over
 		t.Fatal(err)
 	}
-	time.Sleep(2 * keptFor) // it comes, and finds nothing to do
+	time.Sleep(20 * time.Millisecond) // it comes, and finds nothing to do
+}
+
+// TestLogBeginsAnew whoever writes: one engine at once or slowly, with much or little, two in turns, and one and others.
+func TestLogBeginsAnew(t *testing.T) {
+	for name, write := range map[string]func(ctx context.Context, s, other *Store, add, second func(records int) error) error{
+		"at once":  func(_ context.Context, _, _ *Store, add, _ func(int) error) error { return add(1) },
+		"two each": func(_ context.Context, _, _ *Store, add, _ func(int) error) error { return add(2) },
+		"slowly": func(_ context.Context, s, _ *Store, add, _ func(int) error) error {
+			s.readOn = 0
+			return add(1)
+		},
+		"in turns": func(_ context.Context, _, _ *Store, add, second func(int) error) error {
+			return errors.Join(add(1), second(1))
+		},
+		"and events": func(ctx context.Context, s, _ *Store, add, _ func(int) error) error {
+			_, err := s.AddEvent(ctx, astern.Event{At: at, Address: "e/c"})
+			return errors.Join(add(1), err)
+		},
+		"and another's events": func(ctx context.Context, _, other *Store, add, _ func(int) error) error {
+			_, err := other.AddEvent(ctx, astern.Event{At: at, Address: "e/c"})
+			return errors.Join(add(1), err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder, ctx := t.TempDir(), t.Context()
+			s, err := Open(ctx, folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			other, err := Open(ctx, folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			s.readOn, other.readOn = time.Hour, time.Hour
+			engine := func(s *Store, plan, address string) func(records int) error {
+				if err := s.PutPlan(ctx, plan, []byte("{}"), at); err != nil {
+					t.Fatal(err)
+				}
+				made, _, err := s.CreateExecution(ctx, astern.Execution{PlanHash: plan, CreatedAt: at, Addresses: []string{address}}, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fence, err := s.Take(ctx, made.ID, astern.Runner{Host: "h"}, nobody, 0, at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				seq := int64(1)
+				return func(records int) error {
+					recs := make([]astern.Record, records)
+					for i := range recs {
+						seq++
+						recs[i] = astern.Record{At: at, Kind: astern.RecordRound, Seq: seq, Text: strings.Repeat("x", 3000)}
+					}
+					return s.Append(ctx, made.ID, fence, recs...)
+				}
+			}
+			add, second := engine(s, "the-first-plan", "e/c"), engine(other, "the-second-plan", "e/d")
+			salts := map[string]bool{}
+			for i := range 1000 {
+				if err := write(ctx, s, other, add, second); err != nil {
+					t.Fatalf("round %d: %v", i, err)
+				}
+				if i%10 == 0 {
+					log := logOf(t, folder)
+					salts[string(log[16:24])] = true
+					if len(log) > 10<<20 {
+						t.Fatalf("after %d rounds the log has %d bytes", i, len(log))
+					}
+				}
+			}
+			if len(salts) < 2 {
+				t.Error("the log never began anew")
+			}
+		})
+	}
 }
 
 // TestRollbackThatFails: a transaction that can't be given up ends with its connection, so that the next record finds none open.

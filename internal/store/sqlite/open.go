@@ -81,7 +81,7 @@ func openOn(ctx context.Context, folder string, m medium) (*Store, error) {
 	if err := m.prepare(ctx, folder); err != nil {
 		return nil, err
 	}
-	s := &Store{folder: folder, medium: m, writer: make(chan struct{}, 1)}
+	s := &Store{folder: folder, medium: m, writer: make(chan struct{}, 1), readOn: readOnFor}
 	s.db = m.database(filepath.Join(folder, fileName))
 	if err := s.ready(ctx); err != nil {
 		s.abandon(ctx)

@@ -41,6 +41,7 @@ type Store struct {
 	writer chan struct{}
 	// appender writes what engines write; it belongs to whoever has the writer's place, nil until it is needed.
 	appender *appender
+	readOn   time.Duration // how long the appender reads on when nothing is written
 	// doubtful is true after a commit or another access to the files failed, until they were opened anew. It belongs to
 	// whoever has the writer's place.
 	doubtful bool
