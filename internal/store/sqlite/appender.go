@@ -214,10 +214,18 @@ func (s *Store) newAppender(ctx context.Context) (*appender, error) {
 		return nil
 	})
 	if err != nil {
+		a.finish()
 		conn.Close()
 		return nil, err
 	}
 	return a, nil
+}
+
+// finish gives the statements up: a connection that still has one can't be closed, and keeps its locks.
+func (a *appender) finish() {
+	for _, stmt := range []*sqlite3.Stmt{a.begin, a.commit, a.first, a.other, a.look} {
+		stmt.Close() // tells only of the last error of the statement
+	}
 }
 
 // closeAppender gives its connection up: after an error, and at the end.
@@ -227,9 +235,7 @@ func (s *Store) closeAppender() {
 		return
 	}
 	s.appender = nil
-	for _, stmt := range []*sqlite3.Stmt{a.begin, a.commit, a.first, a.other, a.look} {
-		stmt.Close() // tells only of the last error of the statement
-	}
+	a.finish()
 	_ = a.conn.Raw(func(c any) error {
 		if !c.(driver.Conn).Raw().GetAutocommit() {
 			return sqldriver.ErrBadConn // a transaction that can't be given up ends with its connection

@@ -323,6 +323,9 @@ func TestDeniedAppender(t *testing.T) {
 			if got, err := s.Read(ctx, "ex-2", seq-1); err != nil || len(got) != 0 && fired {
 				t.Fatalf("question %d: %d records, %v", n, len(got), err)
 			}
+			if s.appender == nil {
+				wantNoStatements(t, s)
+			}
 			if !fired {
 				seq += 2
 				break
@@ -338,6 +341,25 @@ func TestDeniedAppender(t *testing.T) {
 	}
 	if err := rollbackOf(s); err != nil {
 		t.Errorf("a rollback without a transaction: %v", err)
+	}
+}
+
+// wantNoStatements looks at the connection that was used last: one with a statement can't be closed, and would keep its locks.
+func wantNoStatements(t *testing.T, s *Store) {
+	t.Helper()
+	conn, err := s.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	err = conn.Raw(func(c any) error {
+		for stmt := range c.(sqlitedriver.Conn).Raw().Stmts() {
+			t.Errorf("left: %s", stmt.SQL())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
