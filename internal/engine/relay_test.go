@@ -53,14 +53,19 @@ func TestRelaySparesTimers(t *testing.T) {
 				t.Fatal("no timer, or passed on")
 			}
 		}
+		set := func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.set
+		}
 		time.Sleep(patience)
 		synctest.Wait()
-		if !r.set { // the one timer has come, and looks once more: setting it costs least there
+		if !set() { // the one timer has come, and looks once more: setting it costs least there
 			t.Error("no timer after many actions")
 		}
 		time.Sleep(patience)
 		synctest.Wait()
-		if r.set {
+		if set() {
 			t.Error("more than one timer was set")
 		}
 	})
